@@ -1,0 +1,45 @@
+"""MONAI transforms of UTAD-MONAI: NIfTI loading, skull-stripped normalisation, tumour masking and cropping."""
+
+from transforms.errors import InvalidImageError
+from transforms.labels import (
+    CanonicalLabels,
+    CanonicalLabelsd,
+    LabelsToTumourRegions,
+    LabelsToTumourRegionsd,
+    regions_to_labels,
+)
+from transforms.load import LoadNifti, LoadNiftid
+from transforms.nifti import NiftiVolume, read_nifti
+from transforms.normalise import BACKGROUND, BRAIN_FLOOR, IntensityWindow, NormaliseBrain, NormaliseBraind, brain_window
+from transforms.orient import OrientLPS, OrientLPSd, from_lps
+from transforms.slice_frame import FramePlacement, SliceFrame
+from transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
+
+__all__ = [
+    "BACKGROUND",
+    "BRAIN_FLOOR",
+    "CanonicalLabels",
+    "CanonicalLabelsd",
+    "CropTumour",
+    "CropTumourd",
+    "FramePlacement",
+    "IntensityWindow",
+    "InvalidImageError",
+    "LabelsToTumourRegions",
+    "LabelsToTumourRegionsd",
+    "LoadNifti",
+    "LoadNiftid",
+    "MaskTumour",
+    "MaskTumourd",
+    "NiftiVolume",
+    "NormaliseBrain",
+    "NormaliseBraind",
+    "OrientLPS",
+    "OrientLPSd",
+    "SliceFrame",
+    "brain_window",
+    "from_lps",
+    "mask_tumour",
+    "read_nifti",
+    "regions_to_labels",
+]

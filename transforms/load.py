@@ -1,0 +1,51 @@
+"""Load a NIfTI volume through the checked door, as a MetaTensor."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+from transforms.nifti import read_nifti
+
+WARNINGS = "warnings"
+"""Meta key of the phrases that describe what was doubtful about a file."""
+
+
+class LoadNifti(Transform):
+    """Read one `.nii` or `.nii.gz` file with every check of `transforms.nifti.read_nifti`."""
+
+    def __call__(self, path: str | Path) -> MetaTensor:
+        """Return the volume as `(1, X, Y, Z)` float32 in file units, with `affine` and `filename_or_obj` in its meta.
+
+        Raises:
+            InvalidImageError: when the file is not a sound 3-D NIfTI volume.
+        """
+        volume = read_nifti(path)
+        meta = {"filename_or_obj": str(path), WARNINGS: list(volume.warnings)}
+        image = torch.from_numpy(volume.array)[None]
+        return MetaTensor(image, affine=torch.from_numpy(volume.affine), meta=meta)
+
+
+class LoadNiftid(MapTransform):
+    """Dictionary version of `LoadNifti`: every key holds a path and becomes a `(1, X, Y, Z)` MetaTensor."""
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.loader = LoadNifti()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Load each key's file.
+
+        Raises:
+            InvalidImageError: when a file is not a sound 3-D NIfTI volume.
+        """
+        loaded = dict(data)
+        for key in self.key_iterator(loaded):
+            loaded[key] = self.loader(loaded[key])
+        return loaded

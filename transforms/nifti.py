@@ -1,0 +1,234 @@
+"""The one door through which NIfTI files come in: header first, then bytes, then voxels, all checked.
+
+Named readers of MONAI fall back on others when one refuses a file, and ITK reads damaged files as zeros, so the
+bytes are read and judged here with nibabel before any other library sees them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from transforms.errors import InvalidImageError
+
+MAX_VOXELS = 512**3
+"""Largest accepted volume (134 million voxels, 0.5 GiB as float32); a larger claim is refused before allocation."""
+MIN_AXIS = 2
+"""Fewest voxels along each axis of a volume."""
+MAX_HEADER_BYTES = 1 << 20
+"""Largest accepted voxel offset (header and extensions)."""
+SPACING_RANGE_MM = (0.05, 20.0)
+"""Spacings outside this range are doubtful: metres or micrometres taken for mm."""
+LARGE_INTENSITY = 1e7
+"""No scanner writes larger values; percentile windows still cope, so it is a warning."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_REAL_KINDS = "iuf"
+
+
+@dataclass(frozen=True)
+class NiftiVolume:
+    """A sound volume as stored, and what was doubtful about it.
+
+    Attributes:
+        array: `(X, Y, Z)` float32, intensities in file units after slope and intercept.
+        affine: `(4, 4)` float64, voxel indices to RAS+ world mm.
+        header: the NIfTI header as read.
+        warnings: one phrase for each doubtful but accepted property.
+    """
+
+    array: np.ndarray[Any, np.dtype[np.float32]]
+    affine: np.ndarray[Any, np.dtype[np.float64]]
+    header: nibabel.Nifti1Header
+    warnings: tuple[str, ...]
+
+
+def read_nifti(path: str | Path) -> NiftiVolume:
+    """Read one `.nii` or `.nii.gz` file that holds a 3-D scalar volume.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The volume with finite float32 voxels and a non-singular affine.
+
+    Raises:
+        InvalidImageError: for anything that is not such a file: wrong container, damaged stream, impossible
+            header, unusable affine, voxels that are not finite real numbers.
+    """
+    path = Path(path)
+    _check_regular_file(path)
+    header, header_warnings = _read_header(path)
+    affine, affine_warnings = _usable_affine(path, header)
+    array = _read_voxels(path, header)
+    return NiftiVolume(array, affine, header, (*header_warnings, *affine_warnings, *_doubtful_voxels(array)))
+
+
+def _check_regular_file(path: Path) -> None:
+    try:
+        if path.is_symlink() and not path.exists():
+            raise InvalidImageError(path, "is a symbolic link to a file that is missing", "restore the link's target")
+        if path.is_dir():
+            raise InvalidImageError(path, "is a directory, not a file", "remove it or put the image in its place")
+        if not path.exists():
+            raise InvalidImageError(path, "is missing: no such file", "restore the file or remove it from the list")
+        if path.stat().st_size == 0:
+            raise InvalidImageError(path, "is empty (0 bytes)", "copy or download it again")
+    except OSError as error:
+        raise InvalidImageError(path, f"cannot be read ({error.strerror})", "check the link or permission") from error
+
+
+def _open(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == _GZIP_MAGIC
+    except OSError as error:
+        raise InvalidImageError(path, f"cannot be read ({error.strerror})", "check its permission") from error
+    if path.suffix == ".gz" and not compressed:
+        raise InvalidImageError(path, "is named .gz but is not a gzip file", "download it again or rename it to .nii")
+    return gzip.open(path, "rb") if compressed else path.open("rb")
+
+
+def _read_bytes(path: Path, count: int) -> bytes:
+    """Read up to `count` bytes, checking the gzip stream (and its CRC when its end is reached)."""
+    try:
+        with _open(path) as stream:
+            content: bytes = stream.read(count)
+    except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
+        raise InvalidImageError(path, f"is a damaged or truncated gzip file ({error})", "copy it again") from error
+    return content
+
+
+def _read_header(path: Path) -> tuple[nibabel.Nifti1Header, list[str]]:
+    block = _read_bytes(path, _NIFTI2_BYTES)
+    header = _parse_header(path, block)
+    warnings: list[str] = []
+    _check_dimensions(path, header, warnings)
+    _check_storage(path, header, warnings)
+    return header, warnings
+
+
+def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
+    if len(block) < _NIFTI1_BYTES:
+        raise InvalidImageError(path, f"is not a NIfTI file: {len(block)} bytes are too short for its header")
+    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}  # type: ignore[arg-type]
+    if not sizes & {_NIFTI1_BYTES, _NIFTI2_BYTES}:
+        raise InvalidImageError(path, "is not a NIfTI file: the header's sizeof_hdr is neither 348 nor 540")
+    kind, length = (
+        (nibabel.Nifti1Header, _NIFTI1_BYTES) if _NIFTI1_BYTES in sizes else (nibabel.Nifti2Header, _NIFTI2_BYTES)
+    )
+    try:
+        header = kind(block[:length], check=False)
+    except (HeaderDataError, ImageFileError, ValueError, KeyError) as error:
+        raise InvalidImageError(path, f"has an unreadable NIfTI header ({error})") from error
+    if bytes(header["magic"].tobytes()[:3]) not in (b"n+1", b"n+2"):
+        raise InvalidImageError(path, "has a wrong magic: it is not a single-file NIfTI")
+    return header
+
+
+def _check_dimensions(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
+    dims = [int(size) for size in header["dim"]]
+    rank, sizes = dims[0], dims[1:]
+    if not 1 <= rank <= 7:
+        raise InvalidImageError(path, f"has dim[0] = {rank}: a NIfTI file has 1 to 7 dimensions")
+    if any(size < 1 for size in sizes[:rank]):
+        raise InvalidImageError(path, f"has a zero or negative dimension in its shape {tuple(sizes[:rank])}")
+    if rank < 3 or any(size < MIN_AXIS for size in sizes[:3]):
+        raise InvalidImageError(path, f"has shape {tuple(sizes[:rank])}: a 3-D volume of several slices is needed")
+    if any(size > 1 for size in sizes[3:rank]):
+        raise InvalidImageError(path, f"is {rank}-D with shape {tuple(sizes[:rank])}: one 3-D volume is needed")
+    if rank > 3:
+        warnings.append(f"is stored {rank}-D with shape {tuple(sizes[:rank])}, squeezed to 3-D")
+    if math.prod(sizes[:3]) > MAX_VOXELS:
+        raise InvalidImageError(path, f"is too large: {tuple(sizes[:3])} is over the limit of {MAX_VOXELS} voxels")
+
+
+def _check_storage(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
+    try:
+        dtype = header.get_data_dtype()
+    except HeaderDataError as error:
+        raise InvalidImageError(path, f"has an unknown data type code {int(header['datatype'])}") from error
+    if dtype.kind not in _REAL_KINDS or dtype.itemsize > 8:
+        raise InvalidImageError(path, f"has data type {dtype}: one real number a voxel is needed")
+    if int(header["bitpix"]) != 8 * dtype.itemsize:
+        warnings.append(f"has bitpix {int(header['bitpix'])} with data type {dtype}")
+    offset = float(header["vox_offset"])
+    if not math.isfinite(offset) or not 0 <= offset <= MAX_HEADER_BYTES:
+        raise InvalidImageError(path, f"has an impossible voxel offset {offset}")
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if not math.isfinite(slope):
+        warnings.append("has a scl_slope that is not finite: intensities are taken unscaled")
+    elif slope != 0 and not math.isfinite(inter):
+        raise InvalidImageError(path, "has a scl_inter that is not finite")
+
+
+def _usable_affine(path: Path, header: nibabel.Nifti1Header) -> tuple[Any, list[str]]:
+    spacing = header["pixdim"][1:4].astype(float)
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if sform == 0 and (not np.isfinite(spacing).all() or (spacing <= 0).any()):
+        raise InvalidImageError(path, f"has pixdim spacing {spacing.tolist()} and no sform")
+    try:
+        affine = header.get_best_affine()
+    except (HeaderDataError, ValueError) as error:
+        raise InvalidImageError(path, f"has an unusable affine ({error})") from error
+    if not np.isfinite(affine).all():
+        raise InvalidImageError(path, "has an affine that is not finite")
+    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    if (zooms == 0).any() or abs(np.linalg.det(affine[:3, :3] / np.where(zooms > 0, zooms, 1))) < 1e-3:
+        raise InvalidImageError(path, "has a singular affine: its orientation is unknown")
+    return affine, _doubtful_affine(header, sform, qform, zooms)
+
+
+def _doubtful_affine(header: nibabel.Nifti1Header, sform: int, qform: int, zooms: Any) -> list[str]:
+    warnings = []
+    if sform == 0 and qform == 0:
+        warnings.append("has neither sform nor qform: its orientation is a guess")
+    if sform > 0 and qform > 0 and not _same_forms(header):
+        warnings.append("has a qform and an sform that disagree: the sform is used")
+    if (zooms < SPACING_RANGE_MM[0]).any() or (zooms > SPACING_RANGE_MM[1]).any():
+        warnings.append(f"has an unusual voxel spacing {zooms.tolist()} mm: check the unit")
+    return warnings
+
+
+def _same_forms(header: nibabel.Nifti1Header) -> bool:
+    try:
+        return bool(np.allclose(header.get_sform(), header.get_qform(), atol=1e-2))
+    except (HeaderDataError, ValueError):
+        return False
+
+
+def _read_voxels(path: Path, header: nibabel.Nifti1Header) -> Any:
+    shape = tuple(int(size) for size in header["dim"][1:4])
+    dtype = header.get_data_dtype()
+    offset = max(int(header["vox_offset"]), int(header["sizeof_hdr"]))
+    needed = offset + math.prod(shape) * dtype.itemsize
+    content = _read_bytes(path, needed + MAX_HEADER_BYTES)  # past the end, so that the gzip CRC is checked
+    if len(content) < needed:
+        raise InvalidImageError(path, f"is too short: {len(content)} bytes where its header expects {needed}")
+    array = np.frombuffer(content, dtype, math.prod(shape), offset).reshape(shape, order="F").astype(np.float32)
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
+        array = array * np.float32(slope) + np.float32(inter)
+    if not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise InvalidImageError(path, f"has {count} voxels that are NaN or infinite, not finite")
+    return array
+
+
+def _doubtful_voxels(array: Any) -> list[str]:
+    warnings = []
+    if array.min() < 0:
+        warnings.append(f"has negative intensities (down to {array.min():g}): background must be 0")
+    if array.max() > LARGE_INTENSITY:
+        warnings.append(f"has an intensity out of range ({array.max():g}): an outlier spike")
+    return warnings

@@ -1,0 +1,144 @@
+"""Skull-stripped normalisation: the brain's own percentile window to [-1, 1], background exactly -1."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform
+from monai.utils import TraceKeys
+from torch import Tensor
+
+BACKGROUND = -1.0
+"""Normalised intensity of everything that is not brain."""
+BRAIN_FLOOR = BACKGROUND + 2**-7
+"""Darkest normalised brain intensity: above the background (also in float16), so that `> BACKGROUND` is the brain."""
+
+
+@dataclass(frozen=True)
+class IntensityWindow:
+    """The intensities, in file units, that map to the ends of [-1, 1].
+
+    Args:
+        lower: intensity that maps to -1.
+        upper: intensity that maps to 1; greater than `lower`.
+
+    Raises:
+        ValueError: when the window is empty.
+    """
+
+    lower: float
+    upper: float
+
+    def __post_init__(self) -> None:
+        if not self.upper > self.lower:
+            raise ValueError(f"an intensity window needs upper > lower, got [{self.lower}, {self.upper}]")
+
+    def normalise(self, image: Tensor, brain: Tensor) -> Tensor:
+        """Map file units to [-1, 1] inside the brain mask (any shape), to exactly -1 outside."""
+        scaled = (image - self.lower) / (self.upper - self.lower) * 2 - 1
+        return torch.where(brain, scaled.clamp(BRAIN_FLOOR, 1.0), torch.full_like(scaled, BACKGROUND))
+
+    def denormalise(self, image: Tensor) -> Tensor:
+        """Map [-1, 1] back to file units inside the brain, to exactly 0 outside (any shape)."""
+        restored = (image + 1) / 2 * (self.upper - self.lower) + self.lower
+        return torch.where(image > BACKGROUND, restored, torch.zeros_like(restored))
+
+
+def brain_window(image: Tensor, lower_percentile: float = 0.5, upper_percentile: float = 99.5) -> IntensityWindow:
+    """Find the percentile window of the brain (nonzero voxels) of one volume of any shape.
+
+    Raises:
+        ValueError: when the image has no nonzero voxel, or its brain is constant.
+    """
+    brain = image[image != 0]
+    if brain.numel() == 0:
+        raise ValueError("is all zero: there is no foreground")
+    # kthvalue has no size limit (torch.quantile stops at 16 million voxels) and returns stored intensities
+    ranks = [round(p / 100 * (brain.numel() - 1)) + 1 for p in (lower_percentile, upper_percentile)]
+    lower, upper = (float(brain.kthvalue(rank).values) for rank in ranks)
+    if not upper > lower:
+        raise ValueError(f"is constant inside the brain ({lower:g}): there is nothing to normalise")
+    return IntensityWindow(lower, upper)
+
+
+class NormaliseBrain(InvertibleTransform):
+    """Scale a skull-stripped volume to [-1, 1] by the percentile window of its brain (voxels that are not 0).
+
+    The window is found on the whole volume, so that neighbouring slices keep their relation.
+
+    Args:
+        lower_percentile: percentile of brain intensities that maps to -1, in [0, 100).
+        upper_percentile: percentile of brain intensities that maps to 1, above the lower one.
+
+    Raises:
+        ValueError: when the percentiles are not ordered within [0, 100].
+    """
+
+    def __init__(self, lower_percentile: float = 0.5, upper_percentile: float = 99.5) -> None:
+        if not 0 <= lower_percentile < upper_percentile <= 100:
+            raise ValueError(
+                f"percentiles must be 0 <= lower < upper <= 100, got {lower_percentile}, {upper_percentile}"
+            )
+        self.lower_percentile = lower_percentile
+        self.upper_percentile = upper_percentile
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return `image` (any shape, file units, background 0) in [-1, 1] with background exactly -1.
+
+        Raises:
+            ValueError: when the image has no brain or a constant one.
+        """
+        window = brain_window(
+            image.as_tensor() if isinstance(image, MetaTensor) else image, self.lower_percentile, self.upper_percentile
+        )
+        normalised = window.normalise(image, image != 0)
+        if isinstance(normalised, MetaTensor):
+            self.push_transform(normalised, extra_info={"lower": window.lower, "upper": window.upper})
+        return normalised
+
+    def inverse(self, data: Tensor) -> Tensor:
+        """Return a normalised MetaTensor in file units; its own window was recorded when it was normalised."""
+        info = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
+        return IntensityWindow(info["lower"], info["upper"]).denormalise(data)
+
+    def window_of(self, normalised: MetaTensor) -> IntensityWindow:
+        """Return the window that was recorded on a normalised image."""
+        info = self.get_most_recent_transform(normalised)[TraceKeys.EXTRA_INFO]
+        return IntensityWindow(info["lower"], info["upper"])
+
+
+class NormaliseBraind(MapTransform, InvertibleTransform):
+    """Dictionary version of `NormaliseBrain`."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        lower_percentile: float = 0.5,
+        upper_percentile: float = 99.5,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        self.normalise = NormaliseBrain(lower_percentile, upper_percentile)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Normalise each key's image.
+
+        Raises:
+            ValueError: when an image has no brain or a constant one.
+        """
+        normalised = dict(data)
+        for key in self.key_iterator(normalised):
+            normalised[key] = self.normalise(normalised[key])
+        return normalised
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Bring each key's image back to file units."""
+        restored = dict(data)
+        for key in self.key_iterator(restored):
+            restored[key] = self.normalise.inverse(restored[key])
+        return restored

@@ -1,0 +1,41 @@
+"""Cohorts: layouts, splits, preprocessing and memory-mapped slices."""
+
+from utad_monai.data.cohort import PreparedCohort, prepare_cohort
+from utad_monai.data.complete import CompleteSlices, EvaluationCases, single_case
+from utad_monai.data.inference import InferenceCases, the_case
+from utad_monai.data.layouts import BRATS_2017_TO_2021, BRATS_2023, Case, Layout, find_cases
+from utad_monai.data.phantom import default_dataset_dir, write_phantom_cohort
+from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
+from utad_monai.data.split import keep_split, split_by_patient
+from utad_monai.data.unpaired import EpochSampler, UnpairedSlices
+
+__all__ = [
+    "BRATS_2017_TO_2021",
+    "BRATS_2023",
+    "Case",
+    "CohortError",
+    "CohortProblem",
+    "CompleteSlices",
+    "EpochSampler",
+    "EvaluationCases",
+    "InferenceCases",
+    "Layout",
+    "PreparedCase",
+    "PreparedCohort",
+    "Preprocessing",
+    "SliceStore",
+    "UnpairedSlices",
+    "default_dataset_dir",
+    "find_cases",
+    "keep_split",
+    "load_case",
+    "prepare_cohort",
+    "prepare_slices",
+    "single_case",
+    "slice_case",
+    "split_by_patient",
+    "the_case",
+    "write_phantom_cohort",
+]

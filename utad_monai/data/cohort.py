@@ -1,0 +1,90 @@
+"""A cohort ready for training and evaluation: found, split by patient, and prepared as slices."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from utad_monai.data.layouts import Case, find_cases
+from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
+from utad_monai.data.split import SPLIT_FILE, keep_split
+from utad_monai.keys import Modality, Split
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedCohort:
+    """The slices of a cohort and the split of its cases.
+
+    Attributes:
+        store: all prepared slices.
+        split: the split of each case.
+    """
+
+    store: SliceStore
+    split: dict[str, Split]
+
+    def cases(self, split: Split | str, with_segmentation: bool = False) -> list[PreparedCase]:
+        """Return the cases of one split, by name; only those with a segmentation when asked."""
+        wanted = Split(split)
+        return [
+            case
+            for case_id, case in sorted(self.store.cases.items())
+            if self.split[case_id] is wanted and not (with_segmentation and case.tumour_pixels is None)
+        ]
+
+    def complete_cases(self, split: Split | str) -> list[PreparedCase]:
+        """Return the cases of one split that have all four modalities and a segmentation."""
+        return [case for case in self.cases(split, with_segmentation=True) if len(case.modalities) == len(Modality)]
+
+
+def prepare_cohort(
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    preprocessing: Preprocessing,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> PreparedCohort:
+    """Find, split and prepare a cohort; what is in `output_dir` from an earlier run is reused.
+
+    Args:
+        dataset_dir: root of the cohort.
+        output_dir: folder of the run; receives `split.csv` and the cache `slices/`.
+        preprocessing: what the networks shall see.
+        validation_fraction: share of patients for validation.
+        test_fraction: share of patients for testing.
+        seed: seed of the split.
+        workers: threads that prepare slices, by default one per processor.
+        progress: whether to show a progress bar.
+
+    Raises:
+        CohortError: with every problem of the cohort, one line each.
+    """
+    cases = find_cases(dataset_dir)
+    _logger.info("%s", describe(cases, dataset_dir))
+    split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
+    store = prepare_slices(cases, preprocessing, Path(output_dir) / "slices", workers, progress)
+    cohort = PreparedCohort(store, split)
+    if not cohort.cases(Split.TRAIN, with_segmentation=True):
+        reason = "leaves no training case with a segmentation"
+        path = Path(output_dir) / SPLIT_FILE
+        raise CohortError([CohortProblem("", path, reason, "add cases with segmentations, or edit the split")])
+    return cohort
+
+
+def describe(cases: list[Case], dataset_dir: str | Path) -> str:
+    """Return one line: layout, cases, patients, and how many cases have each modality."""
+    layouts = ", ".join(sorted({case.layout.name for case in cases}))
+    counts = Counter(modality for case in cases for modality in case.images)
+    modalities = ", ".join(f"{modality} {counts[modality]}" for modality in Modality)
+    segmented = sum(case.segmentation is not None for case in cases)
+    patients = len({case.patient_id for case in cases})
+    return f"{dataset_dir}: {layouts}, {len(cases)} cases of {patients} patients ({modalities}, seg {segmented})"

@@ -1,0 +1,100 @@
+"""Complete cases: all four modalities and the segmentation, for the segmentation network and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transforms import LabelsToTumourRegions
+from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.keys import BatchKey, Modality
+
+
+class CompleteSlices(Dataset[dict[str, Any]]):
+    """Slices of complete cases with their tumour regions: supervised training of the segmentation network.
+
+    Args:
+        store: prepared slices.
+        cases: complete cases.
+        min_brain_fraction: slices with a smaller share of brain pixels are left out.
+        transform: applied to every sample, for instance a random flip of MONAI.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[PreparedCase],
+        min_brain_fraction: float = 0.02,
+        transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        self.store = store
+        self.transform = transform
+        pixels = max(1.0, min_brain_fraction * float(np.prod(store.preprocessing.image_size)))
+        self.slices = [
+            (case.case_id, place)
+            for case in cases
+            for place, brain_pixels in enumerate(case.brain_pixels)
+            if brain_pixels >= pixels
+        ]
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return len(self.slices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return image `(4, H, W)` float32 in [-1, 1] and label `(3, H, W)` in {0, 1} (`TumourRegion` order)."""
+        case_id, place = self.slices[index]
+        images = [self.store.image(case_id, modality)[place] for modality in Modality]
+        labels = torch.from_numpy(self.store.labels(case_id)[place].copy())
+        sample = {
+            BatchKey.IMAGE: torch.from_numpy(np.stack(images).astype(np.float32)),
+            BatchKey.LABEL: LabelsToTumourRegions()(labels[None]),
+            BatchKey.CASE_ID: case_id,
+            BatchKey.SLICE_INDEX: place,
+        }
+        return self.transform(sample) if self.transform else sample
+
+
+class EvaluationCases(Dataset[dict[str, Any]]):
+    """Whole cases for evaluation: every slice of every available modality.
+
+    Args:
+        store: prepared slices.
+        cases: cases to evaluate.
+    """
+
+    def __init__(self, store: SliceStore, cases: Sequence[PreparedCase]) -> None:
+        self.store = store
+        self.cases = list(cases)
+
+    def __len__(self) -> int:
+        """Return the number of cases."""
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return `case_id`, `image` (modality to `(Z, H, W)` float32 in [-1, 1]) and `label` `(3, Z, H, W)` or None."""
+        case = self.cases[index]
+        return {
+            BatchKey.CASE_ID: case.case_id,
+            BatchKey.IMAGE: {modality: self._image(case, modality) for modality in case.modalities},
+            BatchKey.LABEL: self._label(case),
+        }
+
+    def _image(self, case: PreparedCase, modality: Modality) -> Tensor:
+        return torch.from_numpy(self.store.image(case.case_id, modality).astype(np.float32))
+
+    def _label(self, case: PreparedCase) -> Tensor | None:
+        if case.tumour_pixels is None:
+            return None
+        return LabelsToTumourRegions()(torch.from_numpy(self.store.labels(case.case_id).copy())[None])
+
+
+def single_case(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Collate one case as it is: cases differ in their number of slices."""
+    (case,) = batch
+    return case

@@ -1,0 +1,210 @@
+"""From the files of one case to normalised axial slices, the same way in training and at inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from transforms import (
+    BACKGROUND,
+    CanonicalLabels,
+    FramePlacement,
+    IntensityWindow,
+    InvalidImageError,
+    LabelsToTumourRegions,
+    LoadNifti,
+    NormaliseBrain,
+    OrientLPS,
+    SliceFrame,
+    regions_to_labels,
+)
+from transforms.load import WARNINGS
+from utad_monai.data.layouts import Case
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.keys import Modality
+
+AFFINE_TOLERANCE_MM = 1e-2
+"""Two volumes lie on the same grid when no entry of their affines differs by more."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Every parameter that decides what a network sees; it is stored with each trained model.
+
+    Args:
+        frame_size_mm: height (anterior-posterior) and width (left-right) of the field of view around the brain.
+        image_size: height and width of a slice in pixels, multiples of 16.
+        lower_percentile: brain percentile that maps to -1.
+        upper_percentile: brain percentile that maps to 1.
+
+    Raises:
+        ValueError: when a size is not positive or not a multiple of 16.
+    """
+
+    frame_size_mm: tuple[float, float] = (240.0, 240.0)
+    image_size: tuple[int, int] = (128, 128)
+    lower_percentile: float = 0.5
+    upper_percentile: float = 99.5
+
+    def __post_init__(self) -> None:
+        # JSON gives lists: tuples keep the object hashable and equal however it was made
+        object.__setattr__(self, "frame_size_mm", tuple(float(size) for size in self.frame_size_mm))
+        object.__setattr__(self, "image_size", tuple(int(size) for size in self.image_size))
+        if min(self.frame_size_mm) <= 0 or min(self.image_size) <= 0 or any(size % 16 for size in self.image_size):
+            raise ValueError(f"frame must be positive and image size a multiple of 16, got {self}")
+
+    def description(self) -> dict[str, Any]:
+        """Return the parameters as plain data."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @property
+    def frame(self) -> SliceFrame:
+        """The fixed field of view."""
+        return SliceFrame(self.frame_size_mm, self.image_size)
+
+    @property
+    def normalise(self) -> NormaliseBrain:
+        """The intensity normalisation."""
+        return NormaliseBrain(self.lower_percentile, self.upper_percentile)
+
+
+@dataclass(frozen=True)
+class LoadedCase:
+    """The volumes of a case on one grid, in LPS voxel order.
+
+    Attributes:
+        images: `(1, X, Y, Z)` normalised to [-1, 1], background exactly -1, per available modality.
+        windows: intensity window of each image.
+        regions: `(3, X, Y, Z)` WT, TC, ET in {0, 1}; None without a segmentation.
+        brain: `(X, Y, Z)` bool, voxels that are brain in any image.
+        placement: where the frame lies.
+        warnings: what was doubtful, one phrase each, naming the file.
+    """
+
+    images: Mapping[Modality, MetaTensor]
+    windows: Mapping[Modality, IntensityWindow]
+    regions: Tensor | None
+    brain: Tensor
+    placement: FramePlacement
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaseSlices:
+    """The slices of a case that hold brain.
+
+    Attributes:
+        images: `(Z, H, W)` in [-1, 1], background exactly -1, per available modality.
+        labels: `(Z, H, W)` uint8 canonical labels; None without a segmentation.
+        first_slice: axial index of the first slice in the volume.
+    """
+
+    images: Mapping[Modality, Tensor]
+    labels: Tensor | None
+    first_slice: int
+
+
+def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
+    """Load, check, orient and normalise all volumes of a case.
+
+    Raises:
+        CohortError: with every problem of the case: unreadable files, volumes on different grids, unknown labels,
+            empty or constant images.
+    """
+    problems: list[CohortProblem] = []
+    volumes = {path: _load(case, path, problems) for path in case.files}
+    if problems:
+        raise CohortError(problems)
+    _refuse_other_grids(case, volumes)
+    images, windows, normalise = {}, {}, preprocessing.normalise
+    for modality, path in case.images.items():
+        try:
+            images[modality] = normalise(volumes[path])
+            windows[modality] = normalise.window_of(images[modality])
+        except ValueError as error:
+            problems.append(CohortProblem(case.case_id, path, str(error), "replace the image or leave it out"))
+    regions = _regions(case, volumes, problems)
+    if problems:
+        raise CohortError(problems)
+    brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
+    placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
+    warnings = [f"{path}: {text}" for path, volume in volumes.items() for text in volume.meta[WARNINGS]]
+    if placement.cuts(brain):
+        warnings.append(f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut")
+    if regions is not None and not bool(regions.any()):
+        warnings.append(f"{case.segmentation}: is empty: the case counts as one without tumour")
+    return LoadedCase(images, windows, regions, brain, placement, tuple(warnings))
+
+
+def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
+    """Sample a loaded case as axial slices in the frame, from the first to the last that holds brain."""
+    frame = preprocessing.frame
+    images = {m: frame.image_to_slices(v.as_tensor()[0], loaded.placement) for m, v in loaded.images.items()}
+    occupied = torch.stack([(image > BACKGROUND).flatten(1).any(dim=1) for image in images.values()]).any(dim=0)
+    indices = occupied.nonzero().flatten()
+    first, last = int(indices[0]), int(indices[-1]) + 1
+    labels = None
+    if loaded.regions is not None:
+        labels = regions_to_labels(frame.regions_to_slices(loaded.regions, loaded.placement))[0, first:last]
+    return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
+
+
+def _load(case: Case, path: Path, problems: list[CohortProblem]) -> MetaTensor:
+    try:
+        oriented: MetaTensor = OrientLPS()(LoadNifti()(path))
+    except InvalidImageError as error:
+        problems.append(CohortProblem.of(case.case_id, error))
+        return MetaTensor(torch.zeros(1))
+    return oriented
+
+
+def _refuse_other_grids(case: Case, volumes: Mapping[Path, MetaTensor]) -> None:
+    """Refuse volumes whose shape or affine (after orientation) differs from the first one's."""
+    (first, reference), *others = volumes.items()
+    problems = []
+    for path, volume in others:
+        difference = _grid_difference(reference, volume)
+        if difference:
+            reason = f"{difference} than {first.name}"
+            problems.append(CohortProblem(case.case_id, path, reason, "co-register and resample the case to one grid"))
+    if problems:
+        raise CohortError(problems)
+
+
+def _grid_difference(reference: MetaTensor, volume: MetaTensor) -> str:
+    if volume.shape != reference.shape:
+        return f"has another shape ({_sizes(volume)} voxels, not {_sizes(reference)})"
+    if not torch.allclose(_spacing_tensor(volume), _spacing_tensor(reference), atol=AFFINE_TOLERANCE_MM):
+        return "has another voxel spacing in its affine"
+    if not torch.allclose(volume.affine, reference.affine, atol=AFFINE_TOLERANCE_MM):
+        return "has another affine (origin or orientation)"
+    return ""
+
+
+def _sizes(volume: MetaTensor) -> str:
+    return "x".join(str(size) for size in volume.shape[1:])
+
+
+def _spacing_tensor(volume: MetaTensor) -> Tensor:
+    return torch.as_tensor(volume.pixdim, dtype=torch.float64)
+
+
+def _spacing(volume: MetaTensor) -> Sequence[float]:
+    return [float(size) for size in volume.pixdim]
+
+
+def _regions(case: Case, volumes: Mapping[Path, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
+    if case.segmentation is None:
+        return None
+    try:
+        labels = CanonicalLabels(case.layout.enhancing_label)(volumes[case.segmentation].as_tensor())
+    except ValueError as error:
+        problems.append(CohortProblem(case.case_id, case.segmentation, str(error), "map the labels to the layout's"))
+        return None
+    return LabelsToTumourRegions()(labels)

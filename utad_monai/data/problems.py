@@ -1,0 +1,48 @@
+"""Problems of a cohort: collected, then reported all at once, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transforms import InvalidImageError
+
+
+@dataclass(frozen=True)
+class CohortProblem:
+    """One problem of one case.
+
+    Attributes:
+        case_id: the case it belongs to; empty for the cohort as a whole.
+        path: the file or folder.
+        reason: what is wrong.
+        remedy: what the user can do about it.
+    """
+
+    case_id: str
+    path: Path
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the one line that users read."""
+        case = f"case {self.case_id}: " if self.case_id else ""
+        return f"{case}{self.path}: {self.reason}; {self.remedy}"
+
+    @classmethod
+    def of(cls, case_id: str, error: InvalidImageError) -> CohortProblem:
+        """Turn the refusal of a file into a problem of its case."""
+        return cls(case_id, error.path, error.reason, error.remedy)
+
+
+class CohortError(ValueError):
+    """A cohort that cannot be used as it is; its text has one line per problem.
+
+    Args:
+        problems: at least one.
+    """
+
+    def __init__(self, problems: Sequence[CohortProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,220 @@
+"""Memory-mapped 2-D slices of a cohort: made once, in parallel, and reused by every later run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from transforms import BACKGROUND, IntensityWindow
+from utad_monai.atomic import atomic_folder
+from utad_monai.data.layouts import Case
+from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.keys import Modality
+
+_FORMAT = 1
+"""Raised whenever the content of a cache entry changes its meaning."""
+_INDEX = "case.json"
+_LABELS = "labels"
+_OPEN_VOLUMES = 256
+"""Memory maps kept open at once, well below the usual limit of 1024 open files."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """What is known of a cached case without opening its slices.
+
+    Attributes:
+        case_id: name of the case.
+        patient_id: its patient.
+        folder: where its slices lie.
+        windows: intensity window of each available modality, in file units.
+        first_slice: axial index of the first cached slice in the volume.
+        brain_pixels: brain pixels of each slice.
+        tumour_pixels: whole-tumour pixels of each slice; None without a segmentation.
+        warnings: what was doubtful about its files.
+    """
+
+    case_id: str
+    patient_id: str
+    folder: Path
+    windows: Mapping[Modality, IntensityWindow]
+    first_slice: int
+    brain_pixels: tuple[int, ...]
+    tumour_pixels: tuple[int, ...] | None
+    warnings: tuple[str, ...]
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Available modalities, in `Modality` order."""
+        return tuple(self.windows)
+
+
+class SliceStore:
+    """Slices of the prepared cases of a cohort, opened lazily: memory does not grow with the cohort.
+
+    Args:
+        cases: prepared cases.
+        preprocessing: what they were prepared with.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], preprocessing: Preprocessing) -> None:
+        self.cases = {case.case_id: case for case in cases}
+        self.preprocessing = preprocessing
+
+    def image(self, case_id: str, modality: Modality) -> np.ndarray[Any, Any]:
+        """Return the memory-mapped slices `(Z, H, W)` float16 in [-1, 1] of one image.
+
+        Raises:
+            KeyError: when the case lacks the modality.
+        """
+        case = self.cases[case_id]
+        if modality not in case.windows:
+            raise KeyError(f"case {case_id} has no {modality} image")
+        return _open_volume(case.folder / f"{modality}.npy")
+
+    def labels(self, case_id: str) -> np.ndarray[Any, Any]:
+        """Return the memory-mapped canonical labels `(Z, H, W)` uint8 of one case.
+
+        Raises:
+            KeyError: when the case has no segmentation.
+        """
+        case = self.cases[case_id]
+        if case.tumour_pixels is None:
+            raise KeyError(f"case {case_id} has no segmentation")
+        return _open_volume(case.folder / f"{_LABELS}.npy")
+
+
+@lru_cache(maxsize=_OPEN_VOLUMES)
+def _open_volume(path: Path) -> np.ndarray[Any, Any]:
+    volume: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return volume
+
+
+def prepare_slices(
+    cases: Sequence[Case],
+    preprocessing: Preprocessing,
+    cache_dir: str | Path,
+    workers: int | None = None,
+    progress: bool = True,
+) -> SliceStore:
+    """Prepare every case that is not in the cache yet, and open the cache.
+
+    An entry is keyed by the path, size and modification time of the case's files and by every preprocessing parameter;
+    it appears whole or not at all.
+
+    Args:
+        cases: cases to prepare.
+        preprocessing: what the networks shall see.
+        cache_dir: folder of the cache; shared by all runs.
+        workers: threads, by default one per processor.
+        progress: whether to show a progress bar.
+
+    Raises:
+        CohortError: with every problem of every case, one line each; sound cases stay cached.
+    """
+    entries = [Path(cache_dir) / _key(case, preprocessing) for case in cases]
+    waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if not (entry / _INDEX).exists()]
+    if waiting:
+        _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
+    prepared = [_read_index(entry) for entry in entries]
+    for case in prepared:
+        for warning in case.warnings:
+            _logger.warning("case %s: %s", case.case_id, warning)
+    return SliceStore(prepared, preprocessing)
+
+
+def _key(case: Case, preprocessing: Preprocessing) -> str:
+    files = [(str(path.resolve()), *_identity(path)) for path in case.files]
+    content = [_FORMAT, case.case_id, case.layout.name, files, preprocessing.description()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # the loader will say what is wrong with it
+        return (-1, -1)
+    return status.st_size, status.st_mtime_ns
+
+
+def _prepare_all(
+    waiting: Sequence[tuple[Case, Path]], preprocessing: Preprocessing, workers: int, progress: bool
+) -> None:
+    problems: list[CohortProblem] = []
+    jobs = [(case, entry, preprocessing) for case, entry in waiting]
+    results = _in_threads(jobs, min(workers, len(jobs)))
+    bar = tqdm(results, total=len(jobs), desc="Preparing slices", unit="case", disable=not progress)
+    for found in bar:
+        problems.extend(found)
+    if problems:
+        raise CohortError(problems)
+
+
+def _in_threads(jobs: Sequence[tuple[Case, Path, Preprocessing]], workers: int) -> Iterator[tuple[CohortProblem, ...]]:
+    """Prepare cases side by side: decompressing and resampling release Python's lock, and threads start at once."""
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # each worker computes on one processor; torch's own threads would only compete
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(_prepare_one, jobs)
+    finally:
+        torch.set_num_threads(torch_threads)
+
+
+def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:
+    """Prepare one case into its entry; return its problems."""
+    case, entry, preprocessing = job
+    try:
+        loaded = load_case(case, preprocessing)
+    except CohortError as error:
+        return error.problems
+    slices = slice_case(loaded, preprocessing)
+    with atomic_folder(entry) as folder:
+        for modality, image in slices.images.items():
+            np.save(folder / f"{modality}.npy", image.numpy().astype(np.float16))
+        if slices.labels is not None:
+            np.save(folder / f"{_LABELS}.npy", slices.labels.numpy())
+        (folder / _INDEX).write_text(json.dumps(_index(case, loaded, slices)), encoding="utf-8")
+    return ()
+
+
+def _index(case: Case, loaded: LoadedCase, slices: CaseSlices) -> dict[str, Any]:
+    brain = torch.stack([image > BACKGROUND for image in slices.images.values()]).any(dim=0)
+    return {
+        "case_id": case.case_id,
+        "patient_id": case.patient_id,
+        "windows": {modality: [window.lower, window.upper] for modality, window in loaded.windows.items()},
+        "first_slice": slices.first_slice,
+        "brain_pixels": brain.flatten(1).sum(dim=1).tolist(),
+        "tumour_pixels": None if slices.labels is None else (slices.labels > 0).flatten(1).sum(dim=1).tolist(),
+        "warnings": list(loaded.warnings),
+    }
+
+
+def _read_index(entry: Path) -> PreparedCase:
+    index = json.loads((entry / _INDEX).read_text(encoding="utf-8"))
+    return PreparedCase(
+        case_id=index["case_id"],
+        patient_id=index["patient_id"],
+        folder=entry,
+        windows={Modality(name): IntensityWindow(*window) for name, window in index["windows"].items()},
+        first_slice=index["first_slice"],
+        brain_pixels=tuple(index["brain_pixels"]),
+        tumour_pixels=None if index["tumour_pixels"] is None else tuple(index["tumour_pixels"]),
+        warnings=tuple(index["warnings"]),
+    )

@@ -1,0 +1,130 @@
+"""Split a cohort by patient, the same way every time, and keep the split in a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas
+
+from utad_monai.atomic import atomic_path
+from utad_monai.data.layouts import Case
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.keys import Modality, Split
+
+SPLIT_FILE = "split.csv"
+"""Name of the split in an output folder; columns case, patient, split, modalities, segmentation."""
+
+
+def split_by_patient(
+    cases: Sequence[Case], validation_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0
+) -> dict[str, Split]:
+    """Assign every case to a split, all visits of a patient to the same one.
+
+    Patients are ranked by a hash of seed and name, so the order of the files does not matter. With three or more
+    patients every split has at least one; with fewer, training comes first.
+
+    Args:
+        cases: the cohort.
+        validation_fraction: share of patients for validation.
+        test_fraction: share of patients for testing.
+        seed: another seed gives another split.
+
+    Returns:
+        The split of each case, by case name.
+
+    Raises:
+        ValueError: when the fractions leave nothing for training.
+    """
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
+        raise ValueError(f"split fractions leave no training patients: {validation_fraction}, {test_fraction}")
+    patients = sorted({case.patient_id for case in cases}, key=lambda patient: _rank(seed, patient))
+    test = _count(test_fraction, len(patients), needed=3)
+    validation = _count(validation_fraction, len(patients), needed=2)
+    split_of = {
+        patient: Split.TEST if place < test else Split.VALIDATION if place < test + validation else Split.TRAIN
+        for place, patient in enumerate(patients)
+    }
+    return {case.case_id: split_of[case.patient_id] for case in cases}
+
+
+def _rank(seed: int, patient: str) -> str:
+    return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
+
+
+def _count(fraction: float, patients: int, needed: int) -> int:
+    return max(1, round(fraction * patients)) if fraction > 0 and patients >= needed else 0
+
+
+def keep_split(
+    cases: Sequence[Case],
+    output_dir: str | Path,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> dict[str, Split]:
+    """Return the split in `output_dir/split.csv`, writing it first when there is none.
+
+    An existing file wins, so every stage sees the same split and users may bring their own.
+
+    Raises:
+        CohortError: when the file does not fit the cohort: unknown or missing cases, unknown split names, one patient
+            in two splits.
+    """
+    path = Path(output_dir) / SPLIT_FILE
+    if path.exists():
+        return read_split(path, cases)
+    split = split_by_patient(cases, validation_fraction, test_fraction, seed)
+    with atomic_path(path) as temporary:
+        _table(cases, split).to_csv(temporary, index=False)
+    return split
+
+
+def _table(cases: Sequence[Case], split: Mapping[str, Split]) -> pandas.DataFrame:
+    rows = [
+        {
+            "case": case.case_id,
+            "patient": case.patient_id,
+            "split": str(split[case.case_id]),
+            "modalities": " ".join(modality for modality in Modality if modality in case.images),
+            "segmentation": case.segmentation is not None,
+        }
+        for case in cases
+    ]
+    return pandas.DataFrame(rows)
+
+
+def read_split(path: str | Path, cases: Sequence[Case]) -> dict[str, Split]:
+    """Read the split of a cohort from a CSV with the columns case and split.
+
+    Raises:
+        CohortError: when the file is missing or does not fit the cohort.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise _split_error(path, "is missing: no split was made yet")
+    table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"case", "split"} <= set(table.columns):
+        raise _split_error(path, "has no columns case and split")
+    assigned = dict(zip(table["case"], table["split"], strict=True))
+    unknown_splits = sorted(set(assigned.values()) - set(Split))
+    if unknown_splits:
+        raise _split_error(path, f"has unknown splits {', '.join(unknown_splits)}; known are {', '.join(Split)}")
+    absent = [case.case_id for case in cases if case.case_id not in assigned]
+    if absent:
+        raise _split_error(path, f"was written for another cohort: it lacks {', '.join(absent[:3])}")
+    split = {case.case_id: Split(assigned[case.case_id]) for case in cases}
+    _refuse_torn_patients(path, cases, split)
+    return split
+
+
+def _refuse_torn_patients(path: Path, cases: Sequence[Case], split: Mapping[str, Split]) -> None:
+    first: dict[str, Split] = {}
+    for case in cases:
+        if first.setdefault(case.patient_id, split[case.case_id]) is not split[case.case_id]:
+            raise _split_error(path, f"puts patient {case.patient_id} into two splits")
+
+
+def _split_error(path: Path, reason: str) -> CohortError:
+    return CohortError([CohortProblem("", path, reason, "mend it, or remove it to have it written anew")])

@@ -1,0 +1,124 @@
+"""Unpaired training samples: an image slice, its tumour mask and a target modality, drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.keys import BatchKey, Modality
+
+_Index = np.ndarray[Any, np.dtype[np.int32]]
+
+
+class UnpairedSlices(Dataset[dict[str, Any]]):
+    """Slices for training: every sample is one image of one modality, never two modalities of one patient.
+
+    Sample `i` depends on `(seed, i)` alone, whatever was drawn before: any worker, rank or resumed run draws the same.
+
+    Args:
+        store: prepared slices.
+        cases: cases to draw from; those without a segmentation are passed over.
+        tumour_fraction: share of samples that are drawn from slices with tumour (0 draws from all brain slices alike,
+            as published).
+        min_brain_fraction: slices with a smaller share of brain pixels are not drawn.
+        flip: whether samples are mirrored left-right with probability 1/2.
+        seed: seed of all draws.
+
+    Raises:
+        CohortError: when no slice is left to draw.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[PreparedCase],
+        tumour_fraction: float = 0.0,
+        min_brain_fraction: float = 0.02,
+        flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self.cases = [case for case in cases if case.tumour_pixels is not None]
+        self.tumour_fraction = tumour_fraction
+        self.flip = flip
+        self.seed = seed
+        self._min_pixels = min_brain_fraction * store.preprocessing.image_size[0] * store.preprocessing.image_size[1]
+        self._brain = {modality: self._slices_of(modality, tumour=False) for modality in Modality}
+        self._tumour = {modality: self._slices_of(modality, tumour=True) for modality in Modality}
+        self.modalities = tuple(modality for modality in Modality if len(self._brain[modality]))
+        if not self.modalities:
+            reason = "there is no brain slice with a segmentation to train on"
+            raise CohortError([CohortProblem("", Path(), reason, "add cases with segmentations")])
+
+    def __len__(self) -> int:
+        """Return the number of different images; the index of a sample has no upper bound."""
+        return sum(len(slices) for slices in self._brain.values())
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Draw sample `index` (any non-negative integer) as a dictionary of `BatchKey` entries.
+
+        The image is `(1, H, W)` float32 in [-1, 1] with background exactly -1, the mask `(1, H, W)` 0 or 1.
+        """
+        draw = np.random.default_rng((self.seed, index))
+        source = self.modalities[draw.integers(len(self.modalities))]
+        target = self.modalities[draw.integers(len(self.modalities))]
+        slices = self._brain[source]
+        if draw.random() < self.tumour_fraction and len(self._tumour[source]):
+            slices = self._tumour[source]
+        place, slice_index = slices[draw.integers(len(slices))]
+        mirrored = self.flip and draw.random() < 0.5
+        case_id = self.cases[place].case_id
+        image = torch.from_numpy(self.store.image(case_id, source)[slice_index].astype(np.float32))
+        mask = torch.from_numpy((self.store.labels(case_id)[slice_index] > 0).astype(np.float32))
+        if mirrored:
+            image, mask = image.flip(-1), mask.flip(-1)
+        return {
+            BatchKey.IMAGE: image[None],
+            BatchKey.TUMOUR_MASK: mask[None],
+            BatchKey.SOURCE_MODALITY: source.channel,
+            BatchKey.TARGET_MODALITY: target.channel,
+            BatchKey.CASE_ID: case_id,
+            BatchKey.SLICE_INDEX: int(slice_index),
+        }
+
+    def _slices_of(self, modality: Modality, tumour: bool) -> _Index:
+        """Return `(N, 2)` pairs of case place and slice index of one modality."""
+        pairs = []
+        for place, case in enumerate(self.cases):
+            if modality in case.windows and case.tumour_pixels is not None:
+                wanted = np.array(case.brain_pixels) >= max(1.0, self._min_pixels)
+                if tumour:
+                    wanted &= np.array(case.tumour_pixels) > 0
+                slices = np.flatnonzero(wanted).astype(np.int32)
+                pairs.append(np.stack([np.full_like(slices, place), slices], axis=1))
+        return np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int32)
+
+
+class EpochSampler(Sampler[int]):
+    """Hand out sample numbers, going on where the last epoch stopped.
+
+    Args:
+        dataset: the data set that the numbers are for.
+        samples_per_epoch: how many numbers each epoch has; 0 for as many as there are different images.
+    """
+
+    def __init__(self, dataset: UnpairedSlices, samples_per_epoch: int = 0) -> None:
+        self.samples_per_epoch = samples_per_epoch or len(dataset)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of samples of one epoch."""
+        return self.samples_per_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the numbers of the next epoch."""
+        first = self.epoch * self.samples_per_epoch
+        self.epoch += 1
+        yield from range(first, first + self.samples_per_epoch)

@@ -1,0 +1,19 @@
+"""Ignite engines: training, validation, evaluation and volume synthesis."""
+
+from utad_monai.engines.protocol import evaluation_protocol
+from utad_monai.engines.schedules import linear_decay
+from utad_monai.engines.translation_evaluator import TranslationEvaluator
+from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
+from utad_monai.engines.translation_validator import TranslationValidator, ValidationMetric
+from utad_monai.engines.volume_synthesizer import VolumeSynthesizer
+
+__all__ = [
+    "TranslationEvaluator",
+    "TranslationEvents",
+    "TranslationTrainer",
+    "TranslationValidator",
+    "ValidationMetric",
+    "VolumeSynthesizer",
+    "evaluation_protocol",
+    "linear_decay",
+]

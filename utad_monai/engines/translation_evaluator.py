@@ -1,0 +1,150 @@
+"""The final measurement: every source to every target on the test split, and what it is worth in Dice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator, IterationEvents
+from torch import Tensor
+from tqdm import tqdm
+
+from utad_monai.atomic import atomic_path, write_json
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
+from utad_monai.metrics.downstream import DownstreamSegmentation, replace
+from utad_monai.metrics.image_quality import image_quality
+
+TABLE_FILE = "evaluation.csv"
+SUMMARY_FILE = "summary.json"
+
+_QUALITY = ("ssim", "psnr", "nmse", "mae", "tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae")
+_FILLS = (ImageSource.REAL, ImageSource.SYNTHESIZED, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
+
+
+class TranslationEvaluator(Evaluator):
+    """Measure image quality and downstream Dice of test cases; write `evaluation.csv` and `summary.json`.
+
+    The table has one row per case, source and target: columns `<method>_<metric>` and `dice_<fill>_<region>`. Pairs
+    whose target image a case lacks are not measured; Dice needs all four modalities and is NaN otherwise.
+
+    Args:
+        device: where to compute.
+        val_data_loader: yields cases of `utad_monai.data.EvaluationCases`, one at a time.
+        translators: the methods to measure; `student` also fills modalities for the Dice.
+        segmentation: the downstream segmentation network.
+        output_dir: folder for the results.
+        protocol: plain data that says what was measured how; printed and written beside the numbers.
+        val_handlers: handlers with an `attach` method.
+
+    Raises:
+        ValueError: when there is no student among the translators.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        val_data_loader: Iterable[Any],
+        translators: Mapping[ImageSource | str, SliceTranslator],
+        segmentation: DownstreamSegmentation,
+        output_dir: str | Path,
+        protocol: Mapping[str, Any],
+        val_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        self.translators = {ImageSource(name): translator for name, translator in translators.items()}
+        if ImageSource.STUDENT not in self.translators:
+            raise ValueError("evaluation needs a student")
+        self.segmentation = segmentation
+        self.output_dir = Path(output_dir)
+        self.protocol = dict(protocol)
+        self.rows: list[dict[str, Any]] = []
+        super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
+        self.add_event_handler(Events.STARTED, self._open)
+        self.add_event_handler(Events.COMPLETED, self._write)
+
+    def _open(self, _: Engine) -> None:
+        self.rows.clear()
+        self._bar = tqdm(total=self.state.epoch_length, desc="Evaluating", unit="case")
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
+        """Measure one case and return its rows under `rows`."""
+        images, truth = batchdata[BatchKey.IMAGE], batchdata[BatchKey.LABEL]
+        fixed = self._fixed_dice(images, truth)
+        rows = []
+        for source in images:
+            for target in images:
+                if source != target:
+                    names = {"case": batchdata[BatchKey.CASE_ID], "source": str(source), "target": str(target)}
+                    rows.append(names | self._pair(images, source, target, truth) | fixed[target])
+        self.rows.extend(rows)
+        self._bar.update()
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return {"rows": rows}
+
+    def _pair(
+        self, images: Mapping[Modality, Tensor], source: Modality, target: Modality, truth: Tensor
+    ) -> dict[str, float]:
+        """Return image quality and Dice of one source and target."""
+        mask = truth[0]
+        made = {name: translate(images[source], target, mask) for name, translate in self.translators.items()}
+        made[ImageSource.COPY_SOURCE] = images[source]
+        row = {}
+        for name, image in made.items():
+            quality = image_quality(images[target], image, mask)
+            row |= {f"{name}_{metric}": quality[metric] for metric in _QUALITY}
+        fills = {ImageSource.SYNTHESIZED: made[ImageSource.STUDENT], ImageSource.COPY_SOURCE: images[source]}
+        for fill, image in fills.items():
+            row |= self._dice(images, target, image, fill, truth)
+        return row
+
+    def _fixed_dice(self, images: Mapping[Modality, Tensor], truth: Tensor) -> dict[Modality, dict[str, float]]:
+        """Return the Dice that does not depend on the source: nothing replaced, and each target zero-filled."""
+        real = self._dice(images, None, None, ImageSource.REAL, truth)
+        return {target: real | self._dice(images, target, None, ImageSource.ZERO_FILL, truth) for target in images}
+
+    def _dice(
+        self,
+        images: Mapping[Modality, Tensor],
+        target: Modality | None,
+        substitute: Tensor | None,
+        fill: ImageSource,
+        truth: Tensor,
+    ) -> dict[str, float]:
+        if len(images) < len(Modality):
+            return {f"dice_{fill}_{region}": math.nan for region in TumourRegion}
+        filled = images if target is None else replace(images, target, substitute)
+        return {f"dice_{fill}_{region}": value for region, value in self.segmentation.dice(filled, truth).items()}
+
+    def _write(self, _: Engine) -> None:
+        self._bar.close()
+        table = pandas.DataFrame(self.rows)
+        with atomic_path(self.output_dir / TABLE_FILE) as temporary:
+            table.to_csv(temporary, index=False)
+        write_json(self.output_dir / SUMMARY_FILE, self.summary())
+
+    def summary(self) -> dict[str, Any]:
+        """Return the means over all cases, sources and targets, as plain data (NaN becomes None)."""
+        table = pandas.DataFrame(self.rows)
+        methods = (*self.translators, ImageSource.COPY_SOURCE)
+        return {
+            "protocol": self.protocol,
+            "image_quality": {
+                str(method): {metric: _mean(table, f"{method}_{metric}") for metric in _QUALITY} for method in methods
+            },
+            "dice": {
+                str(fill): {str(region): _mean(table, f"dice_{fill}_{region}") for region in TumourRegion}
+                for fill in _FILLS
+            },
+            "cases": int(table["case"].nunique()) if len(table) else 0,
+        }
+
+
+def _mean(table: pandas.DataFrame, column: str) -> float | None:
+    """Return the mean of a column without its NaNs; None when nothing is left."""
+    mean = float(table[column].mean()) if column in table else math.nan
+    return None if math.isnan(mean) else round(mean, 6)

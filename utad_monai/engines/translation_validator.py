@@ -1,0 +1,126 @@
+"""Validate a generator during training: unpaired by default, against paired targets when asked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator, IterationEvents
+from torch import Tensor
+
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, Modality
+from utad_monai.metrics.image_quality import image_quality
+from utad_monai.metrics.unpaired import appearance_distance, appearance_features
+
+Pair = tuple[Modality, Modality]
+
+
+class ValidationMetric(StrEnum):
+    """What chooses the best checkpoint; greater is better for each."""
+
+    UNPAIRED = "unpaired_score"
+    """`-(cycle error + appearance distance)`: needs no patient with two modalities."""
+    SSIM = "paired_ssim"
+    """SSIM in the brain against the patient's real target, as published: looks at paired validation images."""
+
+
+class TranslationValidator(Evaluator):
+    """Translate validation cases between all modalities and score the result.
+
+    After a run `state.metrics` holds the key metric, its parts, and `source_ranking` (target to sources, best first)
+    is up to date.
+
+    Args:
+        device: where to compute.
+        val_data_loader: yields cases of `utad_monai.data.EvaluationCases`, one at a time.
+        translator: the generator to validate.
+        key_metric: what chooses the best checkpoint.
+        slice_step: every how many slices of a volume are used.
+        val_handlers: handlers with an `attach` method.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        val_data_loader: Iterable[Any],
+        translator: SliceTranslator,
+        key_metric: ValidationMetric | str = ValidationMetric.UNPAIRED,
+        slice_step: int = 4,
+        val_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        self.translator = translator
+        self.key_metric = ValidationMetric(key_metric)
+        self.slice_step = slice_step
+        self.source_ranking: dict[Modality, tuple[Modality, ...]] = {}
+        super().__init__(
+            device=device,
+            val_data_loader=val_data_loader,
+            val_handlers=None,
+            decollate=False,
+        )
+        self.state.key_metric_name = str(self.key_metric)
+        self.add_event_handler(Events.EPOCH_STARTED, self._forget)
+        self.add_event_handler(Events.EPOCH_COMPLETED, self._score)
+        if val_handlers is not None:
+            self._register_handlers(val_handlers)
+
+    def _forget(self, _: Engine) -> None:
+        self._real: dict[Modality, list[Tensor]] = defaultdict(list)
+        self._fake: dict[Pair, list[Tensor]] = defaultdict(list)
+        self._cycle: dict[Pair, list[float]] = defaultdict(list)
+        self._ssim: dict[Pair, list[float]] = defaultdict(list)
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
+        """Translate one case from each of its modalities to every other."""
+        images = {m: image[:: self.slice_step] for m, image in batchdata[BatchKey.IMAGE].items()}
+        mask = batchdata[BatchKey.LABEL][0, :: self.slice_step]
+        for source, image in images.items():
+            self._real[source].append(appearance_features(image, mask))
+            for target in Modality:
+                if target != source:
+                    self._translate_pair((source, target), image, images.get(target), mask)
+        engine.fire_event(IterationEvents.MODEL_COMPLETED)
+        return {}
+
+    def _translate_pair(self, pair: Pair, image: Tensor, real: Tensor | None, mask: Tensor) -> None:
+        source, target = pair
+        translated = self.translator(image, target, mask)
+        self._fake[pair].append(appearance_features(translated, mask))
+        returned = self.translator(translated, source, mask)
+        brain = image > -1
+        self._cycle[pair].append(float((returned - image).abs()[brain].mean()) if bool(brain.any()) else 0.0)
+        if self.key_metric is ValidationMetric.SSIM and real is not None:
+            self._ssim[pair].append(image_quality(real, translated, mask)["ssim"])
+
+    def _score(self, _: Engine) -> None:
+        pairs = [pair for pair in self._fake if self._real[pair[1]]]
+        if not pairs:
+            raise ValueError("validation cases show only one modality: there is nothing to compare translations with")
+        cycle = {pair: float(np.mean(self._cycle[pair])) for pair in pairs}
+        appearance = {pair: appearance_distance(self._fake[pair], self._real[pair[1]]) for pair in pairs}
+        scores = {pair: -(cycle[pair] + appearance[pair]) for pair in pairs}
+        if self.key_metric is ValidationMetric.SSIM:
+            scores = {pair: float(np.mean(values)) for pair, values in self._ssim.items()}
+            if not scores:
+                raise ValueError("paired_ssim needs validation cases with two modalities; use unpaired_score")
+        self.source_ranking = _ranking(scores)
+        self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
+        self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))
+        self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
+
+
+def _ranking(scores: dict[Pair, float]) -> dict[Modality, tuple[Modality, ...]]:
+    """Return for each target its sources, best first."""
+    return {
+        target: tuple(
+            sorted((s for s, t in scores if t == target), key=lambda s: scores[s, target], reverse=True)  # noqa: B023
+        )
+        for target in Modality
+        if any(t == target for _, t in scores)
+    }

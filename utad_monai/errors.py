@@ -1,0 +1,52 @@
+"""How errors reach the user: one line, with what to do, instead of a page of traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+
+from transforms import InvalidImageError
+from utad_monai.checkpoints import CheckpointError
+from utad_monai.configuration import UnknownOverrideError
+from utad_monai.data.problems import CohortError
+from utad_monai.handlers.non_finite import NonFiniteLossError
+from utad_monai.stages import MissingStageError
+
+EXPECTED = (
+    CheckpointError,
+    CohortError,
+    InvalidImageError,
+    MissingStageError,
+    NonFiniteLossError,
+    UnknownOverrideError,
+)
+"""Errors whose text is complete: the user needs no traceback."""
+TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
+"""Set this environment variable to see tracebacks all the same."""
+
+
+def expected_cause(error: BaseException | None) -> BaseException | None:
+    """Return the first expected error in a chain of causes, or None; MONAI wraps what a config raises."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, EXPECTED):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def print_expected_errors_plainly() -> None:
+    """Make this process end with `error: <text>` and exit code 1 on an expected error."""
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        cause = expected_cause(error)
+        if cause is None or os.environ.get(TRACEBACK_VARIABLE):
+            previous(kind, error, traceback)
+            return
+        for line in str(cause).splitlines():
+            sys.stderr.write(f"error: {line}\n")
+
+    sys.excepthook = hook

@@ -1,0 +1,27 @@
+"""Handlers: everything around the training step."""
+
+from utad_monai.handlers.checkpointing import SaveBestTranslator, typical_windows
+from utad_monai.handlers.distillation import DistillationHandler
+from utad_monai.handlers.generator_average import GeneratorAverage
+from utad_monai.handlers.history import TrainingHistory
+from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
+from utad_monai.handlers.progress import TrainingProgress
+from utad_monai.handlers.sample_grid import SampleGrid
+from utad_monai.handlers.scalars import scalars
+from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
+from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
+
+__all__ = [
+    "DistillationHandler",
+    "GeneratorAverage",
+    "NonFiniteLossError",
+    "SampleGrid",
+    "SaveBestSegmenter",
+    "SaveBestTranslator",
+    "SegmentationEvaluator",
+    "StopOnNonFinite",
+    "TrainingHistory",
+    "TrainingProgress",
+    "scalars",
+    "typical_windows",
+]

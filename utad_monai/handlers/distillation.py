@@ -1,0 +1,41 @@
+"""Distillation: the frozen teacher adds its terms to the student's training step."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine
+
+from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
+from utad_monai.losses import distillation_terms
+from utad_monai.networks import TumourAwareGenerator
+
+
+class DistillationHandler:
+    """Before each generator update, run the teacher on the same batch and add feature and image distillation.
+
+    The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C).
+
+    Args:
+        teacher: a trained generator; frozen and put into evaluation mode here.
+    """
+
+    def __init__(self, teacher: TumourAwareGenerator) -> None:
+        self.teacher = teacher.requires_grad_(False).eval()
+
+    def attach(self, engine: TranslationTrainer) -> None:
+        """Register on the trainer of the student."""
+        self.teacher.to(engine.state.device)
+        engine.add_event_handler(TranslationEvents.GENERATOR_FORWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Add the distillation terms to the step's generator terms.
+
+        Raises:
+            RuntimeError: when it is called outside a training step.
+        """
+        if not isinstance(engine, TranslationTrainer) or engine.translation is None or engine.translation_batch is None:
+            raise RuntimeError("distillation runs inside the training step of a TranslationTrainer")
+        batch = engine.translation_batch
+        with torch.no_grad():
+            taught = self.teacher(batch.image, batch.tumour_image, batch.target_modality, with_tumour_image=False)
+        engine.generator_terms |= distillation_terms(engine.translation, taught)

@@ -1,0 +1,131 @@
+"""The words that cross file borders: modalities, tumour regions, batch keys and loss terms."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Modality(StrEnum):
+    """An MRI modality; the order of the members is the one-hot order of every network and file here."""
+
+    FLAIR = "flair"
+    """T2-weighted fluid-attenuated inversion recovery."""
+    T1 = "t1"
+    """Native T1-weighted."""
+    T1CE = "t1ce"
+    """T1-weighted after gadolinium contrast."""
+    T2 = "t2"
+    """T2-weighted."""
+
+    @property
+    def channel(self) -> int:
+        """Position in the one-hot code, 0 to 3."""
+        return list(Modality).index(self)
+
+
+class TumourRegion(StrEnum):
+    """A nested region of the BraTS challenge, the channel order of every segmentation here."""
+
+    WT = "WT"
+    """Whole tumour: every tumour label."""
+    TC = "TC"
+    """Tumour core: necrotic or non-enhancing, and enhancing."""
+    ET = "ET"
+    """Enhancing tumour."""
+
+
+class TumourLabel:
+    """The canonical label values inside this project, whatever the layout stores on disk.
+
+    BraTS 2017-2021 write the enhancing tumour as 4, BraTS 2023 and later as 3; the loader maps both to 3.
+    """
+
+    BACKGROUND = 0
+    NECROTIC = 1
+    OEDEMA = 2
+    ENHANCING = 3
+
+
+class BatchKey(StrEnum):
+    """Keys of the dictionaries that data sets yield."""
+
+    IMAGE = "image"
+    """`(B, 1, H, W)`, [-1, 1], background exactly -1."""
+    SOURCE_MODALITY = "source_modality"
+    """`(B,)` int64, index of the image's modality."""
+    TARGET_MODALITY = "target_modality"
+    """`(B,)` int64, index of the modality to translate to."""
+    TUMOUR_MASK = "tumour_mask"
+    """`(B, 1, H, W)`, whole tumour, 0 or 1."""
+    LABEL = "label"
+    """`(B, 3, H, W)`, tumour regions in the order of `TumourRegion`, 0 or 1."""
+    CASE_ID = "case_id"
+    """List of case names."""
+    SLICE_INDEX = "slice_index"
+    """`(B,)` int64, axial index in the prepared volume."""
+
+
+class LossTerm(StrEnum):
+    """Names of the terms of both players' losses, as they appear in outputs, logs and weights."""
+
+    CRITIC_REAL = "critic/real"
+    CRITIC_FAKE = "critic/fake"
+    CRITIC_MODALITY = "critic/modality"
+    CRITIC_GRADIENT_PENALTY = "critic/gradient_penalty"
+    ADVERSARIAL = "generator/adversarial"
+    MODALITY = "generator/modality"
+    CYCLE = "generator/cycle"
+    LOCAL = "generator/local"
+    IDENTITY = "generator/identity"
+    IMAGE_DISTILLATION = "generator/image_distillation"
+    FEATURE_DISTILLATION = "generator/feature_distillation"
+
+
+class OutputKey(StrEnum):
+    """Keys of the dictionary that a training iteration returns."""
+
+    LOSS = "loss"
+    """The generator's weighted total (the last one, on iterations that only train the critics)."""
+    CRITIC_LOSS = "critic_loss"
+    """The critics' weighted total."""
+
+
+class Split(StrEnum):
+    """A part of the cohort; a patient is in exactly one."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class StudentScheme(StrEnum):
+    """Which branches a generator has (Huang, Wei, Li 2024, Figure 4)."""
+
+    COMPLETE = "complete"
+    """a) global and local branch."""
+    GLOBAL_ONLY = "global_only"
+    """b) one encoder, one decoder, no fusion; without distillation a StarGAN with a U-Net generator."""
+    NO_TUMOUR_ENCODER = "no_tumour_encoder"
+    """c) one encoder feeds both decoders."""
+    NO_TUMOUR_DECODER = "no_tumour_decoder"
+    """d) both encoders feed the image decoder alone."""
+
+
+class SecondInput(StrEnum):
+    """What the tumour encoder is given."""
+
+    TUMOUR_IMAGE = "tumour_image"
+    """The tumour image `x (.) M`: the teacher, which needs a mask."""
+    WHOLE_IMAGE = "whole_image"
+    """The image itself: the student, which needs none."""
+
+
+class ImageSource(StrEnum):
+    """Who made an image that is measured."""
+
+    REAL = "real"
+    STUDENT = "student"
+    TEACHER = "teacher"
+    SYNTHESIZED = "synthesized"
+    COPY_SOURCE = "copy_source"
+    ZERO_FILL = "zero_fill"

@@ -1,0 +1,17 @@
+"""Losses of the translation game and of distillation."""
+
+from utad_monai.losses.adversarial import critic_terms, generator_terms, gradient_penalty
+from utad_monai.losses.distillation import distillation_terms
+from utad_monai.losses.translation import cycle_loss, identity_loss, local_consistency_loss
+from utad_monai.losses.weights import LossWeights
+
+__all__ = [
+    "LossWeights",
+    "critic_terms",
+    "cycle_loss",
+    "distillation_terms",
+    "generator_terms",
+    "gradient_penalty",
+    "identity_loss",
+    "local_consistency_loss",
+]

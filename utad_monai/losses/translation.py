@@ -1,0 +1,48 @@
+"""What ties a translation to its source: cycle, local consistency and identity."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from transforms import mask_tumour
+from utad_monai.networks import Translation
+
+
+def cycle_loss(image: Tensor, reconstructed: Tensor) -> Tensor:
+    """Return `E|x - x_r|`, a scalar, for images `(B, 1, H, W)` in [-1, 1]."""
+    return functional.l1_loss(reconstructed, image)
+
+
+def local_consistency_loss(
+    tumour_image: Tensor, translation: Translation, reconstruction: Translation, tumour_mask: Tensor
+) -> Tensor:
+    """Return `E|t^ - x^ (.) M| + E|t - t_r|`, a scalar: the tumour branch and the whole image agree.
+
+    Args:
+        tumour_image: `t`, `(B, 1, H, W)` in [-1, 1].
+        translation: `(x^, t^)`; with a tumour image.
+        reconstruction: `(x_r, t_r)`; with a tumour image.
+        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1; may be empty.
+
+    Raises:
+        ValueError: when the generator has no tumour decoder.
+    """
+    if translation.tumour_image is None or reconstruction.tumour_image is None:
+        raise ValueError("local consistency needs a generator with a tumour decoder")
+    forward = functional.l1_loss(translation.tumour_image, mask_tumour(translation.image, tumour_mask))
+    return forward + functional.l1_loss(reconstruction.tumour_image, tumour_image)
+
+
+def identity_loss(image: Tensor, translated: Tensor, same_modality: Tensor) -> Tensor:
+    """Return `E|x^ - x|` over the samples whose target is their source; 0 when there is none.
+
+    A switch beyond the paper: a network that is asked for what it was given must change nothing.
+
+    Args:
+        image: `x`, `(B, 1, H, W)` in [-1, 1].
+        translated: `x^`, the same shape.
+        same_modality: `(B,)` bool.
+    """
+    per_sample = (translated - image).abs().flatten(1).mean(dim=1)
+    return (per_sample * same_modality).sum() / len(image)

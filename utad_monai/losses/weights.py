@@ -1,0 +1,69 @@
+"""How much each loss term counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from utad_monai.keys import LossTerm
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of all loss terms; the defaults are the published ones, `identity` is 0 in the paper.
+
+    Every weight is a non-negative factor of the term of the same name in `LossTerm`.
+    """
+
+    critic_real: float = 1.0
+    critic_fake: float = 1.0
+    critic_modality: float = 1.0
+    gradient_penalty: float = 10.0
+    adversarial: float = 1.0
+    modality: float = 1.0
+    cycle: float = 10.0
+    local: float = 10.0
+    identity: float = 0.0
+    image_distillation: float = 10.0
+    feature_distillation: float = 10.0
+
+    def __post_init__(self) -> None:
+        negative = [name for name, value in vars(self).items() if value < 0]
+        if negative:
+            raise ValueError(f"loss weights must not be negative: {', '.join(negative)}")
+
+    def of(self, term: LossTerm) -> float:
+        """Return the weight of one term."""
+        weight: float = getattr(self, _FIELD[term])
+        return weight
+
+    def total(self, terms: Mapping[LossTerm, Tensor]) -> Tensor:
+        """Return the weighted sum of scalar terms.
+
+        Raises:
+            ValueError: when there is no term.
+        """
+        if not terms:
+            raise ValueError("there is no loss term to sum")
+        weighted = [self.of(term) * value for term, value in terms.items()]
+        total = weighted[0]
+        for value in weighted[1:]:
+            total = total + value
+        return total
+
+
+_FIELD = {
+    LossTerm.CRITIC_REAL: "critic_real",
+    LossTerm.CRITIC_FAKE: "critic_fake",
+    LossTerm.CRITIC_MODALITY: "critic_modality",
+    LossTerm.CRITIC_GRADIENT_PENALTY: "gradient_penalty",
+    LossTerm.ADVERSARIAL: "adversarial",
+    LossTerm.MODALITY: "modality",
+    LossTerm.CYCLE: "cycle",
+    LossTerm.LOCAL: "local",
+    LossTerm.IDENTITY: "identity",
+    LossTerm.IMAGE_DISTILLATION: "image_distillation",
+    LossTerm.FEATURE_DISTILLATION: "feature_distillation",
+}

@@ -1,0 +1,100 @@
+"""The convolution blocks that encoder, decoder and fusion are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+ENCODER_SLOPE = 0.01
+"""Negative slope of the LeakyReLU in encoders and decoders."""
+FUSION_SLOPE = 0.1
+"""Negative slope of the LeakyReLU in the fusion block."""
+
+
+def conv_norm_act(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+        nn.InstanceNorm2d(out_channels),
+        nn.LeakyReLU(ENCODER_SLOPE),
+    )
+
+
+def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return two `conv_norm_act` in a row, `(B, in, H, W)` to `(B, out, H, W)`."""
+    return nn.Sequential(conv_norm_act(in_channels, out_channels), conv_norm_act(out_channels, out_channels))
+
+
+class Encoder(nn.Module):
+    """Four levels of two convolutions and a 2x2 max-pool, then a centre block.
+
+    Args:
+        in_channels: channels of the input, image and one-hot planes.
+        base_channels: feature maps of the first level; they double per level (F, 2F, 4F, 8F, centre 16F).
+    """
+
+    def __init__(self, in_channels: int, base_channels: int) -> None:
+        super().__init__()
+        widths = [base_channels * 2**level for level in range(4)]
+        self.levels = nn.ModuleList(
+            double_conv(before, after) for before, after in zip([in_channels, *widths], widths, strict=False)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.centre = double_conv(widths[-1], 2 * widths[-1])
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the bottleneck `(B, 16F, H/16, W/16)` and the skips, finest first; H and W are multiples of 16."""
+        skips = []
+        for level in self.levels:
+            image = level(image)
+            skips.append(image)
+            image = self.pool(image)
+        return self.centre(image), skips
+
+
+class Decoder(nn.Module):
+    """Four levels of bilinear upsampling and a skip, then a 1x1 convolution and tanh.
+
+    Args:
+        base_channels: feature maps of the finest level.
+    """
+
+    def __init__(self, base_channels: int) -> None:
+        super().__init__()
+        widths = [base_channels * 2**level for level in reversed(range(4))]
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.reductions = nn.ModuleList(conv_norm_act(2 * width, width) for width in widths)
+        self.levels = nn.ModuleList(double_conv(2 * width, width) for width in widths)
+        self.head = nn.Conv2d(base_channels, 1, kernel_size=1)
+
+    def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
+        """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and finest-first skips."""
+        features = bottleneck
+        for reduction, level, skip in zip(self.reductions, self.levels, reversed(skips), strict=True):
+            features = level(torch.cat([reduction(self.upsample(features)), skip], dim=1))
+        return torch.tanh(self.head(features))
+
+
+class Fusion(nn.Module):
+    """Fuse two bottlenecks by sum, product and maximum, then two convolutions with BatchNorm.
+
+    Args:
+        channels: channels of each bottleneck (16F), and of the result.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(self._layer(3 * channels, channels), self._layer(channels, channels))
+
+    @staticmethod
+    def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+            nn.BatchNorm2d(out_channels),
+            nn.LeakyReLU(FUSION_SLOPE),
+        )
+
+    def forward(self, whole: Tensor, tumour: Tensor) -> Tensor:
+        """Return the fused bottleneck, the shape `(B, 16F, h, w)` of each input."""
+        fused: Tensor = self.layers(torch.cat([whole + tumour, whole * tumour, torch.maximum(whole, tumour)], dim=1))
+        return fused

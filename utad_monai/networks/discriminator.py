@@ -1,0 +1,68 @@
+"""The critic: realness map and modality logits; one for whole images, one for tumour images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from utad_monai.keys import Modality
+from utad_monai.networks.initialise import kaiming_normal
+
+FIRST_SLOPE = 0.001
+"""Negative slope after the first convolution, as published."""
+SLOPE = 0.01
+"""Negative slope after the other convolutions."""
+
+
+class Judgement(NamedTuple):
+    """What a critic says of a batch.
+
+    Attributes:
+        realness: `(B, 1, h, w)`, unbounded, higher is more real.
+        modality_logits: `(B, 4)`, in the order of `Modality`.
+    """
+
+    realness: Tensor
+    modality_logits: Tensor
+
+
+class ModalityCritic(nn.Module):
+    """Strided convolutions with a realness head and a modality head (Huang, Wei, Li 2024, section III-B).
+
+    Args:
+        image_size: height and width of its input in pixels, multiples of 2 ** layers.
+        base_channels: feature maps of the first convolution; they double per layer.
+        layers: number of stride-2 convolutions (6 in the paper, for 128 x 128).
+
+    Raises:
+        ValueError: when the image size is not a multiple of 2 ** layers.
+    """
+
+    def __init__(self, image_size: Sequence[int], base_channels: int = 64, layers: int = 6) -> None:
+        super().__init__()
+        self.image_size = (image_size[0], image_size[1])
+        self.base_channels = base_channels
+        self.layers = layers
+        remaining = [size // 2**layers for size in image_size]
+        if any(size % 2**layers or size == 0 for size in image_size):
+            raise ValueError(f"image size must be a multiple of {2**layers} for {layers} layers, got {image_size}")
+        widths = [1, *(base_channels * 2**layer for layer in range(layers))]
+        blocks: list[nn.Module] = []
+        for layer, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            blocks.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
+            blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE))
+        self.features = nn.Sequential(*blocks)
+        self.realness = nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1, bias=False)
+        self.modality = nn.Conv2d(widths[-1], len(Modality), kernel_size=(remaining[0], remaining[1]), bias=False)
+        self.apply(kaiming_normal)
+
+    def description(self) -> dict[str, Any]:
+        """Return the constructor arguments as plain data, enough to rebuild the network."""
+        return {"image_size": list(self.image_size), "base_channels": self.base_channels, "layers": self.layers}
+
+    def forward(self, image: Tensor) -> Judgement:
+        """Judge images `(B, 1, H, W)` in [-1, 1]."""
+        features = self.features(image)
+        return Judgement(self.realness(features), self.modality(features).flatten(1))

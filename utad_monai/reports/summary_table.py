@@ -1,0 +1,46 @@
+"""The short table at the end of an evaluation, with its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE, TranslationEvaluator
+
+_SHOWN = ("ssim", "psnr", "mae", "tumour_ssim", "tumour_mae")
+_PROTOCOL = ("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice")
+
+
+def show_summary(evaluator: TranslationEvaluator) -> None:
+    """Print the summary of an evaluation and the paths of its files."""
+    for line in summary_lines(evaluator.summary()):
+        typer.echo(line)
+    typer.echo(f"written: {evaluator.output_dir / TABLE_FILE} and {evaluator.output_dir / SUMMARY_FILE}")
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return the protocol and both tables of a summary, as lines of text."""
+    protocol = [f"  {name}: {summary['protocol'][name]}" for name in _PROTOCOL if name in summary["protocol"]]
+    lines = [
+        f"Protocol ({summary['cases']} cases):",
+        *protocol,
+        "",
+        "Image quality, mean over all sources and targets:",
+    ]
+    lines += _table(summary["image_quality"], _SHOWN)
+    regions = tuple(next(iter(summary["dice"].values()), {}))
+    lines += ["", "Dice of the segmentation when one modality is:", *_table(summary["dice"], regions)]
+    return lines
+
+
+def _table(rows: Mapping[str, Mapping[str, float | None]], columns: tuple[str, ...]) -> list[str]:
+    lines = ["  " + " " * 12 + "".join(f"{column:>13}" for column in columns)]
+    for name, values in rows.items():
+        lines.append(f"  {name:<12}" + "".join(f"{_number(values.get(column)):>13}" for column in columns))
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
