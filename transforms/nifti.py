@@ -121,14 +121,15 @@ def _read_header(path: Path) -> tuple[nibabel.Nifti1Header, list[str]]:
 def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
     if len(block) < _NIFTI1_BYTES:
         raise InvalidImageError(path, f"is not a NIfTI file: {len(block)} bytes are too short for its header")
-    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}  # type: ignore[arg-type]
+    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
     if not sizes & {_NIFTI1_BYTES, _NIFTI2_BYTES}:
         raise InvalidImageError(path, "is not a NIfTI file: the header's sizeof_hdr is neither 348 nor 540")
-    kind, length = (
-        (nibabel.Nifti1Header, _NIFTI1_BYTES) if _NIFTI1_BYTES in sizes else (nibabel.Nifti2Header, _NIFTI2_BYTES)
-    )
     try:
-        header = kind(block[:length], check=False)
+        header: nibabel.Nifti1Header = (
+            nibabel.Nifti1Header(block[:_NIFTI1_BYTES], check=False)
+            if _NIFTI1_BYTES in sizes
+            else nibabel.Nifti2Header(block[:_NIFTI2_BYTES], check=False)
+        )
     except (HeaderDataError, ImageFileError, ValueError, KeyError) as error:
         raise InvalidImageError(path, f"has an unreadable NIfTI header ({error})") from error
     if bytes(header["magic"].tobytes()[:3]) not in (b"n+1", b"n+2"):

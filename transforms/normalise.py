@@ -87,21 +87,20 @@ class NormaliseBrain(InvertibleTransform):
         self.lower_percentile = lower_percentile
         self.upper_percentile = upper_percentile
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: MetaTensor) -> MetaTensor:
         """Return `image` (any shape, file units, background 0) in [-1, 1] with background exactly -1.
 
         Raises:
             ValueError: when the image has no brain or a constant one.
         """
-        window = brain_window(
-            image.as_tensor() if isinstance(image, MetaTensor) else image, self.lower_percentile, self.upper_percentile
-        )
-        normalised = window.normalise(image, image != 0)
-        if isinstance(normalised, MetaTensor):
-            self.push_transform(normalised, extra_info={"lower": window.lower, "upper": window.upper})
+        image = MetaTensor(image) if not isinstance(image, MetaTensor) else image
+        window = brain_window(image.as_tensor(), self.lower_percentile, self.upper_percentile)
+        normalised: MetaTensor = window.normalise(image, image != 0)  # type: ignore[assignment]  # keeps its type
+        extra_info = {"lower": window.lower, "upper": window.upper}
+        self.push_transform(normalised, extra_info=extra_info)  # type: ignore[no-untyped-call]
         return normalised
 
-    def inverse(self, data: Tensor) -> Tensor:
+    def inverse(self, data: MetaTensor) -> Tensor:
         """Return a normalised MetaTensor in file units; its own window was recorded when it was normalised."""
         info = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
         return IntensityWindow(info["lower"], info["upper"]).denormalise(data)

@@ -70,7 +70,8 @@ class Translator:
         Raises:
             ValueError: when nothing but the target is available.
         """
-        candidates = [m for m in (*self.source_ranking.get(target, ()), *Modality) if m in available and m != target]
+        ranked = (*self.source_ranking.get(target, ()), *Modality)
+        candidates = [source for source in ranked if source in available and source != target]
         if not candidates:
             raise ValueError(f"there is no source image to make {target} from")
         return candidates[0]

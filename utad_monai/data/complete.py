@@ -51,7 +51,7 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         case_id, place = self.slices[index]
         images = [self.store.image(case_id, modality)[place] for modality in Modality]
         labels = torch.from_numpy(self.store.labels(case_id)[place].copy())
-        sample = {
+        sample: dict[str, Any] = {
             BatchKey.IMAGE: torch.from_numpy(np.stack(images).astype(np.float32)),
             BatchKey.LABEL: LabelsToTumourRegions()(labels[None]),
             BatchKey.CASE_ID: case_id,

@@ -220,7 +220,7 @@ def _write_case(folder: Path, number: int, seed: int, spacing_mm: float) -> None
 
 def _nifti_bytes(array: ImageArray | LabelArray, affine: npt.NDArray[np.float64]) -> bytes:
     """A compressed NIfTI file, without a time stamp: equal images are equal files."""
-    image: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
+    image: Any = nib.Nifti1Image(array, affine)
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
     image.header.set_xyzt_units("mm")

@@ -122,7 +122,9 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
     if problems:
         raise CohortError(problems)
     _refuse_other_grids(case, volumes)
-    images, windows, normalise = {}, {}, preprocessing.normalise
+    normalise = preprocessing.normalise
+    images: dict[Modality, MetaTensor] = {}
+    windows: dict[Modality, IntensityWindow] = {}
     for modality, path in case.images.items():
         try:
             images[modality] = normalise(volumes[path])
@@ -156,11 +158,13 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
 
 
 def _load(case: Case, path: Path, problems: list[CohortProblem]) -> MetaTensor:
+    """Load one volume in LPS order; when it is refused, note the problem and return an empty one."""
     try:
-        oriented: MetaTensor = OrientLPS()(LoadNifti()(path))
+        loaded = LoadNifti()(path)
     except InvalidImageError as error:
         problems.append(CohortProblem.of(case.case_id, error))
         return MetaTensor(torch.zeros(1))
+    oriented: MetaTensor = OrientLPS()(loaded)  # type: ignore[assignment]  # of a MetaTensor it makes one
     return oriented
 
 

@@ -93,7 +93,7 @@ class TranslationEvaluator(Evaluator):
         mask = truth[0]
         made = {name: translate(images[source], target, mask) for name, translate in self.translators.items()}
         made[ImageSource.COPY_SOURCE] = images[source]
-        row = {}
+        row: dict[str, float] = {}
         for name, image in made.items():
             quality = image_quality(images[target], image, mask)
             row |= {f"{name}_{metric}": quality[metric] for metric in _QUALITY}

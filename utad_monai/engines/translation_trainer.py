@@ -77,8 +77,8 @@ class TranslationTrainer(Trainer):
 
     The teacher is this engine; the student is this engine with `utad_monai.handlers.DistillationHandler` and a
     generator whose second input is the image itself. `engine.state.output` holds `OutputKey` and `LossTerm` entries as
-    floats; the generator's entries stay at their last values on iterations that only train the critics (`loss` is 0 before its first
-    update).
+    floats; the generator's entries stay at their last values on iterations that only train the critics (`loss` is 0
+    before its first update).
 
     Args:
         device: where to train.
@@ -142,7 +142,7 @@ class TranslationTrainer(Trainer):
         Returns:
             `OutputKey.LOSS` (the generator's total), `OutputKey.CRITIC_LOSS` and every `LossTerm`, as floats.
         """
-        batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)  # type: ignore[assignment]
+        batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
         self.translation_batch = batch
         output = dict(engine.state.output or {OutputKey.LOSS: 0.0})
         trains_generator = engine.state.iteration % self.critic_steps == 0
@@ -216,7 +216,7 @@ class TranslationTrainer(Trainer):
 
 def _step(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
@@ -48,12 +49,14 @@ class TranslationValidator(Evaluator):
     def __init__(
         self,
         device: torch.device | str,
-        val_data_loader: Iterable[Any],
+        val_data_loader: DataLoader[Any],
         translator: SliceTranslator,
         key_metric: ValidationMetric | str = ValidationMetric.UNPAIRED,
         slice_step: int = 4,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
+        if len(val_data_loader) == 0:
+            raise ValueError("there is no validation case with a segmentation: add patients or edit the split")
         self.translator = translator
         self.key_metric = ValidationMetric(key_metric)
         self.slice_step = slice_step
@@ -117,10 +120,6 @@ class TranslationValidator(Evaluator):
 
 def _ranking(scores: dict[Pair, float]) -> dict[Modality, tuple[Modality, ...]]:
     """Return for each target its sources, best first."""
-    return {
-        target: tuple(
-            sorted((s for s, t in scores if t == target), key=lambda s: scores[s, target], reverse=True)  # noqa: B023
-        )
-        for target in Modality
-        if any(t == target for _, t in scores)
-    }
+    best_first = sorted(scores, key=lambda pair: scores[pair], reverse=True)
+    targets = [target for target in Modality if any(pair[1] == target for pair in scores)]
+    return {target: tuple(source for source, to in best_first if to == target) for target in targets}

@@ -12,8 +12,8 @@ from ignite.engine import Engine, Events
 
 from transforms import IntensityWindow
 from utad_monai.checkpoints import Translator, save_translator
-from utad_monai.data.slices import PreparedCase
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.data.slices import PreparedCase
 from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ignite.engine import Engine, Events
 from tqdm import tqdm
 
@@ -17,7 +19,7 @@ class TrainingProgress:
 
     def __init__(self, description: str) -> None:
         self.description = description
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""
@@ -46,7 +48,7 @@ class TrainingProgress:
 
 
 def _losses(engine: Engine) -> str:
-    output = engine.state.output
+    output: Any = engine.state.output
     if isinstance(output, list):  # MONAI's supervised trainer decollates its output
         output = output[0] if output else {}
     if not isinstance(output, dict):

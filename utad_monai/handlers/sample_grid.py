@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -51,8 +52,8 @@ class SampleGrid:
         with atomic_path(self.output_dir / f"epoch_{engine.state.epoch:04d}.png") as temporary:
             figure.savefig(temporary)
         if self.log_dir is not None:
-            with SummaryWriter(str(self.log_dir)) as writer:  # type: ignore[no-untyped-call]
-                writer.add_figure("translations", figure, engine.state.epoch)  # type: ignore[no-untyped-call]
+            with SummaryWriter(str(self.log_dir)) as writer:
+                writer.add_figure("translations", figure, engine.state.epoch)
         plt.close(figure)
 
     def draw(self) -> Figure:
@@ -73,7 +74,7 @@ class SampleGrid:
         return figure
 
 
-def _show(axis: plt.Axes, image: Tensor, title: str) -> None:
+def _show(axis: Axes, image: Tensor, title: str) -> None:
     pixels = np.asarray(image.to(torch.float32))
     axis.imshow(pixels, cmap="gray", vmin=BACKGROUND, vmax=1, interpolation="nearest")
     axis.set_title(title, fontsize=8)

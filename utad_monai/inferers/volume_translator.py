@@ -67,7 +67,8 @@ class VolumeTranslator:
         frame = self.translator.preprocessing.frame
         translated = self.slices(frame.image_to_slices(image, loaded.placement), target)
         volume = frame.slices_to_image(translated, loaded.placement, image > BACKGROUND)
-        return self._window(target).denormalise(volume).clamp_min(0).numpy().astype(np.float32)
+        restored = self._window(target).denormalise(volume).clamp_min(0)
+        return np.asarray(restored.numpy(), dtype=np.float32)
 
     def _window(self, target: Modality) -> IntensityWindow:
         if target not in self.translator.target_windows:
@@ -128,4 +129,5 @@ def _as_type(volume: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
     if dtype == "float32":
         return volume.astype(np.float32)
     limits = np.iinfo(np.int16)
-    return np.rint(volume).clip(limits.min, limits.max).astype(np.int16)
+    rounded: np.ndarray[Any, Any] = np.rint(volume).clip(limits.min, limits.max).astype(np.int16)
+    return rounded

@@ -46,7 +46,8 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
     between = (alpha * real + (1 - alpha) * fake).detach().requires_grad_()
     realness = critic(between).realness
     (gradient,) = torch.autograd.grad(realness.sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def generator_terms(critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -36,9 +38,7 @@ class Encoder(nn.Module):
     def __init__(self, in_channels: int, base_channels: int) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(4)]
-        self.levels = nn.ModuleList(
-            double_conv(before, after) for before, after in zip([in_channels, *widths], widths, strict=False)
-        )
+        self.levels = nn.ModuleList(double_conv(before, after) for before, after in pairwise([in_channels, *widths]))
         self.pool = nn.MaxPool2d(2)
         self.centre = double_conv(widths[-1], 2 * widths[-1])
 
@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(base_channels, 1, kernel_size=1)
 
     def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
-        """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and finest-first skips."""
+        """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and its skips."""
         features = bottleneck
         for reduction, level, skip in zip(self.reductions, self.levels, reversed(skips), strict=True):
             features = level(torch.cat([reduction(self.upsample(features)), skip], dim=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class ModalityCritic(nn.Module):
             raise ValueError(f"image size must be a multiple of {2**layers} for {layers} layers, got {image_size}")
         widths = [1, *(base_channels * 2**layer for layer in range(layers))]
         blocks: list[nn.Module] = []
-        for layer, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for layer, (before, after) in enumerate(pairwise(widths)):
             blocks.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
             blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE))
         self.features = nn.Sequential(*blocks)
