@@ -157,7 +157,7 @@ def _check_dimensions(path: Path, header: nibabel.Nifti1Header, warnings: list[s
 def _check_storage(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
     try:
         dtype = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise InvalidImageError(path, f"has an unknown data type code {int(header['datatype'])}") from error
     if dtype.kind not in _REAL_KINDS or dtype.itemsize > 8:
         raise InvalidImageError(path, f"has data type {dtype}: one real number a voxel is needed")

@@ -71,7 +71,7 @@ class Translator:
             ValueError: when nothing but the target is available.
         """
         ranked = (*self.source_ranking.get(target, ()), *Modality)
-        candidates = [source for source in ranked if source in available and source != target]
+        candidates: list[Modality] = [source for source in ranked if source in available and source != target]
         if not candidates:
             raise ValueError(f"there is no source image to make {target} from")
         return candidates[0]

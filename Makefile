@@ -1,0 +1,43 @@
+# Every target works on a fresh machine with Python 3.11 or newer, git and make: the environment is made first.
+VENV ?= .venv
+PYTHON ?= python3
+OUTPUT ?= demo
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test lint types unit lock clean
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+# The whole pipeline on the embedded phantom, at most ten minutes on two processor cores.
+# OUTPUT=folder writes elsewhere.
+demo: env
+	$(BIN)/utad-monai demo --output $(OUTPUT)
+
+test: lint types unit
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env
+	$(BIN)/mypy
+
+unit: env
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+# Resolve the exact versions of requirements.lock anew from the ranges in setup.cfg.
+lock: env
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --extra dev --strip-extras --no-header --no-annotate --allow-unsafe \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -1,0 +1,98 @@
+"""The `utad-monai` command: every command calls one library function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from utad_monai import __version__
+from utad_monai.errors import EXPECTED
+
+app = typer.Typer(
+    help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command; an expected error ends in plain lines and exit code 1."""
+    try:
+        app()
+    except EXPECTED as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise SystemExit(1) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth."""
+
+
+@app.command()
+def phantom(
+    output_dir: Annotated[Path, typer.Argument(help="Folder for the cohort.")],
+    cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 24,
+    seed: Annotated[int, typer.Option(help="Another seed gives other patients.")] = 0,
+    spacing_mm: Annotated[float, typer.Option("--spacing", help="Voxel size in mm, 1 or 2.")] = 2.0,
+) -> None:
+    """Write a synthetic tumour cohort in BraTS 2020 layout (no patient was imaged)."""
+    from utad_monai.data.phantom import write_phantom_cohort
+
+    try:
+        folder = write_phantom_cohort(output_dir, cases, seed, spacing_mm)
+    except (ValueError, FileExistsError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(f"{cases} synthetic cases in {folder}")
+
+
+@app.command()
+def bundles() -> None:
+    """Print the folder of the packaged bundle configs."""
+    from utad_monai.configuration import bundles_dir
+
+    typer.echo(bundles_dir())
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the demo makes.")] = Path("demo"),
+    dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
+) -> None:
+    """Run the whole pipeline in minutes: train, distil, synthesize volumes, measure Dice."""
+    from utad_monai.demo import run_demo
+
+    run_demo(output_dir, dataset_dir)
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    state_dict: Annotated[Path, typer.Argument(help="State dict with the published generator's names.")],
+    output: Annotated[Path, typer.Argument(help="Model file to write.")],
+    student: Annotated[bool, typer.Option(help="It is a student: its second input is the image itself.")] = False,
+    image_size: Annotated[int, typer.Option(help="Height and width it was trained with, in pixels.")] = 128,
+    frame_mm: Annotated[float, typer.Option(help="Height and width of its slices, in mm.")] = 240.0,
+) -> None:
+    """Turn weights with the published names into a model of this project."""
+    from utad_monai.data.preprocessing import Preprocessing
+    from utad_monai.import_checkpoint import import_published_checkpoint
+    from utad_monai.keys import SecondInput
+
+    preprocessing = Preprocessing((frame_mm, frame_mm), (image_size, image_size))
+    second_input = SecondInput.WHOLE_IMAGE if student else SecondInput.TUMOUR_IMAGE
+    import_published_checkpoint(state_dict, output, preprocessing, second_input)
+    typer.echo(f"written: {output}")
