@@ -55,9 +55,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.iterdir():
             _sync(file)
-        if not path.exists():
+        try:
             os.rename(temporary, path)
-            _sync(path.parent)
+        except OSError:
+            if not path.exists():
+                raise
+        _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

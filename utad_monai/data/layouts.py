@@ -110,10 +110,10 @@ def find_cases(dataset_dir: str | Path) -> list[Case]:
     for path in _nifti_files(root, _MAX_DEPTH):
         for layout, case_id, ending in _recognise(path.name):
             grouped[path.parent, layout.name, case_id].append((ending, path))
-    if not grouped:
+    cases = [_case(name, _layout(layout), files) for (_, layout, name), files in grouped.items()]
+    if not any(case.images for case in cases):
         expected = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in LAYOUTS)
         raise _cohort_error(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
-    cases = [_case(name, _layout(layout), files) for (_, layout, name), files in grouped.items()]
     _refuse_collisions(cases)
     return sorted((case for case in cases if case.images), key=lambda case: case.case_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,17 +118,17 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
             empty or constant images.
     """
     problems: list[CohortProblem] = []
-    volumes = {path: _load(case, path, problems) for path in case.files}
-    if problems:
-        raise CohortError(problems)
-    _refuse_other_grids(case, volumes)
+    loaded = {path: _load(case, path, problems) for path in case.files}
+    volumes = {path: volume for path, volume in loaded.items() if volume is not None}
+    problems.extend(_other_grids(case, volumes))
     normalise = preprocessing.normalise
     images: dict[Modality, MetaTensor] = {}
     windows: dict[Modality, IntensityWindow] = {}
     for modality, path in case.images.items():
         try:
-            images[modality] = normalise(volumes[path])
-            windows[modality] = normalise.window_of(images[modality])
+            if path in volumes:
+                images[modality] = normalise(volumes[path])
+                windows[modality] = normalise.window_of(images[modality])
         except ValueError as error:
             problems.append(CohortProblem(case.case_id, path, str(error), "replace the image or leave it out"))
     regions = _regions(case, volumes, problems)
@@ -157,28 +157,25 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
 
 
-def _load(case: Case, path: Path, problems: list[CohortProblem]) -> MetaTensor:
-    """Load one volume in LPS order; when it is refused, note the problem and return an empty one."""
+def _load(case: Case, path: Path, problems: list[CohortProblem]) -> MetaTensor | None:
+    """Load one volume in LPS order; when it is refused, note the problem and return nothing."""
     try:
         loaded = LoadNifti()(path)
     except InvalidImageError as error:
         problems.append(CohortProblem.of(case.case_id, error))
-        return MetaTensor(torch.zeros(1))
+        return None
     oriented: MetaTensor = OrientLPS()(loaded)  # type: ignore[assignment]  # of a MetaTensor it makes one
     return oriented
 
 
-def _refuse_other_grids(case: Case, volumes: Mapping[Path, MetaTensor]) -> None:
-    """Refuse volumes whose shape or affine (after orientation) differs from the first one's."""
-    (first, reference), *others = volumes.items()
-    problems = []
-    for path, volume in others:
+def _other_grids(case: Case, volumes: Mapping[Path, MetaTensor]) -> Iterator[CohortProblem]:
+    """Yield a problem for each volume whose shape or affine (after orientation) differs from the first one's."""
+    for path, volume in volumes.items():
+        first, reference = next(iter(volumes.items()))
         difference = _grid_difference(reference, volume)
         if difference:
             reason = f"{difference} than {first.name}"
-            problems.append(CohortProblem(case.case_id, path, reason, "co-register and resample the case to one grid"))
-    if problems:
-        raise CohortError(problems)
+            yield CohortProblem(case.case_id, path, reason, "co-register and resample the case to one grid")
 
 
 def _grid_difference(reference: MetaTensor, volume: MetaTensor) -> str:
@@ -204,7 +201,7 @@ def _spacing(volume: MetaTensor) -> Sequence[float]:
 
 
 def _regions(case: Case, volumes: Mapping[Path, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
-    if case.segmentation is None:
+    if case.segmentation is None or case.segmentation not in volumes:
         return None
     try:
         labels = CanonicalLabels(case.layout.enhancing_label)(volumes[case.segmentation].as_tensor())

@@ -40,8 +40,8 @@ def split_by_patient(
     if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
         raise ValueError(f"split fractions leave no training patients: {validation_fraction}, {test_fraction}")
     patients = sorted({case.patient_id for case in cases}, key=lambda patient: _rank(seed, patient))
-    test = _count(test_fraction, len(patients), needed=3)
-    validation = _count(validation_fraction, len(patients), needed=2)
+    test = _count(test_fraction, len(patients), at_most=len(patients) - 2)
+    validation = _count(validation_fraction, len(patients), at_most=len(patients) - test - 1)
     split_of = {
         patient: Split.TEST if place < test else Split.VALIDATION if place < test + validation else Split.TRAIN
         for place, patient in enumerate(patients)
@@ -53,8 +53,8 @@ def _rank(seed: int, patient: str) -> str:
     return hashlib.sha256(f"{seed}/{patient}".encode()).hexdigest()
 
 
-def _count(fraction: float, patients: int, needed: int) -> int:
-    return max(1, round(fraction * patients)) if fraction > 0 and patients >= needed else 0
+def _count(fraction: float, patients: int, at_most: int) -> int:
+    return min(max(1, round(fraction * patients)), at_most) if fraction > 0 and at_most > 0 else 0
 
 
 def keep_split(
@@ -104,9 +104,15 @@ def read_split(path: str | Path, cases: Sequence[Case]) -> dict[str, Split]:
     path = Path(path)
     if not path.is_file():
         raise _split_error(path, "is missing: no split was made yet")
-    table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise _split_error(path, f"is not a table ({error})") from error
     if not {"case", "split"} <= set(table.columns):
         raise _split_error(path, "has no columns case and split")
+    repeated = sorted(set(table["case"][table["case"].duplicated()]))
+    if repeated:
+        raise _split_error(path, f"lists {', '.join(repeated[:3])} more than once")
     assigned = dict(zip(table["case"], table["split"], strict=True))
     unknown_splits = sorted(set(assigned.values()) - set(Split))
     if unknown_splits:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.distributed import rank, world_size
 from utad_monai.keys import BatchKey, Modality
 
 _Index = np.ndarray[Any, np.dtype[np.int32]]
@@ -102,7 +103,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
 
 
 class EpochSampler(Sampler[int]):
-    """Hand out sample numbers, going on where the last epoch stopped.
+    """Hand out sample numbers, going on where the last epoch stopped; several processes share an epoch evenly.
 
     Args:
         dataset: the data set that the numbers are for.
@@ -114,11 +115,11 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def __len__(self) -> int:
-        """Return the number of samples of one epoch."""
-        return self.samples_per_epoch
+        """Return the number of samples of one epoch that this process draws."""
+        return self.samples_per_epoch // world_size()
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the numbers of the next epoch."""
+        """Yield this process's numbers of the next epoch."""
         first = self.epoch * self.samples_per_epoch
         self.epoch += 1
-        yield from range(first, first + self.samples_per_epoch)
+        yield from range(first + rank(), first + len(self) * world_size(), world_size())

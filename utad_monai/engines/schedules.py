@@ -29,6 +29,6 @@ def linear_decay(
 
     def factor(epoch: int) -> float:
         left = max_epochs - epoch
-        return 1.0 if left >= decay_epochs else floor + (1 - floor) * max(0, left) / decay_epochs
+        return 1.0 if left >= decay_epochs or decay_epochs == 0 else floor + (1 - floor) * max(0, left) / decay_epochs
 
     return LambdaLR(optimizer, factor)

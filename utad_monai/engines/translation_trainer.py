@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transforms import mask_tumour
+from utad_monai.distributed import average_gradients
 from utad_monai.keys import BatchKey, LossTerm, OutputKey, SecondInput
 from utad_monai.losses import (
     LossWeights,
@@ -125,6 +126,7 @@ class TranslationTrainer(Trainer):
         self.generator_terms: dict[LossTerm, Tensor] = {}
         self.translation: Translation | None = None
         self.translation_batch: TranslationBatch | None = None
+        self._output: dict[str, float] = {OutputKey.LOSS: 0.0}
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -144,7 +146,7 @@ class TranslationTrainer(Trainer):
         """
         batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
         self.translation_batch = batch
-        output = dict(engine.state.output or {OutputKey.LOSS: 0.0})
+        output = dict(self._output)  # ignite forgets the last output before each iteration
         trains_generator = engine.state.iteration % self.critic_steps == 0
 
         # one forward pass serves both players: its graph is kept only when the generator will use it
@@ -157,7 +159,7 @@ class TranslationTrainer(Trainer):
             output |= self._update_generator(batch, self.translation)
             engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
 
-        engine.state.output = output
+        self._output = engine.state.output = output
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output  # type: ignore[no-any-return]
 
@@ -217,6 +219,7 @@ class TranslationTrainer(Trainer):
 def _step(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(optimizer)
     optimizer.step()
 
 

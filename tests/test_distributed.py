@@ -1,0 +1,58 @@
+"""Gradients of two processes become one; a process that is alone is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.handlers import TerminateOnNan
+from torch import distributed, multiprocessing
+
+from utad_monai.distributed import average_gradients, handlers_of_this_rank, local_device, rank, start, world_size
+from utad_monai.handlers import StopOnNonFinite
+
+
+def test_alone_this_is_rank_zero_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert (start(), rank(), world_size()) == (0, 0, 1)
+    assert not distributed.is_initialized()
+
+
+def test_alone_gradients_stay_as_they_are() -> None:
+    parameter = torch.nn.Parameter(torch.ones(3))
+    parameter.grad = torch.tensor([1.0, 2.0, 3.0])
+    average_gradients(torch.optim.SGD([parameter]))
+    assert parameter.grad.tolist() == [1, 2, 3]
+
+
+def test_the_first_process_keeps_every_handler() -> None:
+    handlers = [StopOnNonFinite(), TerminateOnNan()]
+    assert handlers_of_this_rank(handlers) == handlers
+
+
+def test_without_a_gpu_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert local_device() == torch.device("cpu")
+
+
+def _two(number: int, rendezvous: str, results: Any) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=number, world_size=2)
+    parameter = torch.nn.Parameter(torch.ones(2))
+    unused = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = torch.tensor([1.0, 10.0]) * (number + 1)
+    average_gradients(torch.optim.SGD([parameter, unused]))
+    kept = handlers_of_this_rank([StopOnNonFinite(), TerminateOnNan()])
+    results[number] = (parameter.grad.tolist(), unused.grad is None, [type(handler).__name__ for handler in kept])
+    distributed.destroy_process_group()
+
+
+def test_two_processes_share_the_mean_gradient_and_the_second_only_the_training_handlers(tmp_path: Path) -> None:
+    with multiprocessing.Manager() as manager:
+        results = manager.dict()
+        # forked, not spawned: a test module has no importable name of its own
+        arguments = (str(tmp_path / "rendezvous"), results)
+        multiprocessing.start_processes(_two, arguments, nprocs=2, start_method="fork")
+        assert results[0] == ([1.5, 15.0], True, ["StopOnNonFinite", "TerminateOnNan"])
+        assert results[1] == ([1.5, 15.0], True, ["StopOnNonFinite"])

@@ -1,0 +1,171 @@
+"""The product as its users run it: bundles through the real command line, from a foreign working directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas
+import pytest
+
+from utad_monai.configuration import bundles_dir
+from utad_monai.keys import Modality
+from utad_monai.provenance import is_synthetic
+
+pytestmark = pytest.mark.command_line
+
+SIZES = ("--frame_size_mm", "[36,36]", "--image_size", "[32,32]")
+NETWORKS = ("--base_channels", "2", "--critic_channels", "4", "--critic_layers", "4")
+SCHEDULE = ("--max_epochs", "2", "--decay_epochs", "1", "--samples_per_epoch", "8", "--batch_size", "4")
+CRITICS = ("--critic_steps", "1")
+UNET = ("--unet_channels", "[4,8]", "--unet_strides", "[2]", "--max_epochs", "1")
+
+
+def run_bundle(cwd: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run `python -m monai.bundle run ...` in a folder of its own, with one thread."""
+    command = [sys.executable, "-m", *(launcher or ()), *(("monai.bundle",) if not launcher else ()), "run", *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def config(name: str) -> tuple[str, str]:
+    return "--config_file", str(bundles_dir() / f"{name}.json")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, tiny_cohort: Path) -> Path:
+    """Run all five commands once on the tiny cohort; give the output folder."""
+    cwd = tmp_path_factory.mktemp("somewhere_else")
+    output = cwd / "run"
+    places = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(output))
+    commands = [
+        ("training", *config("segmentation"), *places, *SIZES, *UNET),
+        ("training", *config("teacher"), *places, *SIZES, *NETWORKS, *SCHEDULE, *CRITICS),
+        ("training", *config("student"), *places, *SCHEDULE, *CRITICS),
+        (*config("inference"), *places, "--split", "test", "--targets", "['t1ce']"),
+        (*config("evaluate"), *places),
+    ]
+    for command in commands:
+        result = run_bundle(cwd, *command)
+        assert result.returncode == 0, result.stderr[-3000:]
+    return output
+
+
+def test_every_stage_leaves_its_result(pipeline: Path) -> None:
+    expected = ["split.csv", "segmentation/model.pt", "teacher/model.pt", "student/model.pt", "synthetic/manifest.csv"]
+    expected += ["evaluation/evaluation.csv", "teacher/history.csv", "student/samples/epoch_0002.png"]
+    assert [name for name in expected if not (pipeline / name).is_file()] == []
+
+
+def test_nothing_partial_is_left_behind(pipeline: Path) -> None:
+    assert list(pipeline.rglob(".partial-*")) == []
+
+
+def test_the_summary_has_the_promised_form(pipeline: Path) -> None:
+    summary = json.loads((pipeline / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    assert set(summary) == {"protocol", "image_quality", "dice", "cases"}
+    assert set(summary["image_quality"]) == {"student", "teacher", "copy_source"}
+    assert set(summary["dice"]) == {"real", "synthesized", "copy_source", "zero_fill"}
+    assert summary["cases"] == 1
+    assert all(set(dice) == {"WT", "TC", "ET"} for dice in summary["dice"].values())
+    assert all({"ssim", "psnr", "tumour_ssim", "tumour_mae"} <= set(q) for q in summary["image_quality"].values())
+
+
+def test_the_table_has_one_row_per_case_source_and_target(pipeline: Path) -> None:
+    table = pandas.read_csv(pipeline / "evaluation" / "evaluation.csv")
+    assert len(table) == 12
+    assert not table.duplicated(["case", "source", "target"]).any()
+
+
+def test_synthetic_volumes_lie_on_the_grid_of_their_source(pipeline: Path, tiny_cohort: Path) -> None:
+    manifest = pandas.read_csv(pipeline / "synthetic" / "manifest.csv")
+    assert manifest["status"].tolist() == ["done"]
+    row = manifest.iloc[0]
+    made = nibabel.load(pipeline / "synthetic" / row["file"])
+    source = nibabel.load(tiny_cohort / row["case"] / f"{row['case']}_{row['source']}.nii.gz")
+    assert made.affine.tobytes() == source.affine.tobytes()
+    assert made.shape == source.shape
+    assert is_synthetic(made.header)
+    assert not np.asarray(made.dataobj)[np.asarray(source.dataobj) == 0].any()
+    sidecar = json.loads((pipeline / "synthetic" / row["file"].replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
+    assert sidecar["SourceModality"] == row["source"]
+    assert sidecar["Modality"] == "t1ce"
+
+
+def test_a_second_inference_gives_the_same_bytes(pipeline: Path, tiny_cohort: Path, tmp_path: Path) -> None:
+    (before,) = (pipeline / "synthetic").rglob("*.nii.gz")
+    content = before.read_bytes()
+    places = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(pipeline))
+    result = run_bundle(tmp_path, *config("inference"), *places, "--split", "test", "--targets", "['t1ce']")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert before.read_bytes() == content
+
+
+def test_a_missing_predecessor_names_the_command_to_run(tiny_cohort: Path, tmp_path: Path) -> None:
+    places = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(tmp_path / "run"))
+    result = run_bundle(tmp_path, "training", *config("student"), *places)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "bundles/teacher.json" in errors[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_misspelt_override_is_an_error_before_anything_runs(tmp_path: Path) -> None:
+    result = run_bundle(tmp_path, "training", *config("teacher"), "--datset_dir", "x", "--output_dir", "run")
+    assert result.returncode == 1
+    assert "error: --datset_dir: the config has no such key; did you mean --dataset_dir?" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_cohort_is_refused_with_one_line_per_problem(tmp_path: Path, write_case: Callable[..., Path]) -> None:
+    for number in range(4):
+        write_case(tmp_path / "cohort", f"BraTS_{number:03d}", seed=number)
+    (tmp_path / "cohort" / "BraTS_001" / "BraTS_001_t1.nii.gz").write_bytes(b"")
+    broken = tmp_path / "cohort" / "BraTS_002" / "BraTS_002_seg.nii.gz"
+    image = nibabel.load(broken)
+    shifted = image.affine.copy()
+    shifted[0, 3] += 10
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), shifted), broken)
+    places = ("--dataset_dir", str(tmp_path / "cohort"), "--output_dir", str(tmp_path / "run"))
+    result = run_bundle(tmp_path, "training", *config("teacher"), *places, *SIZES, *NETWORKS, *SCHEDULE)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert "BraTS_001_t1.nii.gz: is empty (0 bytes)" in errors[0]
+    assert "BraTS_002_seg.nii.gz: has another affine" in errors[1]
+
+
+def test_a_cohort_with_one_modality_per_case_trains(tmp_path: Path, write_case: Callable[..., Path]) -> None:
+    for number in range(12):
+        modality = list(Modality)[number % 4]
+        write_case(tmp_path / "cohort", f"BraTS_{number:03d}", modalities=[modality], seed=number)
+    places = ("--dataset_dir", str(tmp_path / "cohort"), "--output_dir", str(tmp_path / "run"))
+    split = pandas.DataFrame(
+        {
+            "case": [f"BraTS_{number:03d}" for number in range(12)],
+            "split": ["train"] * 8 + ["validation"] * 4,
+        }
+    )
+    (tmp_path / "run").mkdir()
+    split.to_csv(tmp_path / "run" / "split.csv", index=False)
+    result = run_bundle(tmp_path, "training", *config("teacher"), *places, *SIZES, *NETWORKS, *SCHEDULE, *CRITICS)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "run" / "teacher" / "model.pt").is_file()
+
+
+def test_two_processes_train_one_model(tmp_path: Path, tiny_cohort: Path) -> None:
+    both = [str(bundles_dir() / name) for name in ("teacher.json", "multi_gpu.json")]
+    arguments = ("training", "--config_file", str(both), "--dataset_dir", str(tiny_cohort), "--output_dir", "run")
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
+    result = run_bundle(tmp_path, *arguments, *SIZES, *NETWORKS, *SCHEDULE, *CRITICS, launcher=launcher)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (tmp_path / "run" / "teacher" / "model.pt").is_file()
+    history = pandas.read_csv(tmp_path / "run" / "teacher" / "history.csv")
+    assert history["iteration"].tolist() == [1, 2]

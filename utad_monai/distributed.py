@@ -1,0 +1,76 @@
+"""Several processes on one training run, as torchrun starts them.
+
+Gradients are averaged after backward instead of wrapping networks: critics are called twice and differentiated twice in
+one step, which the usual wrapper does not allow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from monai.handlers import LrScheduleHandler
+from torch import distributed
+from torch.optim import Optimizer
+
+
+def start() -> int:
+    """Join the process group that torchrun describes in the environment; return this process's rank.
+
+    Without torchrun nothing happens and the rank is 0.
+    """
+    if "WORLD_SIZE" in os.environ and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return rank()
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """Return the number of this process, 0 when it is alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return how many processes train together, 1 when this one is alone."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def local_device() -> torch.device:
+    """Return this process's own GPU, or the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def average_gradients(optimizer: Optimizer) -> None:
+    """Replace every gradient of an optimiser's parameters by its mean over all processes."""
+    if world_size() == 1:
+        return
+    for gradient in _gradients(optimizer):
+        distributed.all_reduce(gradient)
+        gradient /= world_size()
+
+
+def _gradients(optimizer: Optimizer) -> Iterable[torch.Tensor]:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                yield parameter.grad
+
+
+def handlers_of_this_rank(handlers: Sequence[Any]) -> list[Any]:
+    """Return all handlers on the first process, and elsewhere those that change the training itself.
+
+    Validation, pictures, tables and progress bars happen once.
+    """
+    from utad_monai.handlers import DistillationHandler, GeneratorAverage, StopOnNonFinite
+
+    everywhere = (DistillationHandler, GeneratorAverage, LrScheduleHandler, StopOnNonFinite)
+    return [handler for handler in handlers if rank() == 0 or isinstance(handler, everywhere)]
