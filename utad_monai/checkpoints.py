@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,8 @@ from utad_monai.stages import Stage, existing_model
 _FORMAT = 1
 _TRANSLATOR = "translator"
 _SEGMENTER = "segmenter"
+_UNUSABLE = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
+"""What rebuilding a network from a description of the wrong form raises."""
 
 
 class CheckpointError(ValueError):
@@ -110,9 +111,11 @@ def load_translator(path: str | Path) -> Translator:
         windows = {Modality(m): IntensityWindow(*window) for m, window in description["target_windows"].items()}
         ranking = {Modality(t): tuple(map(Modality, s)) for t, s in description["source_ranking"].items()}
         critics = _critics(path, weights, description)
-    except (KeyError, TypeError, ValueError) as error:
+        _fill(path, generator, weights["generator"])
+    except CheckpointError:
+        raise
+    except _UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
-    _fill(path, generator, weights["generator"])
     training = description.get("training", {})
     return Translator(generator, preprocessing, windows, ranking, critics, training, file_sha256(path))
 
@@ -165,9 +168,11 @@ def load_segmenter(path: str | Path) -> Segmenter:
     try:
         network = UNet(**description["unet"])
         preprocessing = Preprocessing(**description["preprocessing"])
-    except (KeyError, TypeError, ValueError) as error:
+        _fill(path, network, weights["network"])
+    except CheckpointError:
+        raise
+    except _UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
-    _fill(path, network, weights["network"])
     return Segmenter(network, preprocessing, description["unet"], file_sha256(path))
 
 
@@ -271,7 +276,7 @@ def read_weights_only(path: str | Path) -> Any:
         raise CheckpointError(path, "is missing", "check the path") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(path, "is unsafe or not a weights_only file: refused unread") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged bytes give IndexError, AssertionError, struct.error and more
         raise CheckpointError(path, "is truncated or corrupt", "restore it from a copy, or train again") from error
 
 

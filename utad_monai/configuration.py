@@ -8,9 +8,10 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import pydoc
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from monai.bundle import run as bundle_run
 
 _FOLDER = "bundles"
 _INSTALLED = Path("share") / "utad_monai" / _FOLDER
+_COMPONENT_KEYS = ("_desc_", "_disabled_", "_mode_", "_requires_")
+"""Keys beside `_target_` that MONAI itself reads."""
 
 
 class UnknownOverrideError(ValueError):
@@ -98,12 +101,28 @@ def _has(config: ConfigParser, name: str) -> bool:
             node = node[int(part)]
         else:
             # a constructor argument that the file leaves at its default may be given all the same
-            return isinstance(node, dict) and "_target_" in node
+            return isinstance(node, dict) and "_target_" in node and _takes(node["_target_"], part)
     return True
 
 
+def _takes(target: Any, argument: str) -> bool:
+    """Tell whether a component can be given an argument; MONAI's bare names are left to MONAI, which refuses it."""
+    component = pydoc.locate(str(target))
+    if argument in _COMPONENT_KEYS or not callable(component):
+        return True
+    parameters = inspect.signature(component).parameters
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _paths(node: Any, prefix: str = "") -> Iterator[str]:
+    """Yield every key of a config, such as `train::trainer::max_epochs`."""
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield f"{prefix}{key}"
+        yield from _paths(child, f"{prefix}{key}::")
+
+
 def _advice(name: str, config: ConfigParser, known: set[str]) -> str:
-    keys = [*(config.get() or {}), *known]
-    close = difflib.get_close_matches(name, [str(key) for key in keys], n=1)
+    close = difflib.get_close_matches(name.replace("#", "::"), [*_paths(config.get()), *known], n=1)
     hint = f"did you mean --{close[0]}?" if close else "the keys are those of the config file"
     return f"--{name}: the config has no such key; {hint}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class TranslationEvaluator(Evaluator):
         val_handlers: handlers with an `attach` method.
 
     Raises:
-        ValueError: when there is no student among the translators.
+        ValueError: when there is no student among the translators, or no case to measure.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class TranslationEvaluator(Evaluator):
         self.translators = {ImageSource(name): translator for name, translator in translators.items()}
         if ImageSource.STUDENT not in self.translators:
             raise ValueError("evaluation needs a student")
+        if isinstance(val_data_loader, Sized) and len(val_data_loader) == 0:
+            raise ValueError("there is no test case with a segmentation: add patients or edit the split")
         self.segmentation = segmentation
         self.output_dir = Path(output_dir)
         self.protocol = dict(protocol)

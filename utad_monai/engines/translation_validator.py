@@ -74,6 +74,7 @@ class TranslationValidator(Evaluator):
             self._register_handlers(val_handlers)
 
     def _forget(self, _: Engine) -> None:
+        self.state.metrics.clear()  # what a handler measured in an earlier validation is not of this one
         self._real: dict[Modality, list[Tensor]] = defaultdict(list)
         self._fake: dict[Pair, list[Tensor]] = defaultdict(list)
         self._cycle: dict[Pair, list[float]] = defaultdict(list)

@@ -45,6 +45,9 @@ class TumourAwareGenerator(nn.Module):
         second_input: what the tumour encoder sees; it travels with the model so that inference cannot mix it up.
         keep_background: whether pixels that are background (-1) in the input stay so in both outputs. The paper lets
             the network paint there: False reproduces it.
+        condition_in_brain: whether the one-hot planes of the target are 0 on the background. The paper's planes are
+            constant, and InstanceNorm removes most of a constant: the network learns its target from the image border
+            alone. False reproduces the paper.
 
     Raises:
         ValueError: when `base_channels` is less than 1 or a name is unknown.
@@ -56,6 +59,7 @@ class TumourAwareGenerator(nn.Module):
         scheme: StudentScheme | str = StudentScheme.COMPLETE,
         second_input: SecondInput | str = SecondInput.TUMOUR_IMAGE,
         keep_background: bool = True,
+        condition_in_brain: bool = False,
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -64,6 +68,7 @@ class TumourAwareGenerator(nn.Module):
         self.scheme = StudentScheme(scheme)
         self.second_input = SecondInput(second_input)
         self.keep_background = keep_background
+        self.condition_in_brain = condition_in_brain
         self.image_encoder = Encoder(IN_CHANNELS, base_channels)
         self.tumour_encoder = Encoder(IN_CHANNELS, base_channels) if self.scheme in _TUMOUR_ENCODER else None
         self.fusion = Fusion(16 * base_channels) if self.scheme in _TUMOUR_ENCODER else None
@@ -78,6 +83,7 @@ class TumourAwareGenerator(nn.Module):
             "scheme": str(self.scheme),
             "second_input": str(self.second_input),
             "keep_background": self.keep_background,
+            "condition_in_brain": self.condition_in_brain,
         }
 
     def forward(
@@ -100,6 +106,8 @@ class TumourAwareGenerator(nn.Module):
         if image.shape[-1] % SIZE_DIVISOR or image.shape[-2] % SIZE_DIVISOR:
             raise ValueError(f"image size must be a multiple of {SIZE_DIVISOR}, got {tuple(image.shape[-2:])}")
         planes = one_hot_planes(target_modality, image)
+        if self.condition_in_brain:
+            planes = planes * (image > BACKGROUND)
         whole, image_skips = self.image_encoder(torch.cat([image, planes], dim=1))
         bottleneck, tumour_skips = whole, image_skips
         if self.tumour_encoder is not None and self.fusion is not None:
@@ -155,7 +163,11 @@ def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | 
         scheme: the student's branches; those it lacks are left out.
     """
     student = TumourAwareGenerator(
-        teacher.base_channels, scheme, SecondInput.WHOLE_IMAGE, keep_background=teacher.keep_background
+        teacher.base_channels,
+        scheme,
+        SecondInput.WHOLE_IMAGE,
+        keep_background=teacher.keep_background,
+        condition_in_brain=teacher.condition_in_brain,
     )
     kept = {
         name: weight
