@@ -1,0 +1,148 @@
+"""Figures as functions that return a matplotlib figure: translations, feature errors, curves, Dice and scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from transforms import BACKGROUND, CropTumour
+from utad_monai.keys import Modality, TumourRegion
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+"""Okabe and Ito's eight colours, which colour-blind readers can tell apart."""
+_ERROR_RANGE = 1.0
+
+
+def translation_figure(source: Tensor, made: Mapping[str, Tensor], real: Tensor, tumour_mask: Tensor) -> Figure:
+    """Draw one translation by several methods, as in Figure 3 of the paper.
+
+    Columns: the source, each method, the ground truth. Rows: whole slice, tumour zoom, absolute error to the truth.
+
+    Args:
+        source: `(H, W)` in [-1, 1].
+        made: per method the translated slice, the same shape.
+        real: the true target slice.
+        tumour_mask: `(H, W)`, 0 or 1; an empty mask shows the whole slice twice.
+    """
+    columns = {"source": source, **made, "ground truth": real}
+    box = CropTumour(margin=6, min_size=24).box(tumour_mask[None])
+    figure, axes = _grid(3, len(columns), width=1.9)
+    for place, (name, image) in enumerate(columns.items()):
+        _picture(axes[0, place], image, name)
+        _picture(axes[1, place], image[box])
+        error = (image - real).abs()
+        shown = axes[2, place].imshow(np.asarray(error), cmap="inferno", vmin=0, vmax=_ERROR_RANGE)
+        axes[2, place].axis("off")
+    figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.02, label="absolute error")
+    for axis, label in zip(axes[:, 0], ("slice", "tumour", "error"), strict=True):
+        axis.text(-0.08, 0.5, label, transform=axis.transAxes, rotation=90, va="center", ha="right", fontsize=8)
+    return figure
+
+
+def feature_error_figure(teacher: Tensor, student: Tensor, errors: Mapping[str, Tensor] | None = None) -> Figure:
+    """Draw the fused bottlenecks of teacher and student and their error, each pixel one channel (Figure 5).
+
+    Args:
+        teacher: `(C, h, w)` bottleneck of one slice.
+        student: the same shape.
+        errors: more bottlenecks to compare with the teacher's, by name.
+    """
+    students = {"student": student, **(errors or {})}
+    figure, axes = _grid(2, 1 + len(students), width=2.4)
+    reference = _channel_map(teacher)
+    top = float(reference.max()) or 1.0
+    _heat(axes[0, 0], reference, "teacher: mean |f| per channel", top)
+    axes[1, 0].axis("off")
+    for place, (name, features) in enumerate(students.items(), start=1):
+        error = (features - teacher).abs().mean(dim=(1, 2))
+        _heat(axes[0, place], _channel_map(features), f"{name}: mean |f| per channel", top)
+        _heat(axes[1, place], _square(error), f"error, mean {float(error.mean()):.3f}", top)
+    return figure
+
+
+def training_curves(history: pandas.DataFrame) -> Figure:
+    """Draw the loss terms and validation metrics of a `history.csv`."""
+    groups = {
+        "critic": [name for name in history if str(name).startswith("critic")],
+        "generator": [name for name in history if str(name).startswith("generator/")],
+        "validation": [name for name in history if "validation" in str(name) or "score" in str(name)],
+    }
+    figure, axes = _grid(1, len(groups), width=4.0, height=3.0)
+    for axis, (title, names) in zip(axes[0], groups.items(), strict=True):
+        for place, name in enumerate(names):
+            known = history[["epoch", name]].dropna()
+            axis.plot(known["epoch"], known[name], label=str(name).split("/")[-1], color=PALETTE[place % len(PALETTE)])
+        axis.set(title=title, xlabel="epoch")
+        if names:
+            axis.legend(fontsize=6)
+    return figure
+
+
+def dice_figure(table: pandas.DataFrame, fills: Sequence[str]) -> Figure:
+    """Draw the mean Dice per replaced modality, one panel per region, one bar per fill.
+
+    Args:
+        table: rows of `evaluation.csv`: `target` and `dice_<fill>_<region>`.
+        fills: what replaced the modality, in the order of the bars.
+    """
+    figure, axes = _grid(1, len(TumourRegion), width=3.4, height=3.0)
+    means = table.groupby("target").mean(numeric_only=True).reindex(list(Modality))
+    for axis, region in zip(axes[0], TumourRegion, strict=True):
+        width = 0.8 / len(fills)
+        for place, fill in enumerate(fills):
+            values = means[f"dice_{fill}_{region}"]
+            axis.bar(np.arange(len(means)) + place * width, values, width, label=fill, color=PALETTE[place])
+        axis.set_xticks(np.arange(len(means)) + 0.4 - width / 2, list(means.index))
+        axis.set(title=str(region), ylim=(0, 1), ylabel="Dice")
+    axes[0, 0].legend(fontsize=6)
+    return figure
+
+
+def dice_scatter(table: pandas.DataFrame, region: TumourRegion = TumourRegion.WT) -> Figure:
+    """Draw, per case and pair, the Dice with the synthesized modality against the Dice with the real one."""
+    figure, axes = _grid(1, 1, width=4.0, height=4.0)
+    axis = axes[0, 0]
+    for place, target in enumerate(Modality):
+        rows = table[table["target"] == target]
+        axis.scatter(
+            rows[f"dice_real_{region}"], rows[f"dice_synthesized_{region}"], s=14, label=target, color=PALETTE[place]
+        )
+    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"{region} Dice, all real", ylabel=f"{region} Dice, one synthesized")
+    axis.legend(title="synthesized", fontsize=7)
+    return figure
+
+
+def _grid(rows: int, columns: int, width: float, height: float | None = None) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width * columns, (height or width) * rows), layout="constrained", dpi=110)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _picture(axis: Axes, image: Tensor, title: str = "") -> None:
+    axis.imshow(np.asarray(image.to(torch.float32)), cmap="gray", vmin=BACKGROUND, vmax=1, interpolation="nearest")
+    axis.set_title(title, fontsize=8)
+    axis.axis("off")
+
+
+def _heat(axis: Axes, image: Tensor, title: str, top: float) -> None:
+    axis.imshow(np.asarray(image), cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
+    axis.set_title(title, fontsize=7)
+    axis.axis("off")
+
+
+def _channel_map(features: Tensor) -> Tensor:
+    return _square(features.abs().mean(dim=(1, 2)))
+
+
+def _square(values: Tensor) -> Tensor:
+    """Arrange `(C,)` values row by row in the smallest square that holds them; what is left over is NaN."""
+    side = int(np.ceil(np.sqrt(len(values))))
+    padded = torch.full((side * side,), torch.nan)
+    padded[: len(values)] = values.detach()
+    return padded.reshape(side, side)
