@@ -164,7 +164,7 @@ def _check_storage(path: Path, header: nibabel.Nifti1Header, warnings: list[str]
     if int(header["bitpix"]) != 8 * dtype.itemsize:
         warnings.append(f"has bitpix {int(header['bitpix'])} with data type {dtype}")
     offset = float(header["vox_offset"])
-    if not math.isfinite(offset) or not 0 <= offset <= MAX_HEADER_BYTES:
+    if not header.single_vox_offset <= offset <= MAX_HEADER_BYTES:  # NaN is refused too
         raise InvalidImageError(path, f"has an impossible voxel offset {offset}")
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if not math.isfinite(slope):
@@ -211,7 +211,7 @@ def _same_forms(header: nibabel.Nifti1Header) -> bool:
 def _read_voxels(path: Path, header: nibabel.Nifti1Header) -> Any:
     shape = tuple(int(size) for size in header["dim"][1:4])
     dtype = header.get_data_dtype()
-    offset = max(int(header["vox_offset"]), int(header["sizeof_hdr"]))
+    offset = int(header["vox_offset"])
     needed = offset + math.prod(shape) * dtype.itemsize
     content = _read_bytes(path, needed + MAX_HEADER_BYTES)  # past the end, so that the gzip CRC is checked
     if len(content) < needed:

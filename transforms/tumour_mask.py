@@ -94,7 +94,7 @@ class CropTumour(Transform):
         shape = tumour_mask.shape[1:]
         if not bool(tumour_mask.any()):
             return tuple(slice(0, size) for size in shape)
-        start, end = generate_spatial_bounding_box(tumour_mask, margin=self.margin)
+        start, end = generate_spatial_bounding_box(tumour_mask, margin=self.margin, allow_smaller=True)
         return tuple(self._widen(a, b, size) for a, b, size in zip(start, end, shape, strict=True))
 
     def _widen(self, start: int, end: int, size: int) -> slice:

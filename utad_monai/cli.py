@@ -79,6 +79,19 @@ def demo(
     run_demo(output_dir, dataset_dir)
 
 
+@app.command()
+def report(
+    output_dir: Annotated[Path, typer.Argument(help="Folder of a run that was evaluated.")],
+    dataset_dir: Annotated[str, typer.Option("--dataset", help="Its cohort; the embedded phantom by default.")] = "",
+    max_cases: Annotated[int, typer.Option(min=0, help="Test cases that can be browsed.")] = 8,
+) -> None:
+    """Write one HTML file with tables, figures, slices and a 3-D viewer of a run."""
+    from utad_monai.data.phantom import default_dataset_dir
+    from utad_monai.reports.html_report import write_report
+
+    typer.echo(f"written: {write_report(output_dir, dataset_dir or default_dataset_dir(), max_cases)}")
+
+
 @app.command("import-checkpoint")
 def import_checkpoint(
     state_dict: Annotated[Path, typer.Argument(help="State dict with the published generator's names.")],

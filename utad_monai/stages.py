@@ -19,20 +19,26 @@ class Stage(StrEnum):
     EVALUATION = "evaluation"
 
 
+_BUNDLES = {Stage.SYNTHETIC: "inference", Stage.EVALUATION: "evaluate"}
+"""Bundles that are not named after their stage."""
+
+
 class MissingStageError(FileNotFoundError):
-    """A stage needs the model of an earlier one that has not run.
+    """A stage needs the result of an earlier one that has not run.
 
     Args:
         stage: the earlier stage.
-        path: where its model was expected.
+        path: where its result was expected.
     """
 
     def __init__(self, stage: Stage, path: Path) -> None:
         self.stage = stage
         self.path = path
+        run_id = "" if stage in (Stage.SYNTHETIC, Stage.EVALUATION) else " training"
+        bundle = _BUNDLES.get(stage, str(stage))
         super().__init__(
-            f"{path}: the {stage} model is missing; make it first with: python -m monai.bundle run training "
-            f"--config_file bundles/{stage}.json --output_dir {path.parent.parent} (and the same --dataset_dir)"
+            f"{path}: the {stage} result is missing; make it first with: python -m monai.bundle run{run_id} "
+            f"--config_file bundles/{bundle}.json --output_dir {path.parent.parent} (and the same --dataset_dir)"
         )
 
     def __str__(self) -> str:

@@ -128,7 +128,7 @@ def _nifti_files(folder: Path, depth: int) -> Iterator[Path]:
             continue
         if entry.name.endswith((".nii", ".nii.gz")):
             yield Path(entry.path)
-        elif depth > 1 and entry.is_dir():
+        elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
             yield from _nifti_files(Path(entry.path), depth - 1)
 
 

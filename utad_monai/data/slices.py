@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing,
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the content of a cache entry changes its meaning."""
 _INDEX = "case.json"
 _LABELS = "labels"
@@ -44,6 +45,7 @@ class PreparedCase:
         folder: where its slices lie.
         windows: intensity window of each available modality, in file units.
         first_slice: axial index of the first cached slice in the volume.
+        slice_mm: distance of neighbouring slices in mm.
         brain_pixels: brain pixels of each slice.
         tumour_pixels: whole-tumour pixels of each slice; None without a segmentation.
         warnings: what was doubtful about its files.
@@ -54,6 +56,7 @@ class PreparedCase:
     folder: Path
     windows: Mapping[Modality, IntensityWindow]
     first_slice: int
+    slice_mm: float
     brain_pixels: tuple[int, ...]
     tumour_pixels: tuple[int, ...] | None
     warnings: tuple[str, ...]
@@ -184,6 +187,8 @@ def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, 
     except CohortError as error:
         return error.problems
     slices = slice_case(loaded, preprocessing)
+    if entry.exists():  # an entry that lost its index: half of it is worth nothing
+        shutil.rmtree(entry)
     with atomic_folder(entry) as folder:
         for modality, image in slices.images.items():
             np.save(folder / f"{modality}.npy", image.numpy().astype(np.float16))
@@ -200,6 +205,7 @@ def _index(case: Case, loaded: LoadedCase, slices: CaseSlices) -> dict[str, Any]
         "patient_id": case.patient_id,
         "windows": {modality: [window.lower, window.upper] for modality, window in loaded.windows.items()},
         "first_slice": slices.first_slice,
+        "slice_mm": float(next(iter(loaded.images.values())).pixdim[2]),
         "brain_pixels": brain.flatten(1).sum(dim=1).tolist(),
         "tumour_pixels": None if slices.labels is None else (slices.labels > 0).flatten(1).sum(dim=1).tolist(),
         "warnings": list(loaded.warnings),
@@ -214,6 +220,7 @@ def _read_index(entry: Path) -> PreparedCase:
         folder=entry,
         windows={Modality(name): IntensityWindow(*window) for name, window in index["windows"].items()},
         first_slice=index["first_slice"],
+        slice_mm=index["slice_mm"],
         brain_pixels=tuple(index["brain_pixels"]),
         tumour_pixels=None if index["tumour_pixels"] is None else tuple(index["tumour_pixels"]),
         warnings=tuple(index["warnings"]),

@@ -69,8 +69,8 @@ def keep_split(
     An existing file wins, so every stage sees the same split and users may bring their own.
 
     Raises:
-        CohortError: when the file does not fit the cohort: unknown or missing cases, unknown split names, one patient
-            in two splits.
+        CohortError: when the file does not fit the cohort: a case it does not list, unknown split names, one patient in
+            two splits. Rows of cases that are not there are passed over.
     """
     path = Path(output_dir) / SPLIT_FILE
     if path.exists():

@@ -1,0 +1,133 @@
+"""Tiny BraTS cohorts, written once and shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preprocessing, prepare_cohort
+from utad_monai.keys import Modality, TumourLabel
+
+Volume = np.ndarray[Any, Any]
+WriteCase = Callable[..., Path]
+
+PATIENTS = 6
+SHAPE = (24, 20, 12)
+SPACING_MM = (1.5, 1.5, 3.0)
+LPS_AFFINE = np.array([[-1.5, 0, 0, 18], [0, -1.5, 0, 15], [0, 0, 3, -18], [0, 0, 0, 1]], dtype=float)
+CONTRASTS = {
+    Modality.FLAIR: (300, 250, {TumourLabel.NECROTIC: 0, TumourLabel.OEDEMA: 500, TumourLabel.ENHANCING: 350}),
+    Modality.T1: (500, 200, {TumourLabel.NECROTIC: -200, TumourLabel.OEDEMA: -100, TumourLabel.ENHANCING: -50}),
+    Modality.T1CE: (450, 220, {TumourLabel.NECROTIC: -180, TumourLabel.OEDEMA: -60, TumourLabel.ENHANCING: 600}),
+    Modality.T2: (250, 350, {TumourLabel.NECROTIC: 450, TumourLabel.OEDEMA: 400, TumourLabel.ENHANCING: 250}),
+}
+"""Intensity at the brain's centre, its rise towards the edge, and what each tumour label adds."""
+
+settings.register_profile("tests", deadline=None, max_examples=40, derandomize=True, database=None)
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """Tests run beside each other and beside training: one thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def write_case() -> WriteCase:
+    """Give `write_case(root, case_id, ...)`, which writes one tiny sound case and returns its folder.
+
+    Keyword arguments: `modalities` (all), `segmentation` (True), `tumour` (True), `seed` (0), `layout`
+    (`BRATS_2017_TO_2021`), `shape`, `affine` (of every file) and `ending` (".nii.gz").
+    """
+    return _write_case
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory: pytest.TempPathFactory, write_case: WriteCase) -> Path:
+    """Give the folder of six complete patients; do not write into it."""
+    root = tmp_path_factory.mktemp("tiny") / "cohort"
+    for number in range(PATIENTS):
+        write_case(root, f"BraTS_{number:03d}", seed=number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_preprocessing() -> Preprocessing:
+    """Give a frame of 24x24 voxels, which holds the tiny brains, at 32x32 pixels."""
+    return Preprocessing(frame_size_mm=(36, 36), image_size=(32, 32))
+
+
+@pytest.fixture(scope="session")
+def prepared_tiny_cohort(
+    tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factory: pytest.TempPathFactory
+) -> PreparedCohort:
+    """Give the prepared tiny cohort: four patients to train, one to validate, one to test; do not change it."""
+    output_dir = tmp_path_factory.mktemp("prepared")
+    return prepare_cohort(tiny_cohort, output_dir, tiny_preprocessing, workers=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def real_dataset_dir() -> Path:
+    """Give a folder with real BraTS cases; the test is skipped where there is none (mark it `real_data`)."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "brats2018"
+    folder = Path(os.environ.get("UTAD_MONAI_REAL_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real cases: {folder} is not a folder (set UTAD_MONAI_REAL_DATA)")
+    return folder
+
+
+def _write_case(
+    root: Path,
+    case_id: str,
+    modalities: Sequence[Modality] = tuple(Modality),
+    segmentation: bool = True,
+    tumour: bool = True,
+    seed: int = 0,
+    layout: Layout = BRATS_2017_TO_2021,
+    shape: tuple[int, int, int] = SHAPE,
+    affine: Volume = LPS_AFFINE,
+    ending: str = ".nii.gz",
+) -> Path:
+    folder = root / case_id
+    folder.mkdir(parents=True)
+    images, labels = _tiny_case(shape, seed, tumour)
+    volumes = {layout.names[modality]: images[modality] for modality in modalities}
+    if segmentation:
+        volumes["seg"] = np.where(labels == TumourLabel.ENHANCING, layout.enhancing_label, labels).astype(np.uint8)
+    for name, volume in volumes.items():
+        nibabel.save(nibabel.Nifti1Image(volume, affine), folder / f"{case_id}{layout.separator}{name}{ending}")
+    return folder
+
+
+def _tiny_case(shape: tuple[int, int, int], seed: int, tumour: bool) -> tuple[dict[Modality, Volume], Volume]:
+    """Return int16 images and canonical labels `(X, Y, Z)`: an ellipsoid of brain with a nested tumour beside it."""
+    draw = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij"))
+    radius = np.sqrt((grid**2).sum(axis=0)) / 0.85
+    brain = radius < 1
+    centre = np.array([draw.choice([-0.3, 0.3]), draw.uniform(-0.25, 0.25), draw.uniform(-0.2, 0.2)])
+    distance = np.sqrt(((grid - centre[:, None, None, None]) ** 2).sum(axis=0))
+    labels = np.zeros(shape, np.uint8)
+    if tumour:
+        labels[brain & (distance < 0.42)] = TumourLabel.OEDEMA
+        labels[distance < 0.30] = TumourLabel.ENHANCING
+        labels[distance < 0.17] = TumourLabel.NECROTIC
+    images = {}
+    for modality, (middle, rise, added) in CONTRASTS.items():
+        image = middle + rise * radius**2 + 20 * np.cos(4 * grid[0]) + draw.normal(0, 8, shape)
+        for label, difference in added.items():
+            image[labels == label] += difference
+        images[modality] = np.where(brain, image.clip(1), 0).astype(np.int16)
+    return images, labels

@@ -1,0 +1,139 @@
+"""A cohort is found, split and prepared in one call, and reused afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from utad_monai.data import CohortError, PreparedCase, PreparedCohort, Preprocessing, find_cases, prepare_cohort
+from utad_monai.data.cohort import describe
+from utad_monai.data.split import SPLIT_FILE
+from utad_monai.keys import Modality, Split
+
+WriteCase = Callable[..., Path]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, write_case: WriteCase) -> Path:
+    """Give a cohort of five patients: two complete, one without segmentation, one without t1ce, one of two visits."""
+    root = tmp_path / "cohort"
+    write_case(root, "Brats18_X_1_1", seed=1)
+    write_case(root, "Brats18_X_2_1", seed=2)
+    write_case(root, "Brats18_X_3_1", seed=3, segmentation=False)
+    write_case(root, "Brats18_X_4_1", seed=4, modalities=[Modality.FLAIR, Modality.T1, Modality.T2])
+    write_case(root, "Brats18_X_5_1", seed=5)
+    write_case(root, "Brats18_X_5_2", seed=6)
+    return root
+
+
+def names(cases: list[PreparedCase]) -> list[str]:
+    return [case.case_id for case in cases]
+
+
+def all_to(part: Split, root: Path, output_dir: Path) -> None:
+    output_dir.mkdir()
+    rows = [f"{case.case_id},{part}" for case in find_cases(root)]
+    (output_dir / SPLIT_FILE).write_text("\n".join(["case,split", *rows]))
+
+
+def test_every_case_is_in_exactly_one_split(prepared_tiny_cohort: PreparedCohort) -> None:
+    parts = [set(names(prepared_tiny_cohort.cases(part))) for part in Split]
+    assert sum(len(part) for part in parts) == len(set.union(*parts)) == 6
+    assert [len(part) for part in parts] == [4, 1, 1]
+
+
+def test_split_may_be_given_by_name(prepared_tiny_cohort: PreparedCohort) -> None:
+    assert prepared_tiny_cohort.cases("train") == prepared_tiny_cohort.cases(Split.TRAIN)
+    with pytest.raises(ValueError, match="holdout"):
+        prepared_tiny_cohort.cases("holdout")
+
+
+def test_cases_are_filtered_by_what_they_have(mixed: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    all_to(Split.TRAIN, mixed, tmp_path / "run")
+    cohort = prepare_cohort(mixed, tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+    every = [f"Brats18_X_{name}" for name in ("1_1", "2_1", "3_1", "4_1", "5_1", "5_2")]
+    assert names(cohort.cases(Split.TRAIN)) == every
+    assert names(cohort.cases(Split.TRAIN, with_segmentation=True)) == every[:2] + every[3:]
+    assert names(cohort.complete_cases(Split.TRAIN)) == every[:2] + every[4:]
+    assert cohort.cases(Split.TEST) == []
+
+
+def test_visits_of_a_patient_stay_together(mixed: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    for seed in range(4):
+        output_dir = tmp_path / f"run{seed}"
+        split = prepare_cohort(
+            mixed, output_dir, tiny_preprocessing, 0.2, 0.4, seed=seed, workers=1, progress=False
+        ).split
+        assert split["Brats18_X_5_1"] is split["Brats18_X_5_2"]
+
+
+def test_split_and_slices_of_an_earlier_run_are_reused(
+    tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, workers=1, progress=False)
+    assert (tmp_path / SPLIT_FILE).is_file()
+    assert len(list((tmp_path / "slices").iterdir())) == 6
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a cached case was loaded again")
+
+    monkeypatch.setattr("utad_monai.data.slices.load_case", fail)
+    again = prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, 0.4, 0.3, seed=9, workers=1, progress=False)
+    assert again.split == first.split
+    assert again.store.cases == first.store.cases
+
+
+def test_fractions_and_seed_reach_the_split(
+    tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    options = {"workers": 1, "progress": False}
+    half = prepare_cohort(tiny_cohort, tmp_path / "a", tiny_preprocessing, 0.17, 0.5, **options)  # type: ignore[arg-type]
+    assert [len(half.cases(part)) for part in Split] == [2, 1, 3]
+    splits = {
+        tuple(prepare_cohort(tiny_cohort, tmp_path / f"{seed}", tiny_preprocessing, seed=seed, **options).split.items())  # type: ignore[arg-type]
+        for seed in range(3)
+    }
+    assert len(splits) > 1
+
+
+def test_cohort_without_a_training_segmentation_is_refused(
+    tmp_path: Path, write_case: WriteCase, tiny_preprocessing: Preprocessing
+) -> None:
+    write_case(tmp_path / "cohort", "A_1", segmentation=False)
+    with pytest.raises(CohortError, match="leaves no training case with a segmentation"):
+        prepare_cohort(tmp_path / "cohort", tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+
+
+def test_split_without_training_is_refused(mixed: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    all_to(Split.TEST, mixed, tmp_path / "run")
+    with pytest.raises(CohortError, match="leaves no training case"):
+        prepare_cohort(mixed, tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+
+
+def test_bad_case_is_refused_with_its_name(mixed: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    (mixed / "Brats18_X_4_1" / "Brats18_X_4_1_t1.nii.gz").write_bytes(b"")
+    with pytest.raises(CohortError, match=r"case Brats18_X_4_1: .*Brats18_X_4_1_t1\.nii\.gz: is empty"):
+        prepare_cohort(mixed, tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+
+
+def test_dataset_folder_is_not_written_to(tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_cohort.rglob("*")}
+    prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, workers=1, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in tiny_cohort.rglob("*")} == before
+
+
+def test_description_counts_cases_patients_and_modalities(mixed: Path) -> None:
+    text = describe(find_cases(mixed), mixed)
+    assert text.startswith(f"{mixed}: BraTS 2017-2021, 6 cases of 5 patients")
+    assert text.endswith("(flair 6, t1 6, t1ce 5, t2 6, seg 5)")
+
+
+def test_description_is_logged(
+    tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="utad_monai"):
+        prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, workers=1, progress=False)
+    assert "6 cases of 6 patients" in caplog.text

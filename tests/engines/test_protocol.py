@@ -1,0 +1,57 @@
+"""The protocol says what was measured how, as plain data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from monai.networks.nets import UNet
+
+from utad_monai.checkpoints import Segmenter, Translator
+from utad_monai.data import PreparedCohort
+from utad_monai.data.phantom import CASE_PREFIX
+from utad_monai.data.slices import SliceStore
+from utad_monai.engines import evaluation_protocol
+from utad_monai.keys import Split
+
+
+@pytest.fixture
+def models(student_translator: Translator) -> tuple[Translator, Translator, Segmenter]:
+    unet: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
+    student = replace(student_translator, sha256="5", training={"validation_metric": "unpaired_score"})
+    segmenter = Segmenter(UNet(**unet), student.preprocessing, unet, sha256="e")
+    return student, replace(student_translator, sha256="7"), segmenter
+
+
+def test_protocol_names_cases_grid_window_choice_and_models(
+    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+) -> None:
+    protocol = evaluation_protocol(prepared_tiny_cohort, "test", *models)
+    assert protocol["cohort"] == "given by the user"
+    assert protocol["split"] == "test"
+    assert protocol["test_cases"] == [case.case_id for case in prepared_tiny_cohort.cases(Split.TEST)]
+    assert protocol["training_cases"] == len(prepared_tiny_cohort.cases(Split.TRAIN)) > 0
+    assert "32x32 pixels of 1.12x1.12 mm" in protocol["grid"]
+    assert "0.5-99.5" in protocol["window"]
+    assert "unpaired_score" in protocol["checkpoint_choice"]
+    assert protocol["data_range"] == 1.0
+    assert [protocol[f"{name}_sha256"] for name in ("student", "teacher", "segmentation")] == ["5", "7", "e"]
+
+
+def test_protocol_is_plain_data(
+    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+) -> None:
+    protocol = evaluation_protocol(prepared_tiny_cohort, Split.TEST, *models)
+    assert json.loads(json.dumps(protocol)) == protocol
+
+
+def test_phantom_is_never_presented_as_a_real_cohort(
+    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+) -> None:
+    store = prepared_tiny_cohort.store
+    renamed = [replace(case, case_id=CASE_PREFIX + name) for name, case in store.cases.items()]
+    split = {CASE_PREFIX + name: split for name, split in prepared_tiny_cohort.split.items()}
+    phantom = PreparedCohort(SliceStore(renamed, store.preprocessing), split)
+    assert "phantom" in evaluation_protocol(phantom, "test", *models)["cohort"]

@@ -1,0 +1,223 @@
+"""The final measurement: perfect translations get perfect numbers, and the files hold what the schema says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from torch import Tensor, nn
+
+from utad_monai.engines import TranslationEvaluator
+from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
+from utad_monai.keys import BatchKey, Modality
+from utad_monai.metrics import DownstreamSegmentation, image_quality
+from utad_monai.metrics.downstream import replace
+
+Case = dict[str, Any]
+Make = Callable[..., Any]
+METRICS = ("ssim", "psnr", "nmse", "mae", "tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae")
+METHODS = ("student", "teacher", "copy_source")
+FILLS = ("real", "synthesized", "copy_source", "zero_fill")
+REGIONS = ("WT", "TC", "ET")
+
+
+class ByModality(nn.Module):
+    """A segmentation that looks at one modality per region: WT in FLAIR, TC in T1ce, ET in T2."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        chosen = [Modality.FLAIR.channel, Modality.T1CE.channel, Modality.T2.channel]
+        thresholds = torch.tensor([-0.75, 0.15, 0.6])[None, :, None, None]
+        return image[:, chosen] - thresholds
+
+
+@pytest.fixture
+def cases(evaluation_case: Make) -> list[Case]:
+    return [evaluation_case("b", seed=1), evaluation_case("a", seed=2)]
+
+
+@pytest.fixture
+def evaluate(case_loader: Make, tmp_path: Path) -> Make:
+    """Give `evaluate(cases, student, teacher)`, which runs an evaluator and returns it."""
+
+    def _evaluate(cases: list[Case], student: Any, teacher: Any = None) -> TranslationEvaluator:
+        translators = {"student": student, "teacher": teacher or student}
+        segmentation = DownstreamSegmentation(ByModality())
+        protocol = {"cohort": "tiny", "split": "test"}
+        evaluator = TranslationEvaluator(
+            "cpu", case_loader(cases), translators, segmentation, tmp_path / "evaluation", protocol
+        )
+        evaluator.run()
+        return evaluator
+
+    return _evaluate
+
+
+def real_target(cases: list[Case]) -> Callable[..., Tensor]:
+    """Return a translator that hands out the real target of the case that it recognises."""
+
+    def translate(slices: Tensor, target: Modality, _mask: Tensor | None = None) -> Tensor:
+        (case,) = (c for c in cases if any(torch.equal(image, slices) for image in c[BatchKey.IMAGE].values()))
+        real: Tensor = case[BatchKey.IMAGE][target]
+        return real.clone()
+
+    return translate
+
+
+def darken(slices: Tensor, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    return torch.where(slices > -1, slices - 0.05, slices)
+
+
+def table_of(evaluator: TranslationEvaluator) -> pandas.DataFrame:
+    return pandas.read_csv(evaluator.output_dir / TABLE_FILE, keep_default_na=True)
+
+
+def test_perfect_translator_has_ssim_1_error_0_and_capped_psnr(evaluate: Make, cases: list[Case]) -> None:
+    table = table_of(evaluate(cases, real_target(cases)))
+    for prefix in ("student_", "student_tumour_"):
+        assert table[f"{prefix}ssim"].to_list() == pytest.approx([1] * 24, abs=1e-5)
+        assert set(table[f"{prefix}mae"]) == set(table[f"{prefix}nmse"]) == {0}
+        assert set(table[f"{prefix}psnr"]) == {100}
+
+
+def test_perfect_translator_has_the_dice_of_the_real_images(evaluate: Make, cases: list[Case]) -> None:
+    table = table_of(evaluate(cases, real_target(cases)))
+    for region in REGIONS:
+        assert table[f"dice_synthesized_{region}"].equals(table[f"dice_real_{region}"])
+        assert not table[f"dice_synthesized_{region}"].equals(table[f"dice_zero_fill_{region}"])
+
+
+def test_rows_are_every_case_source_and_other_target(evaluate: Make, cases: list[Case]) -> None:
+    table = table_of(evaluate(cases, darken))
+    rows = list(table[["case", "source", "target"]].itertuples(index=False, name=None))
+    assert rows == [(c, str(s), str(t)) for c in ("b", "a") for s in Modality for t in Modality if s != t]
+
+
+def test_columns_are_those_of_the_contract(evaluate: Make, cases: list[Case]) -> None:
+    expected = ["case", "source", "target", *(f"{method}_{metric}" for method in METHODS for metric in METRICS)]
+    assert set(table_of(evaluate(cases, darken)).columns) == {
+        *expected,
+        *(f"dice_{f}_{r}" for f in FILLS for r in REGIONS),
+    }
+
+
+def test_copy_source_columns_equal_direct_computation(evaluate: Make, cases: list[Case]) -> None:
+    segmentation = DownstreamSegmentation(ByModality())
+    by_name = {case[BatchKey.CASE_ID]: case for case in cases}
+    for row in table_of(evaluate(cases, darken)).to_dict("records"):
+        images, truth = by_name[row["case"]][BatchKey.IMAGE], by_name[row["case"]][BatchKey.LABEL]
+        source, target = Modality(row["source"]), Modality(row["target"])
+        quality = image_quality(images[target], images[source], truth[0])
+        assert {m: row[f"copy_source_{m}"] for m in METRICS} == pytest.approx(quality, nan_ok=True)
+        dice = segmentation.dice(replace(images, target, images[source]), truth)
+        assert {r: row[f"dice_copy_source_{r}"] for r in REGIONS} == pytest.approx({str(k): v for k, v in dice.items()})
+
+
+def test_synthesized_dice_is_that_of_the_students_image_and_not_of_the_teachers(
+    evaluate: Make, cases: list[Case]
+) -> None:
+    table = table_of(evaluate(cases, darken, teacher=real_target(cases)))
+    images, truth = cases[0][BatchKey.IMAGE], cases[0][BatchKey.LABEL]
+    made = darken(images[Modality.T1], Modality.FLAIR)
+    expected = DownstreamSegmentation(ByModality()).dice(replace(images, Modality.FLAIR, made), truth)
+    row = table[(table.case == "b") & (table.source == "t1") & (table.target == "flair")].iloc[0]
+    assert {r: row[f"dice_synthesized_{r}"] for r in REGIONS} == pytest.approx({str(k): v for k, v in expected.items()})
+    assert row["teacher_mae"] == 0
+    assert row["student_mae"] > 0
+
+
+def test_zero_fill_replaces_the_target_by_background(evaluate: Make, cases: list[Case]) -> None:
+    table = table_of(evaluate(cases, darken))
+    filled_flair, filled_t1 = (table[table.target == name] for name in ("flair", "t1"))
+    assert set(filled_flair.dice_zero_fill_WT) == {0}
+    assert filled_t1.dice_zero_fill_WT.to_list() == filled_t1.dice_real_WT.to_list()
+
+
+def test_translator_is_given_the_whole_tumour_mask(evaluate: Make, cases: list[Case]) -> None:
+    def watch(slices: Tensor, _target: Modality, mask: Tensor | None = None) -> Tensor:
+        assert mask is not None
+        masks.append(mask)
+        return slices.clone()
+
+    masks: list[Tensor] = []
+    evaluate(cases[:1], watch)
+    assert all(torch.equal(mask, cases[0][BatchKey.LABEL][0]) for mask in masks)
+    assert len(masks) == 2 * 12
+
+
+def test_incomplete_case_gives_nan_dice_and_rows_for_what_it_has(evaluate: Make, evaluation_case: Make) -> None:
+    case = evaluation_case("two", [Modality.T1, Modality.T2])
+    evaluator = evaluate([case], real_target([case]))
+    table = table_of(evaluator)
+    assert table[["source", "target"]].to_numpy().tolist() == [["t1", "t2"], ["t2", "t1"]]
+    assert all(table[f"dice_{fill}_{region}"].isna().all() for fill in FILLS for region in REGIONS)
+    assert not table["student_ssim"].isna().any()
+    dice = evaluator.summary()["dice"]
+    assert {value for fill in dice.values() for value in fill.values()} == {None}
+
+
+def test_incomplete_case_does_not_change_the_means_of_the_dice(evaluate: Make, evaluation_case: Make) -> None:
+    full, half = evaluation_case("full"), evaluation_case("half", [Modality.T1, Modality.T2], seed=5)
+    alone = evaluate([full], darken).summary()
+    both = evaluate([full, half], darken).summary()
+    assert alone["dice"] == both["dice"]
+    assert (alone["cases"], both["cases"]) == (1, 2)
+
+
+def test_summary_has_exactly_its_schema(evaluate: Make, cases: list[Case]) -> None:
+    evaluator = evaluate(cases, darken)
+    summary = json.loads((evaluator.output_dir / SUMMARY_FILE).read_text())
+    assert list(summary) == ["protocol", "image_quality", "dice", "cases"]
+    assert {method: set(metrics) for method, metrics in summary["image_quality"].items()} == {
+        method: set(METRICS) for method in METHODS
+    }
+    assert {fill: set(regions) for fill, regions in summary["dice"].items()} == {fill: set(REGIONS) for fill in FILLS}
+    assert summary["protocol"] == {"cohort": "tiny", "split": "test"}
+    assert summary["cases"] == 2
+    numbers = [n for part in ("image_quality", "dice") for row in summary[part].values() for n in row.values()]
+    assert all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+
+
+def test_summary_is_the_mean_of_the_table(evaluate: Make, cases: list[Case]) -> None:
+    evaluator = evaluate(cases, darken)
+    table, summary = table_of(evaluator), evaluator.summary()
+    for method in METHODS:
+        for metric in METRICS:
+            assert summary["image_quality"][method][metric] == pytest.approx(
+                table[f"{method}_{metric}"].mean(), abs=1e-5
+            )
+    for fill in FILLS:
+        for region in REGIONS:
+            assert summary["dice"][fill][region] == pytest.approx(table[f"dice_{fill}_{region}"].mean(), abs=1e-5)
+
+
+def test_case_without_tumour_is_left_out_of_tumour_means(evaluate: Make, evaluation_case: Make) -> None:
+    with_tumour, without = evaluation_case("with"), evaluation_case("without", seed=3)
+    without[BatchKey.LABEL].zero_()
+    summary = evaluate([with_tumour, without], darken).summary()
+    alone = evaluate([with_tumour], darken).summary()
+    assert summary["image_quality"]["student"]["tumour_mae"] == alone["image_quality"]["student"]["tumour_mae"]
+
+
+def test_second_run_starts_anew(evaluate: Make, cases: list[Case]) -> None:
+    evaluator = evaluate(cases, darken)
+    first = table_of(evaluator)
+    evaluator.run()
+    pandas.testing.assert_frame_equal(table_of(evaluator), first)
+
+
+def test_evaluation_of_no_case_is_refused(evaluate: Make) -> None:
+    with pytest.raises(ValueError, match="no test case"):
+        evaluate([], darken)
+
+
+def test_evaluation_without_a_student_is_refused(case_loader: Make, cases: list[Case], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a student"):
+        TranslationEvaluator(
+            "cpu", case_loader(cases), {"teacher": darken}, DownstreamSegmentation(ByModality()), tmp_path, {}
+        )  # type: ignore[dict-item]

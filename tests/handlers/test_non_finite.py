@@ -1,0 +1,77 @@
+"""A loss that is not finite stops the training at once and names what it was looking at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+from torch.optim import SGD
+
+from utad_monai.engines import TranslationTrainer
+from utad_monai.handlers import NonFiniteLossError, StopOnNonFinite
+from utad_monai.keys import BatchKey
+from utad_monai.networks import TumourAwareGenerator, critic_pair
+
+
+def make_batch(value: float, cases: list[str]) -> dict[str, Any]:
+    image = torch.rand(2, 1, 32, 32) - 0.5
+    image[0, 0, 8, 8] = value
+    return {
+        BatchKey.IMAGE: image,
+        BatchKey.TUMOUR_MASK: torch.zeros(2, 1, 32, 32),
+        BatchKey.SOURCE_MODALITY: torch.tensor([0, 1]),
+        BatchKey.TARGET_MODALITY: torch.tensor([2, 3]),
+        BatchKey.CASE_ID: cases,
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_engine_stops_in_the_iteration_in_which_a_loss_is_not_finite(value: float) -> None:
+    outputs = [1.0, value, 1.0]
+    engine = Engine(lambda e, _: {"loss": outputs[e.state.iteration - 1], "cycle": 0.5})
+    StopOnNonFinite().attach(engine)
+    with pytest.raises(NonFiniteLossError, match="iteration 2: loss became NaN or infinite"):
+        engine.run([0, 0, 0], max_epochs=1)
+    assert engine.state.iteration == 2
+
+
+def test_finite_losses_go_on() -> None:
+    engine = Engine(lambda *_: {"loss": -1e30, "cycle": 0.0})
+    StopOnNonFinite().attach(engine)
+    assert engine.run([0, 0], max_epochs=1).iteration == 2
+
+
+def test_error_names_every_damaged_term_and_the_cases_of_the_batch() -> None:
+    torch.manual_seed(0)
+    generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4)
+    trainer = TranslationTrainer(
+        "cpu",
+        1,
+        [make_batch(0.0, ["sound", "sound"]), make_batch(float("nan"), ["case_b", "case_a"])],
+        *(generator, *critics),
+        SGD(generator.parameters(), 1e-3),
+        SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
+        critic_steps=1,
+        train_handlers=[StopOnNonFinite()],
+    )
+    with pytest.raises(NonFiniteLossError) as stop:
+        trainer.run()
+    text = str(stop.value)
+    assert "iteration 2" in text
+    assert "case_a, case_b" in text
+    assert "sound" not in text
+    assert "critic/real" in text
+    assert trainer.state.iteration == 2
+
+
+def test_earlier_model_file_is_not_touched(tmp_path: Path) -> None:
+    model = tmp_path / "model.pt"
+    model.write_bytes(b"good")
+    engine = Engine(lambda *_: {"loss": float("nan")})
+    StopOnNonFinite().attach(engine)
+    with pytest.raises(NonFiniteLossError):
+        engine.run([0], max_epochs=1)
+    assert model.read_bytes() == b"good"

@@ -1,0 +1,64 @@
+"""After a validation there is a picture of every translation of one slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from utad_monai.data import EvaluationCases
+from utad_monai.handlers import SampleGrid
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, Modality
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plt, "show", lambda *_: pytest.fail("a window was opened"))
+
+
+def test_picture_is_written_after_each_validation(
+    make_validator: Callable[..., Any], validation_cases: EvaluationCases, translator: SliceTranslator, tmp_path: Path
+) -> None:
+    opened = plt.get_fignums()
+    validator = make_validator(SampleGrid(tmp_path / "samples", validation_cases, translator))
+    validator.run(3)
+    validator.run(10)
+    assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["epoch_0003.png", "epoch_0010.png"]
+    picture = imread(tmp_path / "samples" / "epoch_0003.png")
+    assert min(picture.shape[:2]) > 200
+    assert float(picture[..., :3].std()) > 0.05
+    assert plt.get_fignums() == opened
+
+
+def test_picture_also_goes_to_tensorboard(
+    make_validator: Callable[..., Any], validation_cases: EvaluationCases, translator: SliceTranslator, tmp_path: Path
+) -> None:
+    make_validator(SampleGrid(tmp_path / "samples", validation_cases, translator, tmp_path / "log")).run()
+    (log,) = (tmp_path / "log").iterdir()
+    assert log.stat().st_size > 5000
+
+
+def test_grid_shows_each_source_and_its_four_translations_at_the_slice_with_most_tumour(
+    validation_cases: EvaluationCases, translator: SliceTranslator
+) -> None:
+    case = validation_cases[0]
+    place = int(case[BatchKey.LABEL][0].flatten(1).sum(dim=1).argmax())
+    figure = SampleGrid("unused", validation_cases, translator).draw()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == [
+        title for source in Modality for title in (f"{source} (input)", *(f"to {target}" for target in Modality))
+    ]
+    for row, source in enumerate(Modality):
+        shown = case[BatchKey.IMAGE][source][place : place + 1]
+        np.testing.assert_allclose(figure.axes[5 * row].images[0].get_array(), shown[0])
+        made = translator(shown, Modality.T2)[0]
+        np.testing.assert_allclose(figure.axes[5 * row + 4].images[0].get_array(), made, atol=1e-5)
+    assert case[BatchKey.CASE_ID] in figure.get_suptitle()
+    assert f"slice {place}" in figure.get_suptitle()
+    plt.close(figure)

@@ -1,0 +1,151 @@
+"""Image quality agrees with independent implementations, looks at its region only and stays finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from utad_monai.metrics import image_quality, ssim_map
+
+MARGIN = 5
+"""Half an SSIM window: nearer to the border, implementations differ in what they assume beyond it."""
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    """Two slices without background and a noisy version of them, both in (-1, 1]."""
+    torch.manual_seed(0)
+    rows, columns = torch.meshgrid(torch.linspace(0, 3, 32), torch.linspace(0, 4, 40), indexing="ij")
+    real = torch.stack([torch.sin(rows * columns), torch.cos(rows + columns)]) * 0.7
+    return real, (real + 0.15 * torch.randn_like(real)).clamp(-0.99, 1)
+
+
+@pytest.fixture
+def tumour() -> Tensor:
+    mask = torch.zeros(2, 32, 40)
+    mask[0, 10:20, 12:25] = 1
+    return mask
+
+
+def unit(image: Tensor) -> np.ndarray:
+    return ((image.double() + 1) / 2).numpy()
+
+
+def interior(image: Tensor | np.ndarray) -> Tensor:
+    return torch.as_tensor(image).double()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+def test_ssim_map_agrees_with_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
+    ours = ssim_map(*(torch.from_numpy(unit(image)) for image in pair))
+    assert ours.shape == (2, 32, 40)
+    for real, made, similarity in zip(*map(unit, pair), ours, strict=True):  # theirs in float64, ours in float32
+        _, theirs = structural_similarity(
+            real, made, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+        )
+        torch.testing.assert_close(interior(similarity), interior(theirs), rtol=0, atol=1e-3)
+
+
+def test_ssim_map_agrees_with_torchmetrics(pair: tuple[Tensor, Tensor]) -> None:
+    real, made = (torch.from_numpy(unit(image)) for image in pair)
+    _, theirs = structural_similarity_index_measure(
+        made[:, None], real[:, None], kernel_size=11, sigma=1.5, data_range=1.0, return_full_image=True
+    )
+    torch.testing.assert_close(interior(ssim_map(real, made)), interior(theirs[:, 0]), rtol=0, atol=1e-3)
+
+
+def test_ssim_is_the_mean_of_the_map_over_the_region(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    quality = image_quality(*pair, tumour)
+    similarity = ssim_map(*(torch.from_numpy(unit(image)) for image in pair))
+    assert quality["ssim"] == pytest.approx(float(similarity.mean()), abs=1e-5)
+    assert quality["tumour_ssim"] == pytest.approx(float(similarity[tumour > 0].mean()), abs=1e-5)
+    assert quality["ssim"] < 0.95
+
+
+def test_psnr_and_errors_agree_with_scikit_image(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    real, made = map(unit, pair)
+    quality = image_quality(*pair, tumour)
+    assert quality["psnr"] == pytest.approx(peak_signal_noise_ratio(real, made, data_range=1.0), abs=1e-3)
+    assert quality["nmse"] == pytest.approx(mean_squared_error(real, made) / np.square(real).mean(), rel=1e-4)
+    assert quality["mae"] == pytest.approx(np.abs(real - made).mean(), rel=1e-4)
+    inside = tumour.numpy() > 0
+    expected = peak_signal_noise_ratio(real[inside], made[inside], data_range=1.0)
+    assert quality["tumour_psnr"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_background_of_the_real_image_is_not_counted(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    real, made = pair
+    real = torch.where(tumour > 0, real, torch.full_like(real, -1.0))
+    painted = torch.where(tumour > 0, made, torch.rand_like(made))
+    clean = torch.where(tumour > 0, made, torch.full_like(made, -1.0))
+    first, second = image_quality(real, painted, tumour), image_quality(real, clean, tumour)
+    assert first["mae"] == second["mae"] == first["tumour_mae"]
+    assert first["psnr"] == second["psnr"]
+    assert first["nmse"] == second["nmse"]
+
+
+def test_errors_outside_the_tumour_do_not_touch_its_metrics(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    real, _ = pair
+    wrong_outside = torch.where(tumour > 0, real, -real)
+    quality = image_quality(real, wrong_outside, tumour)
+    assert quality["tumour_mae"] == 0
+    assert quality["tumour_psnr"] == 100
+    assert quality["mae"] > 0.1
+
+
+def test_identical_images_are_perfect_and_finite(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    quality = image_quality(pair[0], pair[0].clone(), tumour)
+    for prefix in ("", "tumour_"):
+        assert quality[f"{prefix}ssim"] == pytest.approx(1, abs=1e-6)
+        assert quality[f"{prefix}psnr"] == 100
+        assert quality[f"{prefix}nmse"] == quality[f"{prefix}mae"] == 0
+
+
+def test_nearly_identical_images_stay_at_the_cap(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    assert image_quality(pair[0], pair[0] + 1e-7, tumour)["psnr"] == 100
+
+
+def test_empty_tumour_is_nan_and_the_brain_is_measured(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    quality = image_quality(*pair, torch.zeros_like(tumour))
+    assert all(math.isnan(value) for name, value in quality.items() if name.startswith("tumour_"))
+    assert all(math.isfinite(value) for name, value in quality.items() if not name.startswith("tumour_"))
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.0, 1.0])
+def test_constant_image_gives_finite_numbers(tumour: Tensor, level: float) -> None:
+    constant = torch.full((2, 32, 40), level)
+    same, other = image_quality(constant, constant, tumour), image_quality(constant, constant - 0.2, tumour)
+    assert all(math.isfinite(value) for value in (*same.values(), *other.values()))
+    assert other["mae"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_blank_image_is_nan_and_not_an_error(tumour: Tensor) -> None:
+    blank = torch.full((2, 32, 40), -1.0)
+    quality = image_quality(blank, blank, torch.zeros_like(tumour))
+    assert all(math.isnan(value) for value in quality.values())
+
+
+def test_worse_images_get_worse_numbers(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    real, made = pair
+    better, worse = image_quality(real, made, tumour), image_quality(real, -real, tumour)
+    assert better["ssim"] > worse["ssim"]
+    assert better["psnr"] > worse["psnr"]
+    assert better["nmse"] < worse["nmse"]
+    assert better["mae"] < worse["mae"]
+
+
+def test_slices_smaller_than_the_window_are_measured() -> None:
+    small = torch.rand(2, 8, 8)
+    assert image_quality(small, small, torch.ones(2, 8, 8))["ssim"] == pytest.approx(1, abs=1e-6)
+
+
+def test_other_shapes_are_refused(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        image_quality(pair[0], pair[1][:1], tumour)
+    with pytest.raises(ValueError, match="shapes differ"):
+        image_quality(*pair, tumour[:, :16])

@@ -1,0 +1,91 @@
+"""The appearance distance needs no pairs, is zero for the same look and grows with every difference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from utad_monai.metrics.unpaired import FEATURES, appearance_distance, appearance_features
+
+
+def brain(seed: int = 0, shift: float = 0.0, scale: float = 1.0) -> Tensor:
+    """Return slices `(3, 24, 24)` with a random texture in the middle and background around it."""
+    draw = torch.Generator().manual_seed(seed)
+    slices = torch.full((3, 24, 24), -1.0)
+    slices[:, 4:20, 4:20] = (torch.rand(3, 16, 16, generator=draw) - 0.5) * scale * 0.6 + shift
+    return slices
+
+
+@pytest.fixture
+def mask() -> Tensor:
+    mask = torch.zeros(3, 24, 24)
+    mask[1, 8:12, 8:12] = 1
+    return mask
+
+
+def test_features_are_finite_and_of_fixed_length(mask: Tensor) -> None:
+    features = appearance_features(brain(), mask)
+    assert features.shape == (FEATURES,) == (57,)
+    assert bool(torch.isfinite(features).all())
+
+
+def test_distance_is_0_for_the_same_volumes(mask: Tensor) -> None:
+    features = [appearance_features(brain(seed), mask) for seed in range(3)]
+    assert appearance_distance(features, list(reversed(features))) == pytest.approx(0, abs=1e-7)
+
+
+def test_distance_grows_with_an_intensity_shift(mask: Tensor) -> None:
+    real = [appearance_features(brain(), mask)]
+    distances = [appearance_distance([appearance_features(brain(shift=s), mask)], real) for s in (0, 0.1, 0.2, 0.4)]
+    assert distances == sorted(distances)
+    assert distances[0] == 0
+    assert distances[2] == pytest.approx(2 * distances[1], rel=1e-4)
+
+
+def test_shift_of_intensity_counts_in_brain_and_tumour_but_not_in_edges(mask: Tensor) -> None:
+    difference = appearance_features(brain(shift=0.2), mask) - appearance_features(brain(), mask)
+    expected = torch.cat([torch.full((19,), 0.2), torch.zeros(19), torch.full((19,), 0.2)])
+    torch.testing.assert_close(difference, expected, rtol=0, atol=1e-6)
+
+
+def test_blur_counts_in_the_edges(mask: Tensor) -> None:
+    sharp, flat = appearance_features(brain(scale=1), mask), appearance_features(brain(scale=0.1), mask)
+    assert bool((sharp[20:38] > flat[20:38]).all())
+
+
+def test_distance_needs_no_pairing(mask: Tensor) -> None:
+    patients = [appearance_features(brain(seed), mask) for seed in range(4)]
+    others = [appearance_features(brain(seed), mask) for seed in range(10, 13)]
+    elsewhere = [appearance_features(brain(seed, shift=0.3), mask) for seed in range(10, 13)]
+    assert appearance_distance(patients, others) < 0.1 * appearance_distance(patients, elsewhere)
+
+
+def test_place_does_not_matter(mask: Tensor) -> None:
+    moved = appearance_features(brain().roll(3, dims=2), mask.roll(3, dims=2))
+    torch.testing.assert_close(moved, appearance_features(brain(), mask))
+
+
+def test_background_is_no_part_of_the_look(mask: Tensor) -> None:
+    padded = torch.nn.functional.pad(brain(), [8] * 4, value=-1.0)
+    features = appearance_features(padded, torch.nn.functional.pad(mask, [8] * 4))
+    torch.testing.assert_close(features, appearance_features(brain(), mask))
+
+
+def test_without_tumour_the_rest_is_compared(mask: Tensor) -> None:
+    empty = torch.zeros_like(mask)
+    features = appearance_features(brain(), empty)
+    assert bool(features[38:].isnan().all())
+    assert bool(features[:38].isfinite().all())
+    assert appearance_distance([features], [appearance_features(brain(shift=0.2), empty)]) == pytest.approx(
+        0.1, rel=1e-4
+    )
+    mixed = appearance_distance([features, appearance_features(brain(), mask)], [appearance_features(brain(), mask)])
+    assert mixed == 0
+
+
+@pytest.mark.parametrize("empty", ["fakes", "reals"])
+def test_empty_side_is_refused(mask: Tensor, empty: str) -> None:
+    one = [appearance_features(brain(), mask)]
+    with pytest.raises(ValueError, match="at least one"):
+        appearance_distance(*(([], one) if empty == "fakes" else (one, [])))

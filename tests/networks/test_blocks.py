@@ -1,0 +1,84 @@
+"""Blocks: shapes, slopes and norms of the paper, and skips that the decoder really reads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from utad_monai.networks.blocks import Decoder, Encoder, Fusion, conv_norm_act, double_conv
+
+
+def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
+    convolution, norm, activation = conv_norm_act(3, 8)
+    assert (convolution.kernel_size, convolution.padding) == ((3, 3), (1, 1))
+    assert isinstance(norm, nn.InstanceNorm2d)
+    assert not norm.affine
+    assert activation.negative_slope == 0.01
+
+
+def test_double_block_keeps_the_size_and_convolves_twice() -> None:
+    block = double_conv(3, 8)
+    assert block(torch.randn(2, 3, 12, 10)).shape == (2, 8, 12, 10)
+    assert [tuple(m.weight.shape[:2]) for m in block.modules() if isinstance(m, nn.Conv2d)] == [(8, 3), (8, 8)]
+
+
+def test_encoder_doubles_its_features_per_level_and_halves_the_size() -> None:
+    bottleneck, skips = Encoder(5, 2)(torch.randn(1, 5, 32, 48))
+    assert [tuple(skip.shape) for skip in skips] == [(1, 2, 32, 48), (1, 4, 16, 24), (1, 8, 8, 12), (1, 16, 4, 6)]
+    assert bottleneck.shape == (1, 32, 2, 3)
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_decoder_uses_the_skip_of_each_level(level: int) -> None:
+    torch.manual_seed(0)
+    skips = [torch.randn(1, 2 * 2**n, 32 // 2**n, 32 // 2**n, requires_grad=True) for n in range(4)]
+    Decoder(2)(torch.randn(1, 32, 2, 2), skips).square().sum().backward()
+    gradient = skips[level].grad
+    assert gradient is not None
+    assert gradient.abs().sum().item() > 0
+
+
+def test_decoder_uses_the_bottleneck_and_returns_one_channel_at_full_size() -> None:
+    torch.manual_seed(0)
+    bottleneck = torch.randn(1, 32, 2, 2, requires_grad=True)
+    skips = [torch.randn(1, 2 * 2**n, 32 // 2**n, 32 // 2**n) for n in range(4)]
+    image = Decoder(2)(bottleneck, skips)
+    assert image.shape == (1, 1, 32, 32)
+    image.square().sum().backward()
+    assert bottleneck.grad is not None
+    assert bottleneck.grad.abs().sum().item() > 0
+
+
+def test_decoder_ends_with_the_tanh_of_its_head() -> None:
+    torch.manual_seed(0)
+    decoder = Decoder(2)
+    heads: list[torch.Tensor] = []
+    decoder.head.register_forward_hook(lambda _module, _inputs, output: heads.append(output))
+    skips = [torch.randn(1, 2 * 2**n, 32 // 2**n, 32 // 2**n) for n in range(4)]
+    image = decoder(torch.randn(1, 32, 2, 2), skips)
+    torch.testing.assert_close(image, heads[0].tanh())
+    assert decoder.head.kernel_size == (1, 1)
+
+
+def test_decoder_upsamples_bilinearly_with_aligned_corners() -> None:
+    upsample = Decoder(2).upsample
+    ramp = torch.tensor([[[[0.0, 3.0], [0.0, 3.0]]]])
+    torch.testing.assert_close(upsample(ramp)[0, 0, 0], torch.tensor([0.0, 1.0, 2.0, 3.0]))
+
+
+def test_fusion_sees_sum_product_and_maximum() -> None:
+    fusion = Fusion(4)
+    fusion.layers = nn.Sequential()
+    whole, tumour = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    expected = torch.cat([whole + tumour, whole * tumour, torch.max(whole, tumour)], dim=1)
+    torch.testing.assert_close(fusion(whole, tumour), expected)
+
+
+def test_fusion_is_twice_conv_batch_norm_leaky_relu_back_to_its_own_width() -> None:
+    fusion = Fusion(4)
+    shapes = [tuple(m.weight.shape) for m in fusion.modules() if isinstance(m, nn.Conv2d)]
+    assert shapes == [(4, 12, 3, 3), (4, 4, 3, 3)]
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in fusion.modules()) == 2
+    assert [m.negative_slope for m in fusion.modules() if isinstance(m, nn.LeakyReLU)] == [0.1, 0.1]
+    assert fusion(torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)).shape == (2, 4, 3, 3)

@@ -1,0 +1,67 @@
+"""The critic has the paper's size, slopes and heads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from utad_monai.networks import ModalityCritic
+
+
+def test_paper_size_has_44_8_million_parameters() -> None:
+    with torch.device("meta"):
+        critic = ModalityCritic((128, 128))
+    assert round(sum(weight.numel() for weight in critic.parameters()) / 1e6, 1) == 44.8
+
+
+@pytest.mark.parametrize(("size", "layers", "remaining"), [((32, 32), 4, (2, 2)), ((80, 64), 4, (5, 4))])
+def test_outputs_are_a_realness_map_and_four_logits(
+    size: tuple[int, int], layers: int, remaining: tuple[int, int]
+) -> None:
+    judged = ModalityCritic(size, 2, layers)(torch.randn(3, 1, *size))
+    assert judged.realness.shape == (3, 1, *remaining)
+    assert judged.modality_logits.shape == (3, 4)
+
+
+def test_layers_are_strided_4x4_convolutions_that_double_their_width() -> None:
+    features = ModalityCritic((32, 32), 2, 4).features
+    convolutions = [module for module in features if isinstance(module, nn.Conv2d)]
+    assert [m.out_channels for m in convolutions] == [2, 4, 8, 16]
+    assert {(m.kernel_size, m.stride, m.padding) for m in convolutions} == {((4, 4), (2, 2), (1, 1))}
+
+
+def test_slope_is_0_001_after_the_first_layer_and_0_01_after_the_others() -> None:
+    slopes = [m.negative_slope for m in ModalityCritic((32, 32), 2, 4).modules() if isinstance(m, nn.LeakyReLU)]
+    assert slopes == [0.001, 0.01, 0.01, 0.01]
+
+
+def test_heads_have_no_bias() -> None:
+    critic = ModalityCritic((32, 32), 2, 4)
+    assert critic.realness.bias is None
+    assert critic.modality.bias is None
+    assert (critic.realness.kernel_size, critic.modality.kernel_size) == ((3, 3), (2, 2))
+
+
+def test_realness_is_unbounded() -> None:
+    critic = ModalityCritic((32, 32), 2, 4)
+    with torch.no_grad():
+        critic.realness.weight.fill_(100)
+        critic.features[-2].bias.fill_(10)
+        realness = critic(torch.zeros(1, 1, 32, 32)).realness
+    assert realness.max().item() > 100
+
+
+@pytest.mark.parametrize("size", [(40, 32), (32, 24), (8, 8)])
+def test_size_that_does_not_fit_the_layers_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="multiple of 16 for 4 layers"):
+        ModalityCritic(size, 2, 4)
+
+
+def test_description_rebuilds_the_network() -> None:
+    critic = ModalityCritic((32, 48), 2, 3)
+    assert critic.description() == {"image_size": [32, 48], "base_channels": 2, "layers": 3}
+    rebuilt = ModalityCritic(**critic.description())
+    rebuilt.load_state_dict(critic.state_dict())
+    image = torch.randn(1, 1, 32, 48)
+    torch.testing.assert_close(rebuilt(image), critic(image))

@@ -1,0 +1,285 @@
+"""The generator has the paper's size, branches and outputs; the student is the same network without the mask."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from utad_monai.keys import SecondInput, StudentScheme
+from utad_monai.networks import (
+    StudentTranslator,
+    TumourAwareGenerator,
+    critic_pair,
+    one_hot_planes,
+    student_from_teacher,
+)
+
+BRANCHES = {
+    StudentScheme.COMPLETE: (True, True),
+    StudentScheme.GLOBAL_ONLY: (False, False),
+    StudentScheme.NO_TUMOUR_ENCODER: (False, True),
+    StudentScheme.NO_TUMOUR_DECODER: (True, False),
+}
+"""For each scheme: has a tumour encoder, has a tumour decoder."""
+
+
+class First(nn.Module):
+    def forward(self, whole: Tensor, _tumour: Tensor) -> Tensor:
+        return whole
+
+
+class Second(nn.Module):
+    def forward(self, _whole: Tensor, tumour: Tensor) -> Tensor:
+        return tumour
+
+
+@pytest.fixture
+def image() -> Tensor:
+    """Two images whose outer pixels are background."""
+    torch.manual_seed(1)
+    image = torch.full((2, 1, 32, 48), -1.0)
+    image[:, :, 6:26, 8:40] = torch.rand(2, 1, 20, 32) * 1.8 - 0.9
+    return image
+
+
+@pytest.fixture
+def target() -> Tensor:
+    return torch.tensor([0, 3])
+
+
+def generator(scheme: StudentScheme = StudentScheme.COMPLETE, **arguments: object) -> TumourAwareGenerator:
+    torch.manual_seed(0)
+    return TumourAwareGenerator(2, scheme, **arguments)  # type: ignore[arg-type]
+
+
+def test_paper_size_has_106_8_million_parameters() -> None:
+    with torch.device("meta"):
+        network = TumourAwareGenerator(64)
+    assert round(sum(weight.numel() for weight in network.parameters()) / 1e6, 1) == 106.8
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_scheme_has_its_branches_and_no_others(scheme: StudentScheme) -> None:
+    network = generator(scheme)
+    has_encoder, has_decoder = BRANCHES[scheme]
+    assert (network.tumour_encoder is not None) == has_encoder
+    assert (network.fusion is not None) == has_encoder
+    assert (network.tumour_decoder is not None) == has_decoder
+    parts = {name.partition(".")[0] for name in network.state_dict()}
+    assert {"image_encoder", "image_decoder"} <= parts
+    assert ("tumour_encoder" in parts, "tumour_decoder" in parts) == (has_encoder, has_decoder)
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_outputs_have_their_shapes_and_range(scheme: StudentScheme, image: Tensor, target: Tensor) -> None:
+    translation = generator(scheme)(image, image, target)
+    assert translation.image.shape == image.shape
+    assert translation.bottleneck.shape == (2, 32, 2, 3)
+    assert translation.image.abs().max().item() <= 1
+    if BRANCHES[scheme][1]:
+        assert translation.tumour_image is not None
+        assert translation.tumour_image.shape == image.shape
+        assert translation.tumour_image.abs().max().item() <= 1
+    else:
+        assert translation.tumour_image is None
+
+
+def test_outputs_stay_in_range_with_exploded_weights(image: Tensor, target: Tensor) -> None:
+    network = generator(keep_background=False)
+    with torch.no_grad():
+        network.image_decoder.head.weight.mul_(1e4)
+        translated = network(image, image, target).image
+    assert translated.abs().max().item() <= 1
+    assert translated.abs().max().item() > 0.99
+
+
+def test_background_stays_background_in_both_outputs(image: Tensor, target: Tensor) -> None:
+    translation = generator()(image, image, target)
+    outside = image == -1
+    assert bool((translation.image[outside] == -1).all())
+    assert bool((translation.tumour_image[outside] == -1).all())
+    assert bool((translation.image[~outside] != -1).any())
+
+
+def test_background_may_be_painted_when_the_switch_is_off(image: Tensor, target: Tensor) -> None:
+    translation = generator(keep_background=False)(image, image, target)
+    outside = image == -1
+    assert not bool((translation.image[outside] == -1).any())
+    assert not bool((translation.tumour_image[outside] == -1).any())
+
+
+@pytest.mark.parametrize("size", [(32, 40), (40, 32), (33, 32)])
+def test_size_that_is_no_multiple_of_16_is_refused(size: tuple[int, int]) -> None:
+    image = torch.zeros(1, 1, *size)
+    with pytest.raises(ValueError, match=f"multiple of 16.*{size[0]}.*{size[1]}"):
+        generator()(image, image, torch.tensor([0]))
+
+
+def test_fewer_than_one_channel_and_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="base_channels"):
+        TumourAwareGenerator(0)
+    with pytest.raises(ValueError, match="half"):
+        TumourAwareGenerator(2, "half")
+    with pytest.raises(ValueError, match="nothing"):
+        TumourAwareGenerator(2, second_input="nothing")
+
+
+def test_target_modality_changes_the_translation(image: Tensor) -> None:
+    network = generator()
+    first = network(image, image, torch.tensor([0, 0])).image
+    other = network(image, image, torch.tensor([1, 1])).image
+    assert not torch.allclose(first, other)
+
+
+@pytest.mark.parametrize("in_brain", [True, False])
+def test_target_planes_reach_the_background_only_in_the_papers_way(
+    in_brain: bool, image: Tensor, target: Tensor
+) -> None:
+    network = generator(condition_in_brain=in_brain)
+    seen: list[Tensor] = []
+    for encoder in (network.image_encoder, network.tumour_encoder):
+        assert encoder is not None
+        encoder.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    network(image, image, target)
+    planes = one_hot_planes(target, image)
+    assert len(seen) == 2
+    for inputs in seen:
+        torch.testing.assert_close(inputs[:, 1:], planes * (image > -1) if in_brain else planes)
+        torch.testing.assert_close(inputs[:, :1], image)
+
+
+def test_image_decoder_reads_the_image_encoders_skips(image: Tensor, target: Tensor) -> None:
+    network = generator(keep_background=False)
+    network.fusion = First()  # type: ignore[assignment]
+    before = network(image, image, target)
+    after = network(image, image.flip(-1), target)
+    torch.testing.assert_close(after.image, before.image)
+    assert not torch.allclose(after.tumour_image, before.tumour_image)
+
+
+def test_tumour_decoder_reads_the_tumour_encoders_skips(image: Tensor, target: Tensor) -> None:
+    network = generator(keep_background=False)
+    network.fusion = Second()  # type: ignore[assignment]
+    before = network(image, image, target)
+    after = network(image.flip(-1), image, target)
+    torch.testing.assert_close(after.tumour_image, before.tumour_image)
+    assert not torch.allclose(after.image, before.image)
+
+
+@pytest.mark.parametrize("scheme", [StudentScheme.GLOBAL_ONLY, StudentScheme.NO_TUMOUR_ENCODER])
+def test_second_image_does_not_matter_without_a_tumour_encoder(
+    scheme: StudentScheme, image: Tensor, target: Tensor
+) -> None:
+    network = generator(scheme)
+    torch.testing.assert_close(network(image, image, target).image, network(image, image * 0, target).image)
+
+
+def test_tumour_image_reaches_the_whole_image_through_the_fusion(image: Tensor, target: Tensor) -> None:
+    network = generator()
+    assert not torch.allclose(network(image, image, target).image, network(image, -image, target).image)
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_gradient_reaches_every_weight(scheme: StudentScheme, image: Tensor, target: Tensor) -> None:
+    network = generator(scheme, keep_background=False)
+    translation = network(image, image.flip(-1), target)
+    loss = (translation.image * torch.randn_like(image)).sum()
+    if translation.tumour_image is not None:
+        loss = loss + (translation.tumour_image * torch.randn_like(image)).sum()
+    loss.backward()
+    idle = [
+        name
+        for name, weight in network.named_parameters()
+        if name.endswith("weight") and (weight.grad is None or float(weight.grad.abs().sum()) == 0)
+    ]
+    assert idle == []
+
+
+def test_tumour_decoder_is_not_run_when_it_is_not_wanted(image: Tensor, target: Tensor) -> None:
+    network = generator().eval()
+    calls: list[int] = []
+    assert network.tumour_decoder is not None
+    network.tumour_decoder.register_forward_hook(lambda *_: calls.append(1))
+    short = network(image, image, target, with_tumour_image=False)
+    assert short.tumour_image is None
+    assert calls == []
+    torch.testing.assert_close(short.image, network(image, image, target).image)
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_description_rebuilds_the_network(scheme: StudentScheme, image: Tensor, target: Tensor) -> None:
+    network = generator(scheme, second_input=SecondInput.WHOLE_IMAGE, keep_background=False, condition_in_brain=True)
+    network.eval()
+    rebuilt = TumourAwareGenerator(**network.description()).eval()  # type: ignore[arg-type]
+    rebuilt.load_state_dict(network.state_dict())
+    assert rebuilt.description() == network.description()
+    torch.testing.assert_close(rebuilt(image, image, target).image, network(image, image, target).image)
+
+
+def test_description_is_plain_data() -> None:
+    values = generator().description().values()
+    assert {type(value) for value in values} <= {int, str, bool}
+
+
+def test_one_hot_planes_are_constant_and_in_modality_order(image: Tensor) -> None:
+    planes = one_hot_planes(torch.tensor([2, 0]), image)
+    assert planes.shape == (2, 4, 32, 48)
+    assert planes[0].amax(dim=(1, 2)).tolist() == planes[0].amin(dim=(1, 2)).tolist() == [0, 0, 1, 0]
+    assert planes[1].amax(dim=(1, 2)).tolist() == planes[1].amin(dim=(1, 2)).tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_student_has_the_teachers_weights_but_a_fresh_tumour_encoder(scheme: StudentScheme) -> None:
+    teacher = generator()
+    with torch.no_grad():
+        for buffer in teacher.buffers():
+            buffer.add_(1)
+    student = student_from_teacher(teacher, scheme)
+    theirs, ours = teacher.state_dict(), student.state_dict()
+    assert set(ours) <= set(theirs)
+    for name, weight in ours.items():
+        same = torch.equal(weight, theirs[name])
+        fresh = name.startswith("tumour_encoder.") and name.endswith("weight")
+        assert same != fresh, name
+    assert student.scheme is scheme
+    assert student.second_input is SecondInput.WHOLE_IMAGE
+
+
+@pytest.mark.parametrize("switch", ["keep_background", "condition_in_brain"])
+@pytest.mark.parametrize("on", [True, False])
+def test_student_keeps_the_teachers_switches(switch: str, on: bool) -> None:
+    student = student_from_teacher(generator(**{switch: on}), "complete")
+    assert student.description()[switch] is on
+
+
+def test_student_shares_no_memory_with_the_teacher() -> None:
+    teacher = generator()
+    student = student_from_teacher(teacher, "complete")
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight.add_(1)
+    weight = teacher.image_encoder.centre[0][0].weight
+    assert not torch.equal(weight, student.image_encoder.centre[0][0].weight)
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_student_translator_of_one_tensor_equals_the_generator(
+    scheme: StudentScheme, image: Tensor, target: Tensor
+) -> None:
+    student = student_from_teacher(generator(), scheme).eval()
+    translator = StudentTranslator(student).eval()
+    translated = translator(torch.cat([image, one_hot_planes(target, image)], dim=1))
+    torch.testing.assert_close(translated, student(image, image, target).image)
+
+
+def test_student_translator_refuses_a_teacher() -> None:
+    with pytest.raises(ValueError, match="teacher"):
+        StudentTranslator(generator())
+
+
+def test_critics_judge_what_the_generator_makes(image: Tensor, target: Tensor) -> None:
+    translation = generator()(image, image, target)
+    for critic, made in zip(critic_pair((32, 48), 2, 4), (translation.image, translation.tumour_image), strict=True):
+        assert critic(made).modality_logits.shape == (2, 4)

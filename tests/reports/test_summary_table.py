@@ -1,0 +1,58 @@
+"""The printed summary shows the protocol, both tables and where the files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from utad_monai.reports import show_summary, summary_lines
+
+QUALITY = {"ssim": 0.91234, "psnr": 25.5, "nmse": 0.1, "mae": 0.05, "tumour_ssim": 0.8, "tumour_mae": None}
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    return {
+        "protocol": {"cohort": "phantom", "split": "test", "grid": "80x64", "student_sha256": "abc"},
+        "image_quality": {"student": QUALITY, "copy_source": QUALITY | {"ssim": 0.5}},
+        "dice": {"real": {"WT": 0.9, "TC": 0.8, "ET": 0.7}, "zero_fill": {"WT": 0.1, "TC": None, "ET": 0.0}},
+        "cases": 3,
+    }
+
+
+def test_tables_have_one_line_per_method_with_three_decimals(summary: dict[str, Any]) -> None:
+    lines = [line.split() for line in summary_lines(summary)]
+    assert ["student", "0.912", "25.500", "0.050", "0.800", "-"] in lines
+    assert ["copy_source", "0.500", "25.500", "0.050", "0.800", "-"] in lines
+    assert ["WT", "TC", "ET"] in lines
+    assert ["zero_fill", "0.100", "-", "0.000"] in lines
+
+
+def test_columns_of_a_table_are_aligned(summary: dict[str, Any]) -> None:
+    lines = summary_lines(summary)
+    header = next(place for place, line in enumerate(lines) if line.split() == ["WT", "TC", "ET"])
+    assert len({len(line) for line in lines[header : header + 3]}) == 1
+
+
+def test_protocol_is_shown_with_the_number_of_cases(summary: dict[str, Any]) -> None:
+    text = "\n".join(summary_lines(summary))
+    assert "Protocol (3 cases):" in text
+    assert "cohort: phantom" in text
+    assert "grid: 80x64" in text
+
+
+def test_empty_evaluation_is_shown_without_numbers(summary: dict[str, Any]) -> None:
+    lines = summary_lines(summary | {"dice": {}, "cases": 0})
+    assert any("0 cases" in line for line in lines)
+
+
+def test_files_are_named(summary: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    evaluator: Any = SimpleNamespace(summary=lambda: summary, output_dir=Path("out") / "evaluation")
+    show_summary(evaluator)
+    shown = capsys.readouterr().out
+    assert "student" in shown
+    assert "out/evaluation/evaluation.csv" in shown
+    assert "out/evaluation/summary.json" in shown

@@ -1,0 +1,116 @@
+"""The lines that hold the design: who imports whom, what no module does, and that everything public is documented."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import transforms
+import utad_monai
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = sorted(path for package in ("utad_monai", "transforms") for path in (ROOT / package).rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in LIBRARY]
+Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+every_module = pytest.mark.parametrize("path", LIBRARY, ids=IDS)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the full name of every imported module, and of every name imported from one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where a name comes from"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls_of(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def public_definitions(node: Definition, name: str) -> Iterator[tuple[str, Definition]]:
+    """Yield a module and its public classes, functions and methods; what is inside a function is private."""
+    yield name, node
+    if isinstance(node, ast.Module | ast.ClassDef):
+        for child in node.body:
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and child.name[0] != "_":
+                yield from public_definitions(child, f"{name}.{child.name}")
+
+
+def test_library_was_found() -> None:
+    assert len(LIBRARY) > 40
+
+
+def test_packages_are_those_of_this_checkout() -> None:
+    assert Path(transforms.__file__).resolve() == ROOT / "transforms" / "__init__.py"
+    assert Path(utad_monai.__file__).resolve() == ROOT / "utad_monai" / "__init__.py"
+
+
+@every_module
+def test_dependencies_point_one_way(path: Path) -> None:
+    imported = set(imports_of(tree_of(path)))
+    assert not {name for name in imported if name.split(".")[0] in ("bundles", "tests", "benchmarks", "docs")}
+    if path.is_relative_to(ROOT / "transforms"):
+        own = {name for name in imported if name.split(".")[0] == "utad_monai"}
+        assert all(name == "utad_monai.keys" or name.startswith("utad_monai.keys.") for name in own)
+
+
+def test_transforms_really_use_the_keys() -> None:
+    assert any("utad_monai.keys" in set(imports_of(tree_of(path))) for path in (ROOT / "transforms").glob("*.py"))
+
+
+@every_module
+def test_module_is_named_after_an_idea(path: Path) -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+    assert not vague & {part.removesuffix(".py").strip("_") for part in path.relative_to(ROOT).parts}
+
+
+@every_module
+def test_weights_are_only_read_as_data(path: Path) -> None:
+    for name, call in calls_of(tree_of(path)):
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert given.get("weights_only", "True") == "True", ast.unparse(call)
+        assert given.get("allow_pickle", "False") == "False", ast.unparse(call)
+        assert name not in ("pickle.load", "pickle.loads", "pickle.Unpickler", "eval", "exec"), ast.unparse(call)
+        if name == "torch.load":
+            assert given.get("weights_only") == "True", ast.unparse(call)
+    assert not {"pickle.load", "pickle.loads", "torch.load"} & set(imports_of(tree_of(path)))
+
+
+@every_module
+def test_nothing_is_printed(path: Path) -> None:
+    assert "print" not in {name for name, _ in calls_of(tree_of(path))}
+
+
+@every_module
+def test_everything_public_is_documented(path: Path) -> None:
+    definitions = list(public_definitions(tree_of(path), path.stem))
+    assert [name for name, node in definitions if not ast.get_docstring(node)] == []
+
+
+@every_module
+def test_every_function_is_typed(path: Path) -> None:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            assert bare == [], node.name
+            assert node.returns is not None, node.name
+
+
+def test_bundles_hold_no_python() -> None:
+    assert list((ROOT / "bundles").rglob("*.py")) == []

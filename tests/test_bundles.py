@@ -1,0 +1,190 @@
+"""Every bundle: its targets exist and accept what they are given, and MONAI finds the ids it asks for."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pydoc
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+from monai.bundle.properties import InferProperties, TrainProperties
+from monai.bundle.reference_resolver import ReferenceResolver
+from monai.utils import BundleProperty, BundlePropertyConfig
+
+from utad_monai.configuration import bundles_dir
+from utad_monai.losses import LossWeights
+
+FOLDER = bundles_dir()
+TRAINING = ("teacher.json", "student.json", "segmentation.json")
+INFERENCE = ("inference.json", "evaluate.json")
+OVERLAYS = {"demo.json": TRAINING, "multi_gpu.json": TRAINING}
+"""Overlays and the bundles that they are laid over."""
+FILES = sorted(path.name for path in FOLDER.glob("*.json") if path.name != "metadata.json")
+MONAI = ("engines", "handlers", "inferers", "losses", "networks.nets", "transforms")
+"""Packages whose names bundles may use bare."""
+Config = dict[str, Any]
+
+
+@cache
+def load(*names: str) -> Config:
+    """Return a bundle with its overlays, as MONAI merges them."""
+    return ConfigParser.load_config_files([FOLDER / name for name in names])
+
+
+def nodes(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every node of a config with its id."""
+    yield path, node
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield from nodes(child, f"{path}::{key}" if path else str(key))
+
+
+def components(name: str) -> list[tuple[str, Config]]:
+    content = json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    return [(path, node) for path, node in nodes(content) if isinstance(node, dict) and "_target_" in node]
+
+
+def locate(target: str) -> Callable[..., Any] | None:
+    if "." in target:
+        return pydoc.locate(target)  # type: ignore[return-value]
+    packages = [importlib.import_module(f"monai.{package}") for package in MONAI]
+    return next((getattr(package, target) for package in packages if hasattr(package, target)), None)
+
+
+ALL_COMPONENTS = [(name, path, node) for name in FILES for path, node in components(name)]
+
+
+def test_the_bundles_are_there() -> None:
+    assert {*TRAINING, *INFERENCE, *OVERLAYS} <= set(FILES)
+    assert len(ALL_COMPONENTS) > 80
+
+
+@pytest.mark.parametrize(("name", "path", "node"), ALL_COMPONENTS, ids=[f"{n}-{p}" for n, p, _ in ALL_COMPONENTS])
+def test_target_exists_and_its_arguments_fit(name: str, path: str, node: Config) -> None:
+    target = locate(node["_target_"])
+    assert callable(target), f"{name}: {path}: {node['_target_']}"
+    arguments = {key: object() for key in node if not re.fullmatch(r"_\w+_", key)}
+    signature = inspect.signature(target)
+    if node.get("_mode_") == "callable":
+        signature.bind_partial(**arguments)
+    else:
+        signature.bind(**arguments)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_and_run_are_the_same(name: str) -> None:
+    assert load(name)["training"] == load(name)["run"] != []
+
+
+@pytest.mark.parametrize(
+    ("name", "properties"),
+    [*((name, TrainProperties) for name in TRAINING), *((name, InferProperties) for name in INFERENCE)],
+)
+def test_ids_that_monai_requires_exist(name: str, properties: dict[str, Any]) -> None:
+    present = {path for path, _ in nodes(load(name))}
+    required = {entry[BundlePropertyConfig.ID] for entry in properties.values() if entry[BundleProperty.REQUIRED]}
+    assert len(required) >= 6
+    assert required - present == set()
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_ids_that_monai_knows_are_used_where_there_is_such_a_thing(name: str) -> None:
+    present = {path for path, _ in nodes(load(name))}
+    assert {"network_def", "val_interval", "train::handlers", "validate::evaluator", "validate::dataset"} <= present
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_lambda_and_no_broken_expression(name: str) -> None:
+    for path, node in nodes(json.loads((FOLDER / name).read_text(encoding="utf-8"))):
+        if isinstance(node, str):
+            assert "lambda" not in node, path
+            if node.startswith("$") and not node.startswith("$import"):
+                ast.parse(re.sub(r"@[\w#:]+", "reference", node[1:]), mode="eval")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file_is_short_and_is_indented_json(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert next(iter(json.loads(text))) == "_desc_"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(name,) for name in FILES if name not in OVERLAYS] + [(b, o) for o, bases in OVERLAYS.items() for b in bases],
+)
+def test_every_reference_has_its_id(names: tuple[str, ...]) -> None:
+    present = {path for path, _ in nodes(load(*names))}
+    for path, node in nodes(load(*names)):
+        if isinstance(node, str):
+            for reference in ReferenceResolver.match_refs_pattern(node):
+                assert reference.replace("#", "::") in present, f"{path}: @{reference}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlay_changes_only_what_there_is(overlay: str) -> None:
+    bases = [{path for path, _ in nodes(load(name))} for name in OVERLAYS[overlay]]
+    keys = [
+        key for key in json.loads((FOLDER / overlay).read_text(encoding="utf-8")) if key not in ("_desc_", "finalize")
+    ]
+    assert [key for key in keys if not any(key.replace("#", "::") in base for base in bases)] == []
+
+
+@pytest.mark.parametrize("name", ["teacher.json", "student.json"])
+def test_history_is_written_after_the_validation_that_it_records(name: str) -> None:
+    handlers = load(name)["train"]["handlers"]
+    targets = [handler["_target_"] if isinstance(handler, dict) else handler for handler in handlers]
+    assert targets.index("@average") < targets.index("ValidationHandler")
+    assert targets.index("ValidationHandler") < targets.index("utad_monai.handlers.TrainingHistory")
+
+
+@pytest.mark.parametrize("name", ["teacher.json", "student.json"])
+def test_values_are_the_published_ones(name: str) -> None:
+    config = load(name)
+    published = {
+        "seed": 1234,
+        "max_epochs": 100,
+        "decay_epochs": 50,
+        "batch_size": 8,
+        "learning_rate": 1e-4,
+        "final_learning_rate": 1e-6,
+        "betas": [0.9, 0.999],
+        "critic_steps": 5,
+        "average_decay": 0.0,
+        "tumour_fraction": 0.0,
+        "flip": False,
+    }
+    assert {key: config[key] for key in published} == published
+    weights = {key: value for key, value in config["loss_weights"].items() if not isinstance(value, str)}
+    assert weights.items() <= asdict(LossWeights()).items()
+    assert len(weights) >= 8
+
+
+def test_teachers_networks_are_the_published_ones() -> None:
+    config = load("teacher.json")
+    published = {"image_size": [128, 128], "base_channels": 64, "critic_channels": 64, "critic_layers": 6}
+    assert {key: config[key] for key in published} == published
+
+
+@pytest.mark.parametrize("name", [*TRAINING, *INFERENCE])
+def test_errors_are_plain_and_overrides_checked_before_anything_else(name: str) -> None:
+    for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
+        first, second, *_ = load(*names)["initialize"]
+        assert first["_target_"] == "utad_monai.errors.print_expected_errors_plainly"
+        assert second["_target_"] == "utad_monai.configuration.refuse_unknown_overrides"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_paths_are_relative_to_where_the_user_is(name: str) -> None:
+    content = json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    strings = [node for _, node in nodes(content) if isinstance(node, str)]
+    assert not [text for text in strings if Path(text).is_absolute() or "/home/" in text or "/work" in text]

@@ -1,0 +1,102 @@
+"""Labels of both layouts become the same canonical values and nested regions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from monai.data import MetaTensor
+
+from transforms import (
+    CanonicalLabels,
+    CanonicalLabelsd,
+    LabelsToTumourRegions,
+    LabelsToTumourRegionsd,
+    regions_to_labels,
+)
+from utad_monai.keys import TumourLabel, TumourRegion
+
+CANONICAL = arrays("u1", (1, 3, 4, 2), elements=st.integers(0, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_enhancing_four_becomes_three(dtype: torch.dtype) -> None:
+    labels = CanonicalLabels(4)(torch.tensor([[0, 1, 2, 4]], dtype=dtype))
+    assert labels.tolist() == [[0, 1, 2, 3]]
+    assert labels.dtype == dtype
+
+
+def test_enhancing_three_stays_three() -> None:
+    assert CanonicalLabels(3)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("enhancing_label", "values", "named"),
+    [(4, [0, 3], "3"), (3, [0, 4], "4"), (4, [-1], "-1"), (4, [1.5], "1.5"), (4, [7, 5, 6], "5, 6, 7")],
+)
+def test_unknown_label_is_refused_and_named(enhancing_label: int, values: list[float], named: str) -> None:
+    allowed = f"allowed are 0, 1, 2, {enhancing_label}"
+    with pytest.raises(ValueError, match=rf"unknown label values {named}; {allowed}"):
+        CanonicalLabels(enhancing_label)(torch.tensor([values]))
+
+
+def test_many_unknown_labels_are_not_all_listed() -> None:
+    with pytest.raises(ValueError, match=r"values 10, 11, 12, 13, 14; allowed"):
+        CanonicalLabels()(torch.arange(10, 200)[None])
+
+
+def test_regions_have_the_order_of_tumour_region() -> None:
+    labels = torch.tensor([[0, TumourLabel.NECROTIC, TumourLabel.OEDEMA, TumourLabel.ENHANCING]])
+    regions = dict(zip(TumourRegion, LabelsToTumourRegions()(labels).tolist(), strict=True))
+    assert regions == {
+        TumourRegion.WT: [0, 1, 1, 1],
+        TumourRegion.TC: [0, 1, 0, 1],
+        TumourRegion.ET: [0, 0, 0, 1],
+    }
+
+
+@given(CANONICAL)
+def test_regions_are_nested_and_binary(array: torch.Tensor) -> None:
+    regions = LabelsToTumourRegions()(torch.from_numpy(array))
+    assert regions.dtype == torch.float32
+    assert regions.shape == (3, 3, 4, 2)
+    assert set(regions.unique().tolist()) <= {0.0, 1.0}
+    assert (regions[:-1] >= regions[1:]).all()
+
+
+@given(CANONICAL)
+def test_regions_to_labels_inverts(array: torch.Tensor) -> None:
+    labels = torch.from_numpy(array)
+    restored = regions_to_labels(LabelsToTumourRegions()(labels))
+    assert restored.dtype == torch.uint8
+    assert torch.equal(restored, labels)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (3, 4, 4, 2)])
+def test_labels_with_several_channels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="one channel, got shape"):
+        LabelsToTumourRegions()(torch.zeros(shape))
+
+
+def test_dictionary_versions_equal_the_array_versions() -> None:
+    data = {"seg": MetaTensor(torch.tensor([[0, 1, 2, 4]])), "case_id": "case"}
+    canonical = CanonicalLabelsd("seg", enhancing_label=4)(data)
+    assert torch.equal(canonical["seg"], CanonicalLabels(4)(data["seg"]))
+    regions = LabelsToTumourRegionsd("seg")(canonical)
+    assert torch.equal(regions["seg"], LabelsToTumourRegions()(canonical["seg"]))
+    assert regions["case_id"] == "case"
+    assert data["seg"].max() == 4
+
+
+def test_dictionary_versions_skip_missing_keys_only_when_allowed() -> None:
+    for version in (CanonicalLabelsd, LabelsToTumourRegionsd):
+        assert version("seg", allow_missing_keys=True)({"t1": 0}) == {"t1": 0}
+        with pytest.raises(KeyError, match="seg"):
+            version("seg")({"t1": 0})
+
+
+def test_dictionary_version_refuses_unknown_labels() -> None:
+    with pytest.raises(ValueError, match="unknown label values 4"):
+        CanonicalLabelsd("seg", enhancing_label=3)({"seg": torch.tensor([[4]])})

@@ -1,0 +1,187 @@
+"""One HTML file that holds a whole evaluation: protocol, tables, figures, slices and a 3-D viewer, all offline."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from transforms import regions_to_labels
+from utad_monai import __version__
+from utad_monai.atomic import atomic_path
+from utad_monai.checkpoints import Translator, load_segmenter, load_stage
+from utad_monai.data.cohort import PreparedCohort, prepare_cohort
+from utad_monai.data.complete import EvaluationCases
+from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, ImageSource, Modality, Split
+from utad_monai.metrics.downstream import DownstreamSegmentation, replace
+from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
+from utad_monai.reports.sprites import LABEL_STEP, image_sprite, label_sprite, sprite_columns
+from utad_monai.stages import MissingStageError, Stage, existing_model
+
+REPORT_FILE = "report.html"
+MAX_CASES = 8
+_MAX_PIXELS_PER_VOLUME = 700_000
+"""Slices are thinned out so that one volume has no more pixels: eight cases stay below 25 MB."""
+_EXAMPLES = ((Modality.T1, Modality.T1CE), (Modality.T1, Modality.T2), (Modality.T2, Modality.FLAIR))
+_HERE = Path(__file__).parent
+_FILLS = (ImageSource.REAL, ImageSource.SYNTHESIZED, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
+
+
+@dataclass(frozen=True)
+class _Models:
+    student: Translator
+    translate: SliceTranslator
+    segmentation: DownstreamSegmentation
+
+
+def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int = MAX_CASES) -> Path:
+    """Write `output_dir/report.html` from the results of all stages.
+
+    Args:
+        output_dir: folder of a run that was evaluated.
+        dataset_dir: the cohort of that run; its prepared slices are reused.
+        max_cases: complete test cases that can be browsed.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        MissingStageError: when a stage has not run, naming the command.
+        CheckpointError: when a model is unusable.
+        CohortError: when the cohort is not the run's.
+    """
+    output = Path(output_dir)
+    summary, table = _measured(output)
+    student = load_stage(output, Stage.STUDENT)
+    segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))
+    models = _Models(student, SliceTranslator(student.generator), DownstreamSegmentation(segmenter.network))
+    cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False)
+    evaluated = cohort.complete_cases(Split(summary["protocol"]["split"]))[:max_cases]
+    cases = EvaluationCases(cohort.store, evaluated)
+    loaded = [cases[place] for place in range(len(cases))]
+    browser = [_browser_case(case, models, cohort) for case in loaded]
+    page = _render(summary, table, _figures(output, table, loaded, models), browser)
+    path = output / REPORT_FILE
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _measured(output: Path) -> tuple[dict[str, Any], pandas.DataFrame]:
+    path = output / Stage.EVALUATION / SUMMARY_FILE
+    if not path.is_file():
+        raise MissingStageError(Stage.EVALUATION, path)
+    return json.loads(path.read_text(encoding="utf-8")), pandas.read_csv(path.with_name(TABLE_FILE))
+
+
+def _browser_case(case: Mapping[str, Any], models: _Models, cohort: PreparedCohort) -> dict[str, Any]:
+    """Return one case for the slice browser: sprites of real and synthetic images and of segmentations."""
+    images: dict[Modality, Tensor] = case[BatchKey.IMAGE]
+    truth: Tensor = case[BatchKey.LABEL]
+    count, height, width = images[Modality.FLAIR].shape
+    step = max(1, -(-count * height * width // _MAX_PIXELS_PER_VOLUME))
+    made = {}
+    for target in Modality:
+        source = models.student.best_source(target, tuple(images))
+        translated = models.translate(images[source], target)
+        segmented = models.segmentation.segment(replace(images, target, translated))
+        made[str(target)] = {
+            "source": str(source),
+            "image": image_sprite(translated[::step]),
+            "labels": label_sprite(regions_to_labels(segmented)[0, ::step]),
+        }
+    frame = cohort.store.preprocessing.frame_size_mm
+    return {
+        "id": case[BatchKey.CASE_ID],
+        "slices": len(range(0, count, step)),
+        "height": height,
+        "width": width,
+        "columns": sprite_columns(len(range(0, count, step))),
+        "pixel_mm": [frame[1] / width, frame[0] / height, cohort.store.cases[case[BatchKey.CASE_ID]].slice_mm * step],
+        "real": {str(modality): image_sprite(image[::step]) for modality, image in images.items()},
+        "truth": label_sprite(regions_to_labels(truth)[0, ::step]),
+        "real_labels": label_sprite(regions_to_labels(models.segmentation.segment(images))[0, ::step]),
+        "synthetic": made,
+        "start": int(truth[0, ::step].flatten(1).sum(dim=1).argmax()),
+    }
+
+
+def _figures(
+    output: Path, table: pandas.DataFrame, cases: list[dict[str, Any]], models: _Models
+) -> list[dict[str, str]]:
+    """Return caption and data URI of every figure that the run has data for."""
+    figures = [
+        ("Dice of the downstream segmentation when one modality is replaced", dice_figure(table, _FILLS)),
+        ("Dice with a synthesized modality against the Dice with the real one", dice_scatter(table)),
+    ]
+    figures += [
+        (f"Training of the {stage}", training_curves(pandas.read_csv(output / stage / "history.csv")))
+        for stage in (Stage.TEACHER, Stage.STUDENT)
+        if (output / stage / "history.csv").is_file()
+    ]
+    if cases:
+        figures += [
+            (f"{source} to {target}: slice, tumour and error", _example(cases[0], source, target, models))
+            for source, target in (
+                (Modality.T1, Modality.T1CE),
+                (Modality.T1, Modality.T2),
+                (Modality.T2, Modality.FLAIR),
+            )
+        ]
+    return [{"caption": caption, "uri": _figure_uri(figure)} for caption, figure in figures]
+
+
+def _example(case: Mapping[str, Any], source: Modality, target: Modality, models: _Models) -> Figure:
+    images, mask = case[BatchKey.IMAGE], case[BatchKey.LABEL][0]
+    place = int(mask.flatten(1).sum(dim=1).argmax())
+    translated = models.translate(images[source][place : place + 1], target)[0]
+    made = {"student": translated, "copy of source": images[source][place]}
+    return translation_figure(images[source][place], made, images[target][place], mask[place])
+
+
+def _figure_uri(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _pairs(table: pandas.DataFrame) -> list[dict[str, Any]]:
+    """Return the mean over cases of every source and target, for the sortable table."""
+    columns = [f"{method}_{metric}" for metric in ("ssim", "tumour_mae") for method in ("student", "copy_source")]
+    columns += [f"dice_{fill}_WT" for fill in _FILLS]
+    means = table.groupby(["source", "target"], as_index=False)[columns].mean()
+    return [dict(zip(means.columns, row, strict=True)) for row in means.itertuples(index=False)]
+
+
+def _render(
+    summary: Mapping[str, Any], table: pandas.DataFrame, figures: list[dict[str, str]], browser: list[dict[str, Any]]
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    scripts = {name: (_HERE / "templates" / f"{name}.js").read_text(encoding="utf-8") for name in ("tables", "browser")}
+    niivue = (_HERE / "vendor" / "niivue" / "niivue.umd.js").read_bytes()
+    return environment.get_template("report.html").render(
+        version=__version__,
+        summary=summary,
+        pairs=_pairs(table),
+        figures=figures,
+        cases=browser,
+        modalities=[str(modality) for modality in Modality],
+        # `<` cannot end the script element that holds the data
+        data=json.dumps({"label_step": LABEL_STEP, "cases": browser}).replace("<", "\\u003c"),
+        style=(_HERE / "templates" / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        niivue=niivue.decode("utf-8").replace("</script", "<\\/script") if browser else "",
+    )
