@@ -8,7 +8,7 @@ from dataclasses import replace
 import nibabel
 import pytest
 
-from utad_monai import __version__
+from utad_monai import __version__, provenance
 from utad_monai.keys import Modality
 from utad_monai.provenance import Provenance, is_synthetic
 
@@ -24,6 +24,11 @@ def test_header_text_fits_its_field_as_ascii(sha256: str) -> None:
     text = replace(PROVENANCE, model_sha256=sha256).header_text
     assert text.isascii()
     assert len(text) <= 79
+
+
+def test_long_version_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__version__", "1.2.3+" + "local" * 20)
+    assert len(PROVENANCE.header_text) == 79
 
 
 def test_marked_header_is_recognised_and_others_are_not() -> None:

@@ -407,14 +407,19 @@ def test_step_equals_the_method_written_out(distilled: bool) -> None:
             players.generator = student_from_teacher(teacher, StudentScheme.COMPLETE)
     for network in (ours.generator, *ours.critics, theirs.generator, *theirs.critics):
         network.double()
-    batch = make_batch()
-    batch |= {key: batch[key].double() for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK)}
+    batches = [make_batch(), make_batch(count=2, seed=1)]
+    for batch in batches:
+        batch |= {key: batch[key].double() for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK)}
     torch.manual_seed(11)
-    expected = reference_step(theirs, batch, teacher)
+    expected = [reference_step(theirs, batch, teacher) for batch in batches]
+    handlers: list[Any] = [] if teacher is None else [DistillationHandler(teacher)]
+    trainer = make_trainer(ours, batches, train_handlers=handlers)
+    outputs: list[dict[str, float]] = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(dict(engine.state.output)))
     torch.manual_seed(11)
-    handlers = [] if teacher is None else [DistillationHandler(teacher)]
-    output = run(ours, [batch], train_handlers=handlers)
-    assert {name: output[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    trainer.run()
+    for output, reference in zip(outputs, expected, strict=True):
+        assert {name: output[name] for name in reference} == pytest.approx(reference, abs=1e-5)
     moved = make_players(seed=0).whole_critic.double()
     assert not equal(weights_of(moved), weights_of(ours.whole_critic))
     for network, other in zip((ours.generator, *ours.critics), (theirs.generator, *theirs.critics), strict=True):

@@ -80,8 +80,12 @@ def test_without_tumour_the_rest_is_compared(mask: Tensor) -> None:
     assert appearance_distance([features], [appearance_features(brain(shift=0.2), empty)]) == pytest.approx(
         0.1, rel=1e-4
     )
-    mixed = appearance_distance([features, appearance_features(brain(), mask)], [appearance_features(brain(), mask)])
-    assert mixed == 0
+    plain = appearance_features(brain(), mask)
+    assert appearance_distance([features, plain], [plain]) == 0
+    other_tumour = plain.clone()
+    other_tumour[38:] += 0.3
+    for fakes, reals in (([features, other_tumour], [plain]), ([plain], [features, other_tumour])):
+        assert appearance_distance(fakes, reals) == pytest.approx(0.1, rel=1e-4)
 
 
 @pytest.mark.parametrize("empty", ["fakes", "reals"])

@@ -100,7 +100,7 @@ def dice_figure(table: pandas.DataFrame, fills: Sequence[str]) -> Figure:
             axis.bar(np.arange(len(means)) + place * width, values, width, label=fill, color=PALETTE[place])
         axis.set_xticks(np.arange(len(means)) + 0.4 - width / 2, list(means.index))
         axis.set(title=str(region), ylim=(0, 1), ylabel="Dice")
-    axes[0, 0].legend(fontsize=6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(fills), fontsize=8)
     return figure
 
 
