@@ -284,7 +284,14 @@ def test_lists_of_json_make_the_same_object_as_tuples() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"image_size": (100, 128)}, {"image_size": (0, 16)}, {"image_size": (-16, 16)}, {"frame_size_mm": (0, 1)}]
+    "sizes",
+    [
+        {"image_size": (100, 128)},
+        {"image_size": (16, 32)},
+        {"image_size": (0, 16)},
+        {"image_size": (-16, 16)},
+        {"frame_size_mm": (0, 1)},
+    ],
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, tuple[int, int]]) -> None:
     with pytest.raises(ValueError, match="multiple of 16"):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import Preprocessing
-from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
 from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
-from utad_monai.data.split import SPLIT_FILE, keep_split
+from utad_monai.data.split import keep_split
 from utad_monai.keys import Modality, Split
 
 _logger = logging.getLogger(__name__)

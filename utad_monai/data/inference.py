@@ -8,8 +8,8 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from utad_monai.data.layouts import Case, find_cases
-from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.data.split import SPLIT_FILE, read_split
+from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem, empty_split
+from utad_monai.data.split import read_split
 from utad_monai.keys import Split
 
 
@@ -40,6 +40,8 @@ class InferenceCases(Dataset[Case]):
         if case_ids:
             _refuse_unknown(dataset_dir, case_ids, cases)
             cases = [case for case in cases if case.case_id in case_ids]
+        if not cases:
+            raise empty_split(f"{split} case")
         self.cases = cases
 
     def __len__(self) -> int:

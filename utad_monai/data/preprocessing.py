@@ -39,7 +39,8 @@ class Preprocessing:
 
     Args:
         frame_size_mm: height (anterior-posterior) and width (left-right) of the field of view around the brain.
-        image_size: height and width of a slice in pixels, multiples of 16.
+        image_size: height and width of a slice in pixels, multiples of 16, at least 32 (the bottleneck's InstanceNorm
+            needs more than one pixel).
         lower_percentile: brain percentile that maps to -1.
         upper_percentile: brain percentile that maps to 1.
 
@@ -56,8 +57,8 @@ class Preprocessing:
         # JSON gives lists: tuples keep the object hashable and equal however it was made
         object.__setattr__(self, "frame_size_mm", tuple(float(size) for size in self.frame_size_mm))
         object.__setattr__(self, "image_size", tuple(int(size) for size in self.image_size))
-        if min(self.frame_size_mm) <= 0 or min(self.image_size) <= 0 or any(size % 16 for size in self.image_size):
-            raise ValueError(f"frame must be positive and image size a multiple of 16, got {self}")
+        if min(self.frame_size_mm) <= 0 or min(self.image_size) < 32 or any(size % 16 for size in self.image_size):
+            raise ValueError(f"frame must be positive and image size a multiple of 16 from 32 on, got {self}")
 
     def description(self) -> dict[str, Any]:
         """Return the parameters as plain data."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from transforms import InvalidImageError
 
+SPLIT_FILE = "split.csv"
+"""Name of the split in an output folder."""
+
 
 @dataclass(frozen=True)
 class CohortProblem:
@@ -46,3 +49,9 @@ class CohortError(ValueError):
     def __init__(self, problems: Sequence[CohortProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def empty_split(wanted: str) -> CohortError:
+    """Return the error for a split that lacks what a stage needs, such as `validation case with a segmentation`."""
+    problem = CohortProblem("", Path(SPLIT_FILE), f"there is no {wanted}", "add patients, or edit the split")
+    return CohortError([problem])

@@ -1,4 +1,7 @@
-"""Split a cohort by patient, the same way every time, and keep the split in a file."""
+"""Split a cohort by patient, the same way every time, and keep the split in a file.
+
+The file has the columns case, patient, split, modalities, segmentation.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,8 @@ import pandas
 
 from utad_monai.atomic import atomic_path
 from utad_monai.data.layouts import Case
-from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
 from utad_monai.keys import Modality, Split
-
-SPLIT_FILE = "split.csv"
-"""Name of the split in an output folder; columns case, patient, split, modalities, segmentation."""
 
 
 def split_by_patient(

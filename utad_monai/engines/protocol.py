@@ -24,7 +24,7 @@ def evaluation_protocol(
     return {
         "version": __version__,
         "cohort": "phantom (synthetic, no clinical evidence)"
-        if all(case.startswith(CASE_PREFIX) for case in cases)
+        if cases and all(case.startswith(CASE_PREFIX) for case in cases)
         else "given by the user",
         "split": str(Split(split)),
         "test_cases": cases,

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from utad_monai.atomic import atomic_path, write_json
+from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
@@ -60,7 +61,7 @@ class TranslationEvaluator(Evaluator):
         if ImageSource.STUDENT not in self.translators:
             raise ValueError("evaluation needs a student")
         if isinstance(val_data_loader, Sized) and len(val_data_loader) == 0:
-            raise ValueError("there is no test case with a segmentation: add patients or edit the split")
+            raise empty_split("test case with a segmentation")
         self.segmentation = segmentation
         self.output_dir = Path(output_dir)
         self.protocol = dict(protocol)

@@ -14,6 +14,7 @@ from monai.engines import Evaluator, IterationEvents
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics.image_quality import image_quality
@@ -56,7 +57,7 @@ class TranslationValidator(Evaluator):
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
         if len(val_data_loader) == 0:
-            raise ValueError("there is no validation case with a segmentation: add patients or edit the split")
+            raise empty_split("validation case with a segmentation")
         self.translator = translator
         self.key_metric = ValidationMetric(key_metric)
         self.slice_step = slice_step
@@ -105,14 +106,18 @@ class TranslationValidator(Evaluator):
     def _score(self, _: Engine) -> None:
         pairs = [pair for pair in self._fake if self._real[pair[1]]]
         if not pairs:
-            raise ValueError("validation cases show only one modality: there is nothing to compare translations with")
+            raise empty_split(
+                "second modality to compare translations with: the validation cases show only one modality"
+            )
         cycle = {pair: float(np.mean(self._cycle[pair])) for pair in pairs}
         appearance = {pair: appearance_distance(self._fake[pair], self._real[pair[1]]) for pair in pairs}
         scores = {pair: -(cycle[pair] + appearance[pair]) for pair in pairs}
         if self.key_metric is ValidationMetric.SSIM:
             scores = {pair: float(np.mean(values)) for pair, values in self._ssim.items()}
             if not scores:
-                raise ValueError("paired_ssim needs validation cases with two modalities; use unpaired_score")
+                raise empty_split(
+                    "validation case with two modalities, which paired_ssim needs (unpaired_score does not)"
+                )
         self.source_ranking = _ranking(scores)
         self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
         self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))

@@ -129,5 +129,7 @@ def _as_type(volume: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
     if dtype == "float32":
         return volume.astype(np.float32)
     limits = np.iinfo(np.int16)
+    if volume.max() > limits.max:
+        _logger.warning("intensities above %d are clipped; write float32 to keep them", limits.max)
     rounded: np.ndarray[Any, Any] = np.rint(volume).clip(limits.min, limits.max).astype(np.int16)
     return rounded

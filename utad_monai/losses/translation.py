@@ -35,7 +35,9 @@ def local_consistency_loss(
 
 
 def identity_loss(image: Tensor, translated: Tensor, same_modality: Tensor) -> Tensor:
-    """Return `E|x^ - x|` over the samples whose target is their source; 0 when there is none.
+    """Return `E|x^ - x|` where samples whose target is another modality count 0.
+
+    The mean is over the whole batch, so a batch with few such samples weighs them no more than any other batch does.
 
     A switch beyond the paper: a network that is asked for what it was given must change nothing.
 
