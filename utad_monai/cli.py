@@ -92,6 +92,32 @@ def report(
     typer.echo(f"written: {write_report(output_dir, dataset_dir or default_dataset_dir(), max_cases)}")
 
 
+@app.command()
+def study(
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the study makes.")] = Path(
+        "study"
+    ),
+    dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
+    preset: Annotated[str, typer.Option(help="A preset of the study config: demo or paper.")] = "demo",
+    method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs of every method, instead of the preset's.")] = None,
+    config_file: Annotated[str, typer.Option("--config", help="A study config of your own.")] = "",
+) -> None:
+    """Train methods under one budget, measure them on the same cases, and test the differences."""
+    from utad_monai.data.phantom import default_dataset_dir
+    from utad_monai.study import RESULT_FILE, load_plan, run_study
+
+    overrides = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
+    try:
+        plan = load_plan(preset, method or (), config_file, overrides)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    results = run_study(plan, dataset_dir or default_dataset_dir(), output_dir)
+    shown = results.pivot(index="method", columns="metric", values="mean")
+    typer.echo(shown.round(3).to_string())
+    typer.echo(f"written: {output_dir / RESULT_FILE}")
+
+
 @app.command("import-checkpoint")
 def import_checkpoint(
     state_dict: Annotated[Path, typer.Argument(help="State dict with the published generator's names.")],

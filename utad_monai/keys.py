@@ -63,6 +63,8 @@ class BatchKey(StrEnum):
     """List of case names."""
     SLICE_INDEX = "slice_index"
     """`(B,)` int64, axial index in the prepared volume."""
+    MIRRORED = "mirrored"
+    """`(B,)` bool, whether the slice was mirrored left-right."""
 
 
 class LossTerm(StrEnum):
@@ -79,6 +81,7 @@ class LossTerm(StrEnum):
     IDENTITY = "generator/identity"
     IMAGE_DISTILLATION = "generator/image_distillation"
     FEATURE_DISTILLATION = "generator/feature_distillation"
+    PAIRED = "generator/paired"
 
 
 class OutputKey(StrEnum):
@@ -109,6 +112,8 @@ class StudentScheme(StrEnum):
     """c) one encoder feeds both decoders."""
     NO_TUMOUR_DECODER = "no_tumour_decoder"
     """d) both encoders feed the image decoder alone."""
+    SEPARATE_BRANCHES = "separate_branches"
+    """Not of the paper: both branches without fusion, tied by the loss alone, like TarGAN (Chen et al. 2021)."""
 
 
 class SecondInput(StrEnum):

@@ -58,7 +58,7 @@ def test_a_better_reference_is_found_and_paired_by_case() -> None:
     table.loc[3, "worse"] = math.nan
     result = compare(table, "utad")
     pairs = table[["utad", "worse"]].dropna()
-    assert result["worse"].cases == 14
+    assert result["worse"].pairs == 14
     assert result["worse"].difference == pytest.approx(float((pairs["utad"] - pairs["worse"]).mean()))
     assert result["worse"].p_value == pytest.approx(float(stats.wilcoxon(pairs["utad"], pairs["worse"]).pvalue))
     assert result["worse"].p_holm == pytest.approx(2 * result["worse"].p_value)
@@ -69,5 +69,5 @@ def test_a_better_reference_is_found_and_paired_by_case() -> None:
 def test_without_common_cases_nothing_is_claimed() -> None:
     table = pandas.DataFrame({"utad": [1.0, math.nan], "other": [math.nan, 2.0]})
     result = compare(table, "utad")["other"]
-    assert (result.cases, result.p_value) == (0, 1.0)
+    assert (result.pairs, result.p_value) == (0, 1.0)
     assert math.isnan(result.difference)

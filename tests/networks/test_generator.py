@@ -16,12 +16,13 @@ from utad_monai.networks import (
 )
 
 BRANCHES = {
-    StudentScheme.COMPLETE: (True, True),
-    StudentScheme.GLOBAL_ONLY: (False, False),
-    StudentScheme.NO_TUMOUR_ENCODER: (False, True),
-    StudentScheme.NO_TUMOUR_DECODER: (True, False),
+    StudentScheme.COMPLETE: (True, True, True),
+    StudentScheme.GLOBAL_ONLY: (False, False, False),
+    StudentScheme.NO_TUMOUR_ENCODER: (False, False, True),
+    StudentScheme.NO_TUMOUR_DECODER: (True, True, False),
+    StudentScheme.SEPARATE_BRANCHES: (True, False, True),
 }
-"""For each scheme: has a tumour encoder, has a tumour decoder."""
+"""For each scheme: has a tumour encoder, a fusion, a tumour decoder."""
 
 
 class First(nn.Module):
@@ -62,9 +63,9 @@ def test_paper_size_has_106_8_million_parameters() -> None:
 @pytest.mark.parametrize("scheme", StudentScheme)
 def test_scheme_has_its_branches_and_no_others(scheme: StudentScheme) -> None:
     network = generator(scheme)
-    has_encoder, has_decoder = BRANCHES[scheme]
+    has_encoder, has_fusion, has_decoder = BRANCHES[scheme]
     assert (network.tumour_encoder is not None) == has_encoder
-    assert (network.fusion is not None) == has_encoder
+    assert (network.fusion is not None) == has_fusion
     assert (network.tumour_decoder is not None) == has_decoder
     parts = {name.partition(".")[0] for name in network.state_dict()}
     assert {"image_encoder", "image_decoder"} <= parts
@@ -77,7 +78,7 @@ def test_outputs_have_their_shapes_and_range(scheme: StudentScheme, image: Tenso
     assert translation.image.shape == image.shape
     assert translation.bottleneck.shape == (2, 32, 2, 3)
     assert translation.image.abs().max().item() <= 1
-    if BRANCHES[scheme][1]:
+    if BRANCHES[scheme][2]:
         assert translation.tumour_image is not None
         assert translation.tumour_image.shape == image.shape
         assert translation.tumour_image.abs().max().item() <= 1
@@ -283,3 +284,19 @@ def test_critics_judge_what_the_generator_makes(image: Tensor, target: Tensor) -
     translation = generator()(image, image, target)
     for critic, made in zip(critic_pair((32, 48), 2, 4), (translation.image, translation.tumour_image), strict=True):
         assert critic(made).modality_logits.shape == (2, 4)
+
+
+def test_separate_branches_do_not_see_each_other(image: Tensor, target: Tensor) -> None:
+    network = generator(StudentScheme.SEPARATE_BRANCHES).eval()
+    one, other = network(image, image, target), network(image, -image, target)
+    torch.testing.assert_close(one.image, other.image)
+    assert one.tumour_image is not None
+    assert other.tumour_image is not None
+    assert not torch.allclose(one.tumour_image, other.tumour_image)
+    assert not network.needs_mask
+
+
+def test_only_a_fused_tumour_image_makes_a_mask_necessary() -> None:
+    assert generator().needs_mask
+    assert not generator(second_input=SecondInput.WHOLE_IMAGE).needs_mask
+    assert not generator(StudentScheme.GLOBAL_ONLY).needs_mask

@@ -87,6 +87,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.TARGET_MODALITY: target.channel,
             BatchKey.CASE_ID: case_id,
             BatchKey.SLICE_INDEX: int(slice_index),
+            BatchKey.MIRRORED: bool(mirrored),
         }
 
     def _slices_of(self, modality: Modality, tumour: bool) -> _Index:

@@ -5,6 +5,7 @@ from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.generator_average import GeneratorAverage
 from utad_monai.handlers.history import TrainingHistory
 from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
+from utad_monai.handlers.paired_supervision import PairedSupervision
 from utad_monai.handlers.progress import TrainingProgress
 from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
@@ -15,6 +16,7 @@ __all__ = [
     "DistillationHandler",
     "GeneratorAverage",
     "NonFiniteLossError",
+    "PairedSupervision",
     "SampleGrid",
     "SaveBestSegmenter",
     "SaveBestTranslator",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from transforms import BACKGROUND, mask_tumour
-from utad_monai.keys import Modality, SecondInput
+from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator
 
 
@@ -29,7 +29,7 @@ class SliceTranslator:
     @property
     def needs_mask(self) -> bool:
         """Whether translations need tumour masks (a teacher)."""
-        return self.generator.second_input is SecondInput.TUMOUR_IMAGE and self.generator.tumour_encoder is not None
+        return self.generator.needs_mask
 
     @torch.inference_mode()
     def __call__(self, slices: Tensor, target: Modality, tumour_mask: Tensor | None = None) -> Tensor:

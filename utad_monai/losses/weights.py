@@ -12,7 +12,7 @@ from utad_monai.keys import LossTerm
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of all loss terms; the defaults are the published ones, `identity` is 0 in the paper.
+    """Weights of all loss terms; the defaults are the published ones, `identity` and `paired` are 0 in the paper.
 
     Every weight is a non-negative factor of the term of the same name in `LossTerm`.
     """
@@ -28,6 +28,7 @@ class LossWeights:
     identity: float = 0.0
     image_distillation: float = 10.0
     feature_distillation: float = 10.0
+    paired: float = 0.0
 
     def __post_init__(self) -> None:
         negative = [name for name, value in vars(self).items() if value < 0]
@@ -66,4 +67,5 @@ _FIELD = {
     LossTerm.IDENTITY: "identity",
     LossTerm.IMAGE_DISTILLATION: "image_distillation",
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
+    LossTerm.PAIRED: "paired",
 }

@@ -39,14 +39,14 @@ class Comparison:
         p_value: two-sided Wilcoxon signed-rank test; 1 where all differences are 0.
         p_holm: the same after Holm's correction over all methods compared.
         effect: matched-pairs rank-biserial correlation, in [-1, 1]; positive where the reference is greater.
-        cases: number of pairs.
+        pairs: number of cases with both values.
     """
 
     difference: float
     p_value: float
     p_holm: float
     effect: float
-    cases: int
+    pairs: int
 
 
 def estimate(values: Sequence[float], seed: int = 0) -> Estimate:
@@ -85,7 +85,7 @@ def compare(per_case: pandas.DataFrame, reference: str) -> dict[str, Comparison]
         raw[str(method)] = Comparison(mean, _wilcoxon(differences), 1.0, rank_biserial(differences), len(differences))
     corrected = holm({method: comparison.p_value for method, comparison in raw.items()})
     return {
-        method: Comparison(c.difference, c.p_value, corrected[method], c.effect, c.cases) for method, c in raw.items()
+        method: Comparison(c.difference, c.p_value, corrected[method], c.effect, c.pairs) for method, c in raw.items()
     }
 
 

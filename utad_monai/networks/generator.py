@@ -18,8 +18,9 @@ IN_CHANNELS = 1 + len(Modality)
 SIZE_DIVISOR = 16
 """Height and width of an image must be multiples of this (four poolings)."""
 
-_TUMOUR_ENCODER = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_DECODER)
-_TUMOUR_DECODER = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_ENCODER)
+_FUSION = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_DECODER)
+_TUMOUR_ENCODER = (*_FUSION, StudentScheme.SEPARATE_BRANCHES)
+_TUMOUR_DECODER = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_ENCODER, StudentScheme.SEPARATE_BRANCHES)
 
 
 class Translation(NamedTuple):
@@ -71,10 +72,15 @@ class TumourAwareGenerator(nn.Module):
         self.condition_in_brain = condition_in_brain
         self.image_encoder = Encoder(IN_CHANNELS, base_channels)
         self.tumour_encoder = Encoder(IN_CHANNELS, base_channels) if self.scheme in _TUMOUR_ENCODER else None
-        self.fusion = Fusion(16 * base_channels) if self.scheme in _TUMOUR_ENCODER else None
+        self.fusion = Fusion(16 * base_channels) if self.scheme in _FUSION else None
         self.image_decoder = Decoder(base_channels)
         self.tumour_decoder = Decoder(base_channels) if self.scheme in _TUMOUR_DECODER else None
         self.apply(kaiming_normal)
+
+    @property
+    def needs_mask(self) -> bool:
+        """Whether the translated image depends on the tumour image, and so on a mask (a teacher)."""
+        return self.fusion is not None and self.second_input is SecondInput.TUMOUR_IMAGE
 
     def description(self) -> dict[str, int | str | bool]:
         """Return the constructor arguments as plain data, enough to rebuild the network."""
@@ -109,14 +115,15 @@ class TumourAwareGenerator(nn.Module):
         if self.condition_in_brain:
             planes = planes * (image > BACKGROUND)
         whole, image_skips = self.image_encoder(torch.cat([image, planes], dim=1))
-        bottleneck, tumour_skips = whole, image_skips
-        if self.tumour_encoder is not None and self.fusion is not None:
-            tumour, tumour_skips = self.tumour_encoder(torch.cat([second_image, planes], dim=1))
-            bottleneck = self.fusion(whole, tumour)
+        bottleneck, tumour_bottleneck, tumour_skips = whole, whole, image_skips
+        if self.tumour_encoder is not None:
+            tumour_bottleneck, tumour_skips = self.tumour_encoder(torch.cat([second_image, planes], dim=1))
+        if self.fusion is not None:
+            bottleneck = tumour_bottleneck = self.fusion(whole, tumour_bottleneck)
         translated = self._with_background(self.image_decoder(bottleneck, image_skips), image)
         tumour_image = None
         if self.tumour_decoder is not None and with_tumour_image:
-            tumour_image = self._with_background(self.tumour_decoder(bottleneck, tumour_skips), image)
+            tumour_image = self._with_background(self.tumour_decoder(tumour_bottleneck, tumour_skips), image)
         return Translation(translated, tumour_image, bottleneck)
 
     def _with_background(self, output: Tensor, image: Tensor) -> Tensor:
@@ -137,7 +144,7 @@ class StudentTranslator(nn.Module):
 
     def __init__(self, generator: TumourAwareGenerator) -> None:
         super().__init__()
-        if generator.tumour_encoder is not None and generator.second_input is not SecondInput.WHOLE_IMAGE:
+        if generator.needs_mask:
             raise ValueError("this generator needs tumour masks (a teacher); inference needs a student")
         self.generator = generator
 
