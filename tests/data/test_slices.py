@@ -237,6 +237,33 @@ def test_failure_while_writing_leaves_no_entry(
     assert list(cache.iterdir()) == []
 
 
+def test_an_entry_that_lost_its_index_heals(root: Path, prepare: Prepare) -> None:
+    store = prepare(root)
+    case = next(iter(store.cases.values()))
+    (case.folder / "case.json").unlink()
+    assert prepare(root).image(case.case_id, Modality.T1).shape == store.image(case.case_id, Modality.T1).shape
+
+
+def test_an_entry_that_another_process_finished_meanwhile_is_kept(
+    root: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = prepare(root)
+    entries = {case.folder: (case.folder / "case.json").stat().st_mtime_ns for case in before.cases.values()}
+    seen = Path.exists
+    hidden = {entry / "case.json" for entry in entries}
+
+    def exists(path: Path, **arguments: bool) -> bool:
+        if path in hidden:  # not there when it is first looked for, nor when the work starts
+            asked[path] = asked.get(path, 0) + 1
+            return asked[path] > 2 and seen(path, **arguments)
+        return seen(path, **arguments)
+
+    asked: dict[Path, int] = {}
+    monkeypatch.setattr(Path, "exists", exists)
+    prepare(root)
+    assert {entry: (entry / "case.json").stat().st_mtime_ns for entry in entries} == entries
+
+
 def test_warnings_are_logged_in_every_run_and_kept(
     tmp_path: Path, write_case: WriteCase, prepare: Prepare, caplog: pytest.LogCaptureFixture
 ) -> None:

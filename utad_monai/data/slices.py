@@ -182,12 +182,14 @@ def _in_threads(jobs: Sequence[tuple[Case, Path, Preprocessing]], workers: int) 
 def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:
     """Prepare one case into its entry; return its problems."""
     case, entry, preprocessing = job
+    if (entry / _INDEX).exists():  # another process was faster
+        return ()
     try:
         loaded = load_case(case, preprocessing)
     except CohortError as error:
         return error.problems
     slices = slice_case(loaded, preprocessing)
-    if entry.exists():  # an entry that lost its index: half of it is worth nothing
+    if entry.exists() and not (entry / _INDEX).exists():  # half an entry is worth nothing
         shutil.rmtree(entry)
     with atomic_folder(entry) as folder:
         for modality, image in slices.images.items():
