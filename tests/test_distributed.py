@@ -10,8 +10,8 @@ import torch
 from ignite.handlers import TerminateOnNan
 from torch import distributed, multiprocessing
 
-from utad_monai.distributed import average_gradients, handlers_of_this_rank, local_device, rank, start, world_size
-from utad_monai.handlers import StopOnNonFinite
+from utad_monai.distributed import average_gradients, local_device, rank, start, world_size
+from utad_monai.handlers import StopOnNonFinite, handlers_of_this_rank
 
 
 def test_alone_this_is_rank_zero_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,11 +25,6 @@ def test_alone_gradients_stay_as_they_are() -> None:
     parameter.grad = torch.tensor([1.0, 2.0, 3.0])
     average_gradients(torch.optim.SGD([parameter]))
     assert parameter.grad.tolist() == [1, 2, 3]
-
-
-def test_the_first_process_keeps_every_handler() -> None:
-    handlers = [StopOnNonFinite(), TerminateOnNan()]
-    assert handlers_of_this_rank(handlers) == handlers
 
 
 def test_without_a_gpu_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

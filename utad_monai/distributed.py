@@ -7,11 +7,9 @@ one step, which the usual wrapper does not allow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import torch
-from monai.handlers import LrScheduleHandler
 from torch import distributed
 from torch.optim import Optimizer
 
@@ -63,14 +61,3 @@ def _gradients(optimizer: Optimizer) -> Iterable[torch.Tensor]:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 yield parameter.grad
-
-
-def handlers_of_this_rank(handlers: Sequence[Any]) -> list[Any]:
-    """Return all handlers on the first process, and elsewhere those that change the training itself.
-
-    Validation, pictures, tables and progress bars happen once.
-    """
-    from utad_monai.handlers import DistillationHandler, GeneratorAverage, StopOnNonFinite
-
-    everywhere = (DistillationHandler, GeneratorAverage, LrScheduleHandler, StopOnNonFinite)
-    return [handler for handler in handlers if rank() == 0 or isinstance(handler, everywhere)]

@@ -2,6 +2,7 @@
 
 from utad_monai.handlers.checkpointing import SaveBestTranslator, typical_windows
 from utad_monai.handlers.distillation import DistillationHandler
+from utad_monai.handlers.first_process import handlers_of_this_rank
 from utad_monai.handlers.generator_average import GeneratorAverage
 from utad_monai.handlers.history import TrainingHistory
 from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
@@ -24,6 +25,7 @@ __all__ = [
     "StopOnNonFinite",
     "TrainingHistory",
     "TrainingProgress",
+    "handlers_of_this_rank",
     "scalars",
     "typical_windows",
 ]
