@@ -143,8 +143,8 @@ def test_overlay_changes_only_what_there_is(overlay: str) -> None:
 def test_history_is_written_after_the_validation_that_it_records(name: str) -> None:
     handlers = load(name)["train"]["handlers"]
     targets = [handler["_target_"] if isinstance(handler, dict) else handler for handler in handlers]
-    assert targets.index("@average") < targets.index("ValidationHandler")
-    assert targets.index("ValidationHandler") < targets.index("utad_monai.handlers.TrainingHistory")
+    assert targets.index("@average") < targets.index("utad_monai.handlers.RegularValidation")
+    assert targets.index("utad_monai.handlers.RegularValidation") < targets.index("utad_monai.handlers.TrainingHistory")
 
 
 @pytest.mark.parametrize("name", ["teacher.json", "student.json"])

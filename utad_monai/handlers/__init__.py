@@ -12,12 +12,14 @@ from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
+from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
     "DistillationHandler",
     "GeneratorAverage",
     "NonFiniteLossError",
     "PairedSupervision",
+    "RegularValidation",
     "SampleGrid",
     "SaveBestSegmenter",
     "SaveBestTranslator",
