@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from utad_monai.metrics import image_quality, ssim_map
+from utad_monai.metrics.image_quality import region_mae
 
 MARGIN = 5
 """Half an SSIM window: nearer to the border, implementations differ in what they assume beyond it."""
@@ -149,3 +150,13 @@ def test_other_shapes_are_refused(pair: tuple[Tensor, Tensor], tumour: Tensor) -
         image_quality(pair[0], pair[1][:1], tumour)
     with pytest.raises(ValueError, match="shapes differ"):
         image_quality(*pair, tumour[:, :16])
+
+
+def test_the_error_of_a_region_is_the_mae_inside_it() -> None:
+    real, region = torch.zeros(2, 12, 12), torch.zeros(2, 12, 12)
+    region[:, 2:5, 2:5] = 1
+    made = real.clone()
+    made[:, 2:5, 2:5] = 0.5
+    assert region_mae(real, made, region) == pytest.approx(0.25)
+    assert region_mae(real, made, region) == pytest.approx(image_quality(real, made, region)["tumour_mae"])
+    assert math.isnan(region_mae(real, made, torch.zeros_like(region)))

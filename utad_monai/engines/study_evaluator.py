@@ -22,7 +22,7 @@ from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.metrics.identity_copy import identity_copy_score
-from utad_monai.metrics.image_quality import image_quality
+from utad_monai.metrics.image_quality import image_quality, region_mae
 from utad_monai.metrics.lesion_volume import lesion_volume_change
 from utad_monai.metrics.segmentation import region_dice
 
@@ -133,7 +133,7 @@ def measure_translation(source: Tensor, translated: Tensor, real: Tensor, truth:
     """
     enhancing = truth[list(TumourRegion).index(TumourRegion.ET)]
     return image_quality(real, translated, truth[0]) | {
-        "enhancing_mae": image_quality(real, translated, enhancing)["tumour_mae"],
+        "enhancing_mae": region_mae(real, translated, enhancing),
         "slice_consistency": slice_consistency(real, translated),
         "identity_copy": identity_copy_score(source, translated, real),
     }

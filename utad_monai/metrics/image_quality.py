@@ -69,6 +69,20 @@ def ssim_map(real: Tensor, translated: Tensor) -> Tensor:
     return similarity[:, 0]
 
 
+def region_mae(real: Tensor, translated: Tensor, region: Tensor) -> float:
+    """Return the mean absolute error over a region, with intensities on [0, 1]; NaN where the region is empty.
+
+    Args:
+        real: `(Z, H, W)` in [-1, 1].
+        translated: the same shape and range.
+        region: the same shape, 0 or 1.
+    """
+    inside = region > 0
+    if not bool(inside.any()):
+        return math.nan
+    return float((_to_unit(translated) - _to_unit(real)).abs()[inside].mean())
+
+
 def _to_unit(image: Tensor) -> Tensor:
     return ((image.to(torch.float32) + 1) / 2).clamp(0, 1)
 
