@@ -264,6 +264,14 @@ def test_an_entry_that_another_process_finished_meanwhile_is_kept(
     assert {entry: (entry / "case.json").stat().st_mtime_ns for entry in entries} == entries
 
 
+def test_a_link_to_itself_is_refused_like_any_bad_file(root: Path, prepare: Prepare) -> None:
+    path = next(root.rglob("*_t1.nii.gz"))
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(CohortError, match=r"_t1\.nii\.gz: .*link"):
+        prepare(root)
+
+
 def test_warnings_are_logged_in_every_run_and_kept(
     tmp_path: Path, write_case: WriteCase, prepare: Prepare, caplog: pytest.LogCaptureFixture
 ) -> None:

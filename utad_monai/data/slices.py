@@ -142,7 +142,7 @@ def prepare_slices(
 
 
 def _key(case: Case, preprocessing: Preprocessing) -> str:
-    files = [(str(path.resolve()), *_identity(path)) for path in case.files]
+    files = [(str(path.absolute()), *_identity(path)) for path in case.files]
     content = [_FORMAT, case.case_id, case.layout.name, files, preprocessing.description()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
