@@ -113,7 +113,7 @@
     try {
       const volume = await unpack(kind === "real" ? item.real[target] : made.image, item);
       if (!viewer) {
-        viewer = new globalThis.niivue.Niivue({ backColor: [0, 0, 0, 1], show3Dcrosshair: true, logLevel: "silent" });
+        viewer = new globalThis.niivue.Niivue({ backColor: [0, 0, 0, 1], show3Dcrosshair: true, multiplanarShowRender: 1, logLevel: "silent" });
         await viewer.attachToCanvas(control("viewer"));
         viewer.setSliceType(viewer.sliceTypeMultiplanar);
       }
