@@ -133,18 +133,20 @@ def _critics(
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained segmentation network: four modalities in, WT, TC and ET out.
+    """A trained segmentation network: some or all modalities in, WT, TC and ET out.
 
     Attributes:
-        network: MONAI UNet, `(B, 4, H, W)` in [-1, 1] to `(B, 3, H, W)` logits, in evaluation mode.
+        network: MONAI UNet, `(B, C, H, W)` in [-1, 1] to `(B, 3, H, W)` logits, in evaluation mode.
         preprocessing: what its inputs must have gone through.
         arguments: constructor arguments of the UNet.
+        modalities: its C input channels; all four by default.
         sha256: hash of the file it came from; empty before it is saved.
     """
 
     network: nn.Module
     preprocessing: Preprocessing
     arguments: Mapping[str, Any]
+    modalities: tuple[Modality, ...] = tuple(Modality)
     sha256: str = ""
 
 
@@ -154,7 +156,11 @@ def save_segmenter(path: str | Path, segmenter: Segmenter) -> None:
     Raises:
         CheckpointError: when a weight is not finite; an older file stays.
     """
-    description = {"unet": dict(segmenter.arguments), "preprocessing": segmenter.preprocessing.description()}
+    description = {
+        "unet": dict(segmenter.arguments),
+        "preprocessing": segmenter.preprocessing.description(),
+        "modalities": list(map(str, segmenter.modalities)),
+    }
     _save(path, _SEGMENTER, {"network": segmenter.network.state_dict()}, description)
 
 
@@ -167,13 +173,14 @@ def load_segmenter(path: str | Path) -> Segmenter:
     weights, description = _load(path, _SEGMENTER)
     try:
         network = UNet(**description["unet"])
+        modalities = tuple(map(Modality, description.get("modalities", Modality)))
         preprocessing = Preprocessing(**description["preprocessing"])
         _fill(path, network, weights["network"])
     except CheckpointError:
         raise
     except _UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
-    return Segmenter(network, preprocessing, description["unet"], file_sha256(path))
+    return Segmenter(network, preprocessing, description["unet"], modalities, file_sha256(path))
 
 
 def load_stage(output_dir: str | Path, stage: Stage | str) -> Translator:

@@ -100,22 +100,38 @@ def study(
     dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
     preset: Annotated[str, typer.Option(help="A preset of the study config: demo or paper.")] = "demo",
     method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="Epochs of every method, instead of the preset's.")] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of every method, instead of the preset's.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Training time of every method, instead of a number of epochs.")
+    ] = 0.0,
+    test_fraction: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of patients for testing, instead of the preset's.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Trainings side by side; 0 for one per processor, or one on a GPU.")
+    ] = 0,
     config_file: Annotated[str, typer.Option("--config", help="A study config of your own.")] = "",
+    expect: Annotated[
+        Path | None, typer.Option(help="A study_results.csv: exit code 1 when a mean lies outside its intervals.")
+    ] = None,
 ) -> None:
     """Train methods under one budget, measure them on the same cases, and test the differences."""
     from utad_monai.data.phantom import default_dataset_dir
-    from utad_monai.study import RESULT_FILE, load_plan, run_study
+    from utad_monai.reports.study_table import check_expected, show_study
+    from utad_monai.study import StudyFile, load_plan, run_study
 
-    overrides = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
+    budget = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
+    cohort = {} if test_fraction is None else {"test_fraction": test_fraction}
     try:
-        plan = load_plan(preset, method or (), config_file, overrides)
+        plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    results = run_study(plan, dataset_dir or default_dataset_dir(), output_dir)
-    shown = results.pivot(index="method", columns="metric", values="mean")
-    typer.echo(shown.round(3).to_string())
-    typer.echo(f"written: {output_dir / RESULT_FILE}")
+    show_study(run_study(plan, dataset_dir or default_dataset_dir(), output_dir, workers or None))
+    typer.echo(f"written: {output_dir / StudyFile.RESULTS}")
+    if expect is not None and not check_expected(output_dir / StudyFile.RESULTS, expect):
+        raise typer.Exit(1)
 
 
 @app.command("import-checkpoint")

@@ -11,7 +11,7 @@ from utad_monai.checkpoints import CheckpointError
 from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.handlers.non_finite import NonFiniteLossError
-from utad_monai.stages import MissingStageError
+from utad_monai.stages import MissingStageError, StudyError
 
 EXPECTED = (
     CheckpointError,
@@ -19,6 +19,7 @@ EXPECTED = (
     InvalidImageError,
     MissingStageError,
     NonFiniteLossError,
+    StudyError,
     UnknownOverrideError,
 )
 """Errors whose text is complete: the user needs no traceback."""

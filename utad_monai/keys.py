@@ -65,6 +65,8 @@ class BatchKey(StrEnum):
     """`(B,)` int64, axial index in the prepared volume."""
     MIRRORED = "mirrored"
     """`(B,)` bool, whether the slice was mirrored left-right."""
+    SPACING_MM = "spacing_mm"
+    """Distance of voxels of a whole case along Z, H and W, in mm."""
 
 
 class LossTerm(StrEnum):
@@ -134,3 +136,5 @@ class ImageSource(StrEnum):
     SYNTHESIZED = "synthesized"
     COPY_SOURCE = "copy_source"
     ZERO_FILL = "zero_fill"
+    MEAN_FILL = "mean_fill"
+    """Brain pixels carry the mean of the training images of the modality."""

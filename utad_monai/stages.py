@@ -46,6 +46,10 @@ class MissingStageError(FileNotFoundError):
         return str(self.args[0])
 
 
+class StudyError(RuntimeError):
+    """A training of a study failed, or an earlier one does not fit."""
+
+
 def model_path(output_dir: str | Path, stage: Stage | str) -> Path:
     """Return where a training stage keeps its model."""
     return Path(output_dir) / Stage(stage) / MODEL_FILE

@@ -23,6 +23,7 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         cases: complete cases.
         min_brain_fraction: slices with a smaller share of brain pixels are left out.
         transform: applied to every sample, for instance a random flip of MONAI.
+        modalities: channels of the image.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         cases: Sequence[PreparedCase],
         min_brain_fraction: float = 0.02,
         transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        modalities: Sequence[Modality | str] = tuple(Modality),
     ) -> None:
         self.store = store
         self.transform = transform
+        self.modalities = tuple(map(Modality, modalities))
         pixels = max(1.0, min_brain_fraction * float(np.prod(store.preprocessing.image_size)))
         self.slices = [
             (case.case_id, place)
@@ -47,9 +50,9 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         return len(self.slices)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return image `(4, H, W)` float32 in [-1, 1] and label `(3, H, W)` in {0, 1} (`TumourRegion` order)."""
+        """Return image `(C, H, W)` float32 in [-1, 1] and label `(3, H, W)` in {0, 1} (`TumourRegion` order)."""
         case_id, place = self.slices[index]
-        images = [self.store.image(case_id, modality)[place] for modality in Modality]
+        images = [self.store.image(case_id, modality)[place] for modality in self.modalities]
         labels = torch.from_numpy(self.store.labels(case_id)[place].copy())
         sample: dict[str, Any] = {
             BatchKey.IMAGE: torch.from_numpy(np.stack(images).astype(np.float32)),
@@ -77,12 +80,16 @@ class EvaluationCases(Dataset[dict[str, Any]]):
         return len(self.cases)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return `case_id`, `image` (modality to `(Z, H, W)` float32 in [-1, 1]) and `label` `(3, Z, H, W)` or None."""
+        """Return one case.
+
+        `case_id`, `image` (modality to `(Z, H, W)` float32 in [-1, 1]), `label` `(3, Z, H, W)` or None, `spacing_mm`.
+        """
         case = self.cases[index]
         return {
             BatchKey.CASE_ID: case.case_id,
             BatchKey.IMAGE: {modality: self._image(case, modality) for modality in case.modalities},
             BatchKey.LABEL: self._label(case),
+            BatchKey.SPACING_MM: (case.slice_mm, *self.store.preprocessing.pixel_mm),
         }
 
     def _image(self, case: PreparedCase, modality: Modality) -> Tensor:

@@ -70,6 +70,11 @@ class Preprocessing:
         return SliceFrame(self.frame_size_mm, self.image_size)
 
     @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Height and width of a pixel in mm."""
+        return self.frame_size_mm[0] / self.image_size[0], self.frame_size_mm[1] / self.image_size[1]
+
+    @property
     def normalise(self) -> NormaliseBrain:
         """The intensity normalisation."""
         return NormaliseBrain(self.lower_percentile, self.upper_percentile)

@@ -19,7 +19,7 @@ def evaluation_protocol(
     """Return the protocol of an evaluation as plain data."""
     preprocessing = cohort.store.preprocessing
     cases = [case.case_id for case in cohort.cases(split, with_segmentation=True)]
-    height, width = preprocessing.frame_size_mm
+    height_mm, width_mm = preprocessing.pixel_mm
     rows, columns = preprocessing.image_size
     return {
         "version": __version__,
@@ -30,7 +30,7 @@ def evaluation_protocol(
         "test_cases": cases,
         "training_cases": len(cohort.cases(Split.TRAIN)),
         "training": "unpaired slices and tumour masks; no loss saw a paired target",
-        "grid": f"axial slices, {rows}x{columns} pixels of {height / rows:.3g}x{width / columns:.3g} mm",
+        "grid": f"axial slices, {rows}x{columns} pixels of {height_mm:.3g}x{width_mm:.3g} mm",
         "window": f"brain percentiles {preprocessing.lower_percentile}-{preprocessing.upper_percentile} of each volume",
         **PROTOCOL,
         "dice": DICE_PROTOCOL,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
 def linear_decay(
-    optimizer: Optimizer, max_epochs: int, decay_epochs: int, final_learning_rate: float = 1e-6
+    optimizer: Optimizer,
+    max_epochs: int,
+    decay_epochs: int,
+    final_learning_rate: float = 1e-6,
+    spent: Callable[[], float] = lambda: 0.0,
 ) -> LambdaLR:
     """Keep the rate constant, then lower it linearly over the last epochs; step it once per epoch.
 
@@ -18,6 +24,7 @@ def linear_decay(
         max_epochs: epochs of the whole training.
         decay_epochs: epochs of the decay, 0 for none.
         final_learning_rate: rate at the end.
+        spent: share of a time budget that is spent (`TimeBudget.spent`): whichever is further, epochs or time, decides.
 
     Raises:
         ValueError: when the decay is longer than the training.
@@ -28,7 +35,7 @@ def linear_decay(
     floor = min(1.0, final_learning_rate / initial)
 
     def factor(epoch: int) -> float:
-        left = max_epochs - epoch
+        left = max_epochs - max(epoch, spent() * max_epochs)
         return 1.0 if left >= decay_epochs or decay_epochs == 0 else floor + (1 - floor) * max(0, left) / decay_epochs
 
     return LambdaLR(optimizer, factor)

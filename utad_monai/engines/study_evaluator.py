@@ -1,12 +1,12 @@
-"""Every method of a study on the same cases: image quality, shape, consistency and downstream Dice, case by case."""
+"""Every method of a study on the same cases: image quality, shape, consistency and three downstream protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, permutations
 from typing import Any
 
-import pandas
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
@@ -15,32 +15,76 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from transforms import BACKGROUND
-from utad_monai.atomic import atomic_path
 from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.consistency import slice_consistency
-from utad_monai.metrics.downstream import DownstreamSegmentation, replace
+from utad_monai.metrics.downstream import DownstreamSegmentation
 from utad_monai.metrics.identity_copy import identity_copy_score
-from utad_monai.metrics.image_quality import image_quality, region_mae
+from utad_monai.metrics.image_quality import image_quality, multi_scale_ssim
 from utad_monai.metrics.lesion_volume import lesion_volume_change
-from utad_monai.metrics.segmentation import region_dice
+from utad_monai.metrics.segmentation import region_dice, region_hausdorff
 
-STUDY_TABLE_FILE = "study.csv"
+Images = Mapping[Modality, Tensor]
+Fill = Callable[[Modality, Modality], Tensor]
+"""Gives the image that stands for a target, made from a source."""
+SEPARATOR = "+"
+"""Joins the names of available modalities in the subset table."""
+
+
+@dataclass(frozen=True)
+class StudySegmenters:
+    """The networks that measure a study's methods.
+
+    Attributes:
+        complete: sees four modalities.
+        single: each sees one modality (S-score, features).
+        augmented: sees four modalities; it was trained on real and synthetic images.
+    """
+
+    complete: DownstreamSegmentation
+    single: Mapping[Modality, DownstreamSegmentation]
+    augmented: DownstreamSegmentation
+
+
+@dataclass
+class StudyMeasurements:
+    """What a study measured.
+
+    Attributes:
+        pairs: one row per case, source, target and method.
+        subsets: one row per case, set of available modalities and method.
+        augmentation: one row per case and training of the segmentation network.
+        features: `(slices, C)` features by method and target; real images under `ImageSource.REAL`.
+    """
+
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    subsets: list[dict[str, Any]] = field(default_factory=list)
+    augmentation: list[dict[str, Any]] = field(default_factory=list)
+    features: dict[tuple[str, Modality], list[Tensor]] = field(default_factory=dict)
+
+    def add(self, other: StudyMeasurements) -> None:
+        """Take over what was measured on other cases."""
+        self.pairs += other.pairs
+        self.subsets += other.subsets
+        self.augmentation += other.augmentation
+        for key, features in other.features.items():
+            self.features.setdefault(key, []).extend(features)
 
 
 class StudyEvaluator(Evaluator):
-    """Measure many methods on complete test cases; write `study.csv`, one row per case, source, target and method.
+    """Measure many methods on complete test cases; the results are in `measurements`.
 
-    Besides the study's methods every pair is measured with the real target (the bound of the downstream Dice), a copy
-    of the source and a zero-filled image.
+    Besides the study's methods it measures the real target (the bound of the downstream Dice), a copy of the source,
+    a zero-filled image and one filled with the mean of the training images.
 
     Args:
         device: where to compute.
         val_data_loader: yields complete cases of `utad_monai.data.EvaluationCases`, one at a time.
         translators: the methods by name.
-        segmentation: the downstream segmentation network.
-        output_dir: folder for the table.
+        segmenters: the networks that measure them.
+        mean_intensities: mean brain intensity of each modality in the training images, in [-1, 1].
+        best_source: the source of a target when only some modalities are available; the same for all methods.
         val_handlers: handlers with an `attach` method.
 
     Raises:
@@ -52,70 +96,141 @@ class StudyEvaluator(Evaluator):
         device: torch.device | str,
         val_data_loader: DataLoader[Any],
         translators: Mapping[str, SliceTranslator],
-        segmentation: DownstreamSegmentation,
-        output_dir: str | Path,
+        segmenters: StudySegmenters,
+        mean_intensities: Mapping[Modality, float],
+        best_source: Callable[[Modality, tuple[Modality, ...]], Modality],
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
         if len(val_data_loader) == 0:
             raise empty_split("complete test case with a segmentation")
         self.translators = dict(translators)
-        self.segmentation = segmentation
-        self.output_dir = Path(output_dir)
-        self.rows: list[dict[str, Any]] = []
+        self.segmenters = segmenters
+        self.mean_intensities = dict(mean_intensities)
+        self.best_source = best_source
+        self.measurements = StudyMeasurements()
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
         self.add_event_handler(Events.STARTED, self._open)
-        self.add_event_handler(Events.COMPLETED, self._write)
-
-    @property
-    def table(self) -> pandas.DataFrame:
-        """All rows measured so far."""
-        return pandas.DataFrame(self.rows)
+        self.add_event_handler(Events.COMPLETED, self._close)
 
     def _open(self, _: Engine) -> None:
-        self.rows.clear()
-        self._bar = tqdm(total=self.state.epoch_length, desc="Measuring the study", unit="case")
+        self.measurements = StudyMeasurements()
+        total = len(self.translators) + len(_BASELINES)
+        self._bar = tqdm(total=(self.state.epoch_length or 0) * total, desc="Measuring the study", unit="method")
 
-    def _write(self, _: Engine) -> None:
+    def _close(self, _: Engine) -> None:
         self._bar.close()
-        with atomic_path(self.output_dir / STUDY_TABLE_FILE) as temporary:
-            self.table.to_csv(temporary, index=False)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
-        """Measure one case with every method and return its rows under `rows`."""
-        images, truth = batchdata[BatchKey.IMAGE], batchdata[BatchKey.LABEL]
-        rows = []
-        for source in Modality:
-            for target in Modality:
-                if source != target:
-                    names = {"case": batchdata[BatchKey.CASE_ID], "source": str(source), "target": str(target)}
-                    rows += [names | row for row in self._methods(images, source, target, truth)]
-        self.rows.extend(rows)
-        self._bar.update()
+        """Measure one case with every method."""
+        case = _Case(batchdata)
+        for method, fill in self._fills(case):
+            made = {pair: fill(*pair) for pair in permutations(Modality, 2)}
+            segment = _SegmentOnce(self.segmenters.complete, case)
+            self._pairs(case, method, made, segment)
+            self._subsets(case, method, made, segment)
+            self._bar.update()
+        self._augmentation(case)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
-        return {"rows": rows}
+        return {}
 
-    def _methods(
-        self, images: Mapping[Modality, Tensor], source: Modality, target: Modality, truth: Tensor
-    ) -> Iterator[dict[str, Any]]:
-        for method, image in self._substitutes(images, source, target, truth[0]):
-            measured = measure_translation(images[source], image, images[target], truth)
-            segmented = self.segmentation.segment(replace(images, target, image))
-            changes = lesion_volume_change(segmented, truth)
-            yield (
-                {"method": method}
-                | measured
-                | {f"dice_{region}": value for region, value in region_dice(segmented, truth).items()}
-                | {f"volume_change_{region}": value for region, value in changes.items()}
-            )
-
-    def _substitutes(
-        self, images: Mapping[Modality, Tensor], source: Modality, target: Modality, mask: Tensor
-    ) -> Iterator[tuple[str, Tensor]]:
-        yield str(ImageSource.REAL), images[target]
-        yield str(ImageSource.COPY_SOURCE), images[source]
-        yield str(ImageSource.ZERO_FILL), torch.full_like(images[target], BACKGROUND)
+    def _fills(self, case: _Case) -> Iterator[tuple[str, Fill]]:
+        images, mask = case.images, case.truth[0]
+        empty = torch.full_like(images[Modality.FLAIR], BACKGROUND)
+        yield str(ImageSource.REAL), lambda _, target: images[target]
+        yield str(ImageSource.COPY_SOURCE), lambda source, _: images[source]
+        yield str(ImageSource.ZERO_FILL), lambda _, __: empty
+        yield str(ImageSource.MEAN_FILL), lambda source, target: self._mean_fill(images[source], target)
         for method, translate in self.translators.items():
-            yield method, translate(images[source], target, mask)
+            yield method, lambda source, target, to=translate: to(images[source], target, mask)  # type: ignore[misc]
+
+    def _mean_fill(self, source: Tensor, target: Modality) -> Tensor:
+        return torch.where(source > BACKGROUND, self.mean_intensities[target], BACKGROUND)
+
+    def _pairs(
+        self, case: _Case, method: str, made: Mapping[tuple[Modality, Modality], Tensor], segment: _SegmentOnce
+    ) -> None:
+        """Protocol "replace", one modality at a time, the S-score and the features of every translation."""
+        for (source, target), image in made.items():
+            names = {"case": case.name, "source": str(source), "target": str(target), "method": method}
+            alone, features = self.segmenters.single[target].segment_with_features({target: image})
+            overlap, volumes = segment(dict(case.images) | {target: image})
+            self.measurements.pairs.append(
+                names
+                | measure_translation(case.images[source], image, case.images[target], case.truth)
+                | overlap
+                | volumes
+                | {f"s_score_{region}": dice for region, dice in region_dice(alone, case.truth).items()}
+            )
+            if method != ImageSource.REAL or source == _first_source(target):  # real images do not depend on the source
+                brain = (case.images[target] > BACKGROUND).flatten(1).any(dim=1)
+                self.measurements.features.setdefault((method, target), []).append(features[brain])
+
+    def _subsets(
+        self, case: _Case, method: str, made: Mapping[tuple[Modality, Modality], Tensor], segment: _SegmentOnce
+    ) -> None:
+        """Protocol "replace", every subset of missing modalities, each made from the best available one."""
+        for count in range(1, len(Modality)):
+            for available in combinations(Modality, count):
+                filled = {
+                    target: case.images[target]
+                    if target in available
+                    else made[self.best_source(target, available), target]
+                    for target in Modality
+                }
+                names = {"case": case.name, "available": SEPARATOR.join(available), "method": method}
+                self.measurements.subsets.append(names | segment(filled)[0])
+
+    def _augmentation(self, case: _Case) -> None:
+        """Protocol "augmentation": what synthetic images add to the training of the segmentation network."""
+        trained = {"real": self.segmenters.complete, "real_and_synthetic": self.segmenters.augmented}
+        for method, network in trained.items():
+            row = {"case": case.name, "method": method}
+            self.measurements.augmentation.append(row | case.overlap(network.segment(case.images)))
+
+
+_BASELINES = (ImageSource.REAL, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL, ImageSource.MEAN_FILL)
+
+
+class _Case:
+    """One complete case and what its segmentations are compared with."""
+
+    def __init__(self, batchdata: Mapping[str, Any]) -> None:
+        self.name: str = batchdata[BatchKey.CASE_ID]
+        self.images: Images = batchdata[BatchKey.IMAGE]
+        self.truth: Tensor = batchdata[BatchKey.LABEL]
+        self.spacing_mm: Sequence[float] = batchdata[BatchKey.SPACING_MM]
+
+    def overlap(self, predicted: Tensor) -> dict[str, float]:
+        """Return Dice and HD95 of each region."""
+        dice = region_dice(predicted, self.truth)
+        distance = region_hausdorff(predicted, self.truth, self.spacing_mm)
+        return {f"dice_{r}": dice[r] for r in TumourRegion} | {f"hd95_{r}": distance[r] for r in TumourRegion}
+
+
+class _SegmentOnce:
+    """Segment and measure the same images only once: many sets of modalities come to the same four volumes.
+
+    Valid while all volumes that it was given are alive.
+    """
+
+    def __init__(self, network: DownstreamSegmentation, case: _Case) -> None:
+        self.network = network
+        self.case = case
+        self._known: dict[tuple[int, ...], tuple[dict[str, float], dict[str, float]]] = {}
+
+    def __call__(self, images: Images) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the overlap of four modalities' segmentation with the truth, and its change of volumes."""
+        key = tuple(images[modality].data_ptr() for modality in Modality)
+        if key not in self._known:
+            predicted = self.network.segment(images)
+            changes = lesion_volume_change(predicted, self.case.truth)
+            volumes = {f"volume_change_{region}": change for region, change in changes.items()}
+            self._known[key] = self.case.overlap(predicted), volumes
+        return self._known[key]
+
+
+def _first_source(target: Modality) -> Modality:
+    return next(modality for modality in Modality if modality != target)
 
 
 def measure_translation(source: Tensor, translated: Tensor, real: Tensor, truth: Tensor) -> dict[str, float]:
@@ -128,12 +243,11 @@ def measure_translation(source: Tensor, translated: Tensor, real: Tensor, truth:
         truth: `(3, Z, H, W)` regions in {0, 1}, order of `TumourRegion`.
 
     Returns:
-        Image quality of brain and whole tumour, tumour error in the enhancing region (`enhancing_mae`),
-        `slice_consistency` and `identity_copy`.
+        Image quality of brain, whole tumour and enhancing tumour, `ms_ssim`, `slice_consistency` and `identity_copy`.
     """
-    enhancing = truth[list(TumourRegion).index(TumourRegion.ET)]
-    return image_quality(real, translated, truth[0]) | {
-        "enhancing_mae": region_mae(real, translated, enhancing),
+    regions = dict(zip(TumourRegion, truth, strict=True))
+    return image_quality(real, translated, regions[TumourRegion.WT], regions[TumourRegion.ET]) | {
+        "ms_ssim": multi_scale_ssim(real, translated),
         "slice_consistency": slice_consistency(real, translated),
         "identity_copy": identity_copy_score(source, translated, real),
     }

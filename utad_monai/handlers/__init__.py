@@ -12,6 +12,7 @@ from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
+from utad_monai.handlers.time_budget import TimeBudget
 from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SaveBestTranslator",
     "SegmentationEvaluator",
     "StopOnNonFinite",
+    "TimeBudget",
     "TrainingHistory",
     "TrainingProgress",
     "handlers_of_this_rank",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from utad_monai.checkpoints import Segmenter, save_segmenter
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.keys import Modality
 
 _logger = logging.getLogger(__name__)
 
@@ -24,15 +25,22 @@ class SaveBestSegmenter:
         network: the network that was validated.
         arguments: constructor arguments of the MONAI UNet, as plain data.
         preprocessing: what the network was fed with.
+        modalities: its input channels.
     """
 
     def __init__(
-        self, path: str | Path, network: nn.Module, arguments: Mapping[str, Any], preprocessing: Preprocessing
+        self,
+        path: str | Path,
+        network: nn.Module,
+        arguments: Mapping[str, Any],
+        preprocessing: Preprocessing,
+        modalities: Sequence[Modality | str] = tuple(Modality),
     ) -> None:
         self.path = Path(path)
         self.network = network
         self.arguments = dict(arguments)
         self.preprocessing = preprocessing
+        self.modalities = tuple(map(Modality, modalities))
         self.best: float | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -45,5 +53,5 @@ class SaveBestSegmenter:
         if self.best is not None and not value > self.best:
             return
         self.best = value
-        save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments))
+        save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments, self.modalities))
         _logger.info("epoch %d: mean Dice %.4f is the best so far, saved %s", engine.state.epoch, value, self.path)

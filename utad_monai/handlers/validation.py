@@ -33,5 +33,6 @@ class RegularValidation:
     def __call__(self, engine: Engine) -> None:
         """Validate when it is time."""
         epoch = engine.state.epoch
-        if epoch % self.interval == 0 or epoch == engine.state.max_epochs:
+        last = epoch == engine.state.max_epochs or engine.should_terminate
+        if epoch % self.interval == 0 or last:
             self.validator.run(epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from monai.metrics.regression import KernelType, compute_ssim_and_cs
+from monai.metrics.regression import KernelType, compute_ms_ssim, compute_ssim_and_cs
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,6 +13,8 @@ DATA_RANGE = 1.0
 """Intensities are compared on [0, 1]: the normalised [-1, 1] halved and shifted."""
 SSIM_KERNEL = 11
 """Side of the Gaussian window in pixels (sigma 1.5), as in Wang et al. 2004."""
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Weights of the five scales (Wang et al. 2003)."""
 MAX_PSNR_DB = 100.0
 """PSNR of identical images, instead of infinity, which would poison every mean."""
 
@@ -21,6 +23,8 @@ PROTOCOL = {
     "intensities": "normalised brain window mapped to [0, 1], clipped",
     "region": "brain pixels of the real target (image), whole-tumour pixels (tumour_*); background is not counted",
     "ssim": f"2-D per slice, Gaussian {SSIM_KERNEL}x{SSIM_KERNEL} sigma 1.5, map averaged over the region's pixels",
+    "ms_ssim": "per slice with brain, whole frame with background, mean; Wang's five scales where the size allows "
+    "(more than 160 pixels), else the first of them, weights scaled to sum 1",
     "psnr": f"from the mean squared error over the region's pixels of the case, at most {MAX_PSNR_DB:g} dB",
     "nmse": "sum of squared errors / sum of squared real intensities over the region",
     "empty_tumour": "tumour metrics are NaN and left out of means",
@@ -28,16 +32,19 @@ PROTOCOL = {
 """What the numbers mean; printed beside them."""
 
 
-def image_quality(real: Tensor, translated: Tensor, tumour_mask: Tensor) -> dict[str, float]:
+def image_quality(
+    real: Tensor, translated: Tensor, tumour_mask: Tensor, enhancing_mask: Tensor | None = None
+) -> dict[str, float]:
     """Compare a translated volume with the real one of the same patient and modality.
 
     Args:
         real: `(Z, H, W)` in [-1, 1], background exactly -1.
         translated: the same shape and range.
-        tumour_mask: `(Z, H, W)`, 0 or 1, whole tumour.
+        tumour_mask: `(Z, H, W)`, 0 or 1, whole tumour; prefix `tumour_`.
+        enhancing_mask: `(Z, H, W)`, 0 or 1, enhancing tumour; prefix `enhancing_`. Not measured when None.
 
     Returns:
-        `ssim`, `psnr` (dB), `nmse`, `mae` over the brain, and the same with the prefix `tumour_` over the tumour
+        `ssim`, `psnr` (dB), `nmse`, `mae` over the brain, and the same with the prefix of each other region
         (NaN where the region is empty).
 
     Raises:
@@ -48,9 +55,14 @@ def image_quality(real: Tensor, translated: Tensor, tumour_mask: Tensor) -> dict
     brain = real > -1
     real, translated = _to_unit(real), _to_unit(translated)
     similarity = ssim_map(real, translated)
-    whole = _region_quality(real, translated, similarity, brain)
-    tumour = _region_quality(real, translated, similarity, tumour_mask > 0)
-    return whole | {f"tumour_{name}": value for name, value in tumour.items()}
+    regions = {"": brain, "tumour_": tumour_mask > 0}
+    if enhancing_mask is not None:
+        regions["enhancing_"] = enhancing_mask > 0
+    return {
+        f"{prefix}{name}": value
+        for prefix, region in regions.items()
+        for name, value in _region_quality(real, translated, similarity, region).items()
+    }
 
 
 def ssim_map(real: Tensor, translated: Tensor) -> Tensor:
@@ -69,18 +81,38 @@ def ssim_map(real: Tensor, translated: Tensor) -> Tensor:
     return similarity[:, 0]
 
 
-def region_mae(real: Tensor, translated: Tensor, region: Tensor) -> float:
-    """Return the mean absolute error over a region, with intensities on [0, 1]; NaN where the region is empty.
+def multi_scale_ssim(real: Tensor, translated: Tensor) -> float:
+    """Return the multi-scale SSIM (Wang et al. 2003) of whole slices, averaged over the slices that show brain.
+
+    Five scales need more than 160 pixels a side; smaller slices are compared at as many of the five scales as fit.
 
     Args:
-        real: `(Z, H, W)` in [-1, 1].
+        real: `(Z, H, W)` in [-1, 1], background exactly -1.
         translated: the same shape and range.
-        region: the same shape, 0 or 1.
+
+    Returns:
+        A value in [0, 1]; NaN where there is no brain, or where a slice is smaller than the window.
     """
-    inside = region > 0
-    if not bool(inside.any()):
+    brain = (real > -1).flatten(1).any(dim=1)
+    scales = _scales_that_fit(min(real.shape[1:]))
+    if scales == 0 or not bool(brain.any()):
         return math.nan
-    return float((_to_unit(translated) - _to_unit(real)).abs()[inside].mean())
+    weights = [weight / sum(MS_SSIM_WEIGHTS[:scales]) for weight in MS_SSIM_WEIGHTS[:scales]]
+    similarity = compute_ms_ssim(
+        _to_unit(translated[brain])[:, None],
+        _to_unit(real[brain])[:, None],
+        spatial_dims=2,
+        data_range=DATA_RANGE,
+        kernel_size=SSIM_KERNEL,
+        weights=weights,
+    )
+    return float(similarity.mean())
+
+
+def _scales_that_fit(side: int) -> int:
+    """Return how many scales MONAI accepts for a slice of this side."""
+    fitting = [n for n in range(1, len(MS_SSIM_WEIGHTS) + 1) if side // max(1, n - 1) ** 2 >= SSIM_KERNEL]
+    return max(fitting, default=0)
 
 
 def _to_unit(image: Tensor) -> Tensor:

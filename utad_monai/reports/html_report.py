@@ -101,14 +101,14 @@ def _browser_case(case: Mapping[str, Any], models: _Models, cohort: PreparedCoho
             "image": image_sprite(translated[::step]),
             "labels": label_sprite(regions_to_labels(segmented)[0, ::step]),
         }
-    frame = cohort.store.preprocessing.frame_size_mm
+    height_mm, width_mm = cohort.store.preprocessing.pixel_mm
     return {
         "id": case[BatchKey.CASE_ID],
         "slices": len(range(0, count, step)),
         "height": height,
         "width": width,
         "columns": sprite_columns(len(range(0, count, step))),
-        "pixel_mm": [frame[1] / width, frame[0] / height, cohort.store.cases[case[BatchKey.CASE_ID]].slice_mm * step],
+        "pixel_mm": [width_mm, height_mm, cohort.store.cases[case[BatchKey.CASE_ID]].slice_mm * step],
         "real": {str(modality): image_sprite(image[::step]) for modality, image in images.items()},
         "truth": label_sprite(regions_to_labels(truth)[0, ::step]),
         "real_labels": label_sprite(regions_to_labels(models.segmentation.segment(images))[0, ::step]),

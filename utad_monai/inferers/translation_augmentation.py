@@ -1,0 +1,55 @@
+"""Synthetic images added to the training of a segmentation network, as a MONAI transform."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
+
+from utad_monai.checkpoints import Translator
+from utad_monai.inferers.slice_translator import SliceTranslator
+from utad_monai.keys import Modality
+
+
+class RandTranslateModalityd(MapTransform, RandomizableTransform):
+    """Replace one random modality of a sample by its translation from the best other one.
+
+    Images are `(4, H, W)` in [-1, 1], channels in `Modality` order, and are not changed in place. Nothing else of the
+    sample is touched: the tumour lies where the real images have it.
+
+    Args:
+        keys: keys of the images.
+        translator: a mask-free student.
+        device: where to translate.
+        prob: share of the samples that are changed.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, translator: Translator, device: torch.device | str = "cpu", prob: float = 0.5
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.translator = translator
+        self.translate = SliceTranslator(translator.generator, device)
+        self.target = Modality.FLAIR
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw whether to replace a modality, and which."""
+        super().randomize(data)
+        self.target = list(Modality)[self.R.randint(len(Modality))]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the sample with its images changed."""
+        changed = dict(data)
+        self.randomize()
+        if not self._do_transform:
+            return changed
+        source = self.translator.best_source(self.target, tuple(Modality))
+        for key in self.key_iterator(changed):
+            images = changed[key].clone()
+            images[self.target.channel] = self.translate(images[source.channel][None], self.target)[0]
+            changed[key] = images
+        return changed

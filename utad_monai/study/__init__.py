@@ -1,0 +1,88 @@
+"""Compare methods on one cohort under one budget: train each, measure all, and say what the differences are worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from utad_monai.atomic import write_json
+from utad_monai.data import PreparedCohort
+from utad_monai.engines import evaluation_protocol
+from utad_monai.keys import Split
+from utad_monai.metrics.distribution import DISTRIBUTION_PROTOCOL
+from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
+from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
+from utad_monai.study.measuring import load_methods, load_study_segmenter, measure_study, study_cohort
+from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
+from utad_monai.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
+from utad_monai.study.results import write_table as _write_table
+from utad_monai.study.training import DONE_FILE, default_workers, train_all
+
+__all__ = [
+    "METRICS",
+    "StudyFile",
+    "StudyPlan",
+    "StudyProtocol",
+    "default_workers",
+    "load_plan",
+    "outside_intervals",
+    "run_study",
+]
+
+
+def run_study(
+    plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int | None = None
+) -> pandas.DataFrame:
+    """Train what is not trained yet, measure all methods on the test split, and write the result tables.
+
+    A method that was trained with the same settings in an earlier run is kept.
+
+    Args:
+        plan: what to compare.
+        dataset_dir: the cohort.
+        output_dir: folder for everything; its files are those of `StudyFile`.
+        workers: trainings, and then cases, side by side; by default `default_workers()`.
+
+    Returns:
+        The result table.
+
+    Raises:
+        StudyError: when a training fails, or was made with other settings before.
+        CohortError: when the cohort is unusable.
+    """
+    output = Path(output_dir)
+    workers = workers or default_workers()
+    train_all(plan, dataset_dir, output, workers)
+    tables = write_tables(measure_study(plan, dataset_dir, output, workers), output)
+    results = summarise(tables, plan.reference)
+    _write_table(results, output / StudyFile.RESULTS)
+    write_json(output / StudyFile.PROTOCOL, _protocol(plan, study_cohort(plan, dataset_dir, output), output))
+    return results
+
+
+def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str, Any]:
+    """Return what was measured how, what each method is and what its training took."""
+    models = load_methods(plan, output)
+    reference = models[plan.reference]
+    protocol = evaluation_protocol(
+        cohort, Split.TEST, reference, models.get(TEACHER, reference), load_study_segmenter(plan, output)
+    )
+    described = {}
+    for method in plan.trainings:
+        record = json.loads((plan.stage_dir(method.name, output) / DONE_FILE).read_text(encoding="utf-8"))
+        described[method.name] = {"note": method.note, "minutes": record["minutes"]}
+        if method.name in models:
+            training = models[method.name].training
+            described[method.name] |= {"best_epoch": training.get("epoch"), "iterations": training.get("iteration")}
+    return protocol | {
+        "hd95": HAUSDORFF_PROTOCOL,
+        "distribution": DISTRIBUTION_PROTOCOL,
+        "statistics": STATISTICS_PROTOCOL,
+        "reference": plan.reference,
+        "budget": dict(plan.method_overrides),
+        "budget_note": "equal for every method; students build on the teacher, whose training is not counted as theirs",
+        "methods": described,
+    }

@@ -1,0 +1,115 @@
+"""Measure everything that a study trained, on the test split, several cases side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from utad_monai.checkpoints import Segmenter, Translator, load_segmenter, load_translator
+from utad_monai.configuration import default_device
+from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
+from utad_monai.data.intensity import mean_brain_intensities
+from utad_monai.data.problems import empty_split
+from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import Modality, Split
+from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.stages import MODEL_FILE
+from utad_monai.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
+
+
+def load_methods(plan: StudyPlan, output: Path) -> dict[str, Translator]:
+    """Return the trained methods of a plan by name, in its order."""
+    return {method.name: load_translator(plan.stage_dir(method.name, output) / MODEL_FILE) for method in plan.methods}
+
+
+def load_study_segmenter(plan: StudyPlan, output: Path, name: str = SEGMENTATION) -> Segmenter:
+    """Return one trained segmentation network of a plan."""
+    return load_segmenter(plan.stage_dir(name, output) / MODEL_FILE)
+
+
+def study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> PreparedCohort:
+    """Return the cohort as the methods of a plan were trained with it."""
+    preprocessing = load_study_segmenter(plan, output).preprocessing
+    return prepare_cohort(dataset_dir, output, preprocessing, progress=False)
+
+
+def measure_study(
+    plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int = 1
+) -> StudyMeasurements:
+    """Measure every method of a trained study on every complete test case.
+
+    Args:
+        plan: what was trained.
+        dataset_dir: its cohort.
+        output_dir: folder of the study.
+        workers: cases side by side, each in its own process; 1 measures in this process.
+
+    Raises:
+        CohortError: when the test split has no complete case.
+    """
+    output = Path(output_dir)
+    cohort = study_cohort(plan, dataset_dir, output)
+    cases = [case.case_id for case in cohort.complete_cases(Split.TEST)]
+    if not cases:
+        raise empty_split("complete test case with a segmentation")
+    jobs = [_Measurement(plan, str(dataset_dir), output, case) for case in cases]
+    measurements = StudyMeasurements()
+    if workers == 1:
+        for job in jobs:
+            measurements.add(job())
+        return measurements
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        for measured in tqdm(pool.map(_call, jobs), total=len(jobs), desc="Measuring", unit="case"):
+            measurements.add(measured)
+    return measurements
+
+
+class _Measurement:
+    """The measurement of one case as a call without arguments, which can be sent to another process."""
+
+    def __init__(self, plan: StudyPlan, dataset_dir: str, output: Path, case_id: str) -> None:
+        self.plan = plan
+        self.dataset_dir = dataset_dir
+        self.output = output
+        self.case_id = case_id
+
+    def __call__(self) -> StudyMeasurements:
+        cohort = study_cohort(self.plan, self.dataset_dir, self.output)
+        cases = EvaluationCases(cohort.store, [cohort.store.cases[self.case_id]])
+        device = default_device()
+        methods = load_methods(self.plan, self.output)
+        evaluator = StudyEvaluator(
+            device,
+            DataLoader(cases, batch_size=1, collate_fn=single_case),
+            {name: SliceTranslator(translator.generator, device) for name, translator in methods.items()},
+            self._segmenters(device),
+            mean_brain_intensities(cohort.store, cohort.cases(Split.TRAIN)),
+            methods[self.plan.reference].best_source,
+        )
+        evaluator.run()
+        return evaluator.measurements
+
+    def _segmenters(self, device: torch.device) -> StudySegmenters:
+        single: Mapping[Modality, DownstreamSegmentation] = {
+            modality: self._downstream(single_segmentation(modality), device) for modality in Modality
+        }
+        complete, augmented = (self._downstream(name, device) for name in (SEGMENTATION, AUGMENTED_SEGMENTATION))
+        return StudySegmenters(complete, single, augmented)
+
+    def _downstream(self, name: str, device: torch.device) -> DownstreamSegmentation:
+        segmenter = load_study_segmenter(self.plan, self.output, name)
+        return DownstreamSegmentation(segmenter.network, device, modalities=segmenter.modalities)
+
+
+def _call(job: _Measurement) -> StudyMeasurements:
+    return job()
