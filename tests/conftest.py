@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preprocessing, prepare_cohort
 from utad_monai.keys import Modality, TumourLabel
+from utad_monai.study import StudyPlan, load_plan, run_study
 
 Volume = np.ndarray[Any, Any]
 WriteCase = Callable[..., Path]
@@ -30,6 +31,19 @@ CONTRASTS = {
     Modality.T2: (250, 350, {TumourLabel.NECROTIC: 450, TumourLabel.OEDEMA: 400, TumourLabel.ENHANCING: 250}),
 }
 """Intensity at the brain's centre, its rise towards the edge, and what each tumour label adds."""
+
+STUDY_COHORT: dict[str, Any] = {"frame_size_mm": [36, 36], "image_size": [32, 32], "workers": 1}
+STUDY_METHODS: dict[str, Any] = {
+    "base_channels": 2,
+    "critic_channels": 2,
+    "critic_layers": 4,
+    "max_epochs": 1,
+    "decay_epochs": 0,
+    "samples_per_epoch": 4,
+    "batch_size": 2,
+    "critic_steps": 1,
+}
+STUDY_SEGMENTERS: dict[str, Any] = {"unet_channels": [4, 8], "unet_strides": [2], "max_epochs": 1}
 
 settings.register_profile("tests", deadline=None, max_examples=40, derandomize=True, database=None)
 settings.load_profile("tests")
@@ -86,6 +100,21 @@ def real_dataset_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real cases: {folder} is not a folder (set UTAD_MONAI_REAL_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_plan() -> StudyPlan:
+    """Give the packaged study at tiny size: one method of each kind, every segmentation network."""
+    methods = ["utad_teacher", "utad_a", "utad_b", "no_distillation", "stargan", "paired_upper_bound"]
+    return load_plan("paper", methods, "", STUDY_COHORT, STUDY_METHODS, STUDY_SEGMENTERS)
+
+
+@pytest.fixture(scope="session")
+def finished_study(tiny_plan: StudyPlan, tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a finished tiny study; do not write into it."""
+    output = tmp_path_factory.mktemp("study")
+    run_study(tiny_plan, tiny_cohort, output, workers=1)
+    return output
 
 
 def _write_case(

@@ -26,7 +26,12 @@ from utad_monai.losses import LossWeights
 FOLDER = bundles_dir()
 TRAINING = ("teacher.json", "student.json", "segmentation.json")
 INFERENCE = ("inference.json", "evaluate.json")
-OVERLAYS = {"demo.json": TRAINING, "multi_gpu.json": TRAINING, "paired.json": ("teacher.json",)}
+OVERLAYS = {
+    "demo.json": TRAINING,
+    "multi_gpu.json": TRAINING,
+    "paired.json": ("teacher.json",),
+    "augmentation.json": ("segmentation.json",),
+}
 """Overlays and the bundles that they are laid over."""
 FILES = sorted(path.name for path in FOLDER.glob("*.json") if path.name not in ("metadata.json", "study.json"))
 MONAI = ("engines", "handlers", "inferers", "losses", "networks.nets", "transforms")

@@ -120,6 +120,16 @@ def test_segmenter_comes_back_equal(tmp_path: Path) -> None:
     assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
 
 
+def test_segmenter_keeps_its_modalities_and_an_older_file_has_all(tmp_path: Path) -> None:
+    path, unet = tmp_path / "model.pt", {**UNET, "in_channels": 1}
+    save_segmenter(path, Segmenter(UNet(**unet), PREPROCESSING, unet, (Modality.T1CE,)))
+    assert load_segmenter(path).modalities == (Modality.T1CE,)
+    content = torch.load(path, weights_only=True)
+    del content["description"]["modalities"]
+    torch.save(content, path)
+    assert load_segmenter(path).modalities == tuple(Modality)
+
+
 def test_batch_statistics_travel_with_the_weights(tmp_path: Path) -> None:
     translator = make_translator()
     assert translator.generator.fusion is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -48,3 +50,61 @@ def test_an_expected_error_is_one_line_and_exit_code_one(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f"error: {tmp_path / 'G.ckpt'}: checkpoint")
+
+
+@pytest.fixture
+def study_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Replace the study itself; record the plan, cohort, folder and workers it is called with."""
+    calls: list[Any] = []
+    row = {"protocol": "translation", "metric": "ssim", "method": "utad_a", "mean": 0.4, "low": 0.3, "high": 0.5}
+
+    def run(plan: Any, dataset_dir: Any, output_dir: Path, workers: Any) -> pandas.DataFrame:
+        calls.append((plan, dataset_dir, output_dir, workers))
+        output_dir.mkdir(exist_ok=True)
+        pandas.DataFrame([row]).to_csv(output_dir / "study_results.csv", index=False)
+        return pandas.DataFrame([row])
+
+    monkeypatch.setattr("utad_monai.study.run_study", run)
+    monkeypatch.setattr("utad_monai.reports.study_table.show_study", lambda _: None)
+    monkeypatch.setattr(
+        "utad_monai.reports.study_figures.write_study_figures", lambda *_: [Path("figures") / "dice.png"]
+    )
+    return calls
+
+
+def test_study_options_reach_the_plan(study_calls: list[Any], tmp_path: Path) -> None:
+    options = ["--output", str(tmp_path / "s"), "--dataset", "cohort", "--method", "stargan", "--minutes", "8"]
+    result = runner.invoke(app, ["study", *options, "--test-fraction", "0.3", "--workers", "2"])
+    assert result.exit_code == 0, result.output
+    plan, dataset, output, workers = study_calls[0]
+    assert (dataset, output, workers) == ("cohort", tmp_path / "s", 2)
+    assert [method.name for method in plan.methods] == ["utad_teacher", "utad_a", "stargan"]
+    assert plan.method_overrides["max_minutes"] == 8
+    assert plan.cohort_overrides == {"test_fraction": 0.3}
+
+
+def test_epochs_of_a_study_set_their_decay(study_calls: list[Any], tmp_path: Path) -> None:
+    runner.invoke(app, ["study", "--output", str(tmp_path), "--dataset", "cohort", "--max-epochs", "9"])
+    overrides = study_calls[0][0].method_overrides
+    assert (overrides["max_epochs"], overrides["decay_epochs"]) == (9, 4)
+    assert study_calls[0][3] is None
+
+
+@pytest.mark.parametrize(("low", "code"), [(0.35, 0), (0.45, 1)])
+def test_a_study_can_be_checked_against_an_earlier_one(
+    study_calls: list[Any], tmp_path: Path, low: float, code: int
+) -> None:
+    expected = pandas.DataFrame(
+        [{"protocol": "translation", "metric": "ssim", "method": "utad_a", "low": low, "high": 0.5}]
+    )
+    expected.to_csv(tmp_path / "expected.csv", index=False)
+    options = ["--output", str(tmp_path), "--dataset", "cohort", "--expect", str(tmp_path / "expected.csv")]
+    assert runner.invoke(app, ["study", *options]).exit_code == code
+    assert len(study_calls) == 1
+
+
+def test_an_unknown_study_method_is_a_usage_error(study_calls: list[Any], tmp_path: Path) -> None:
+    result = runner.invoke(app, ["study", "--output", str(tmp_path), "--method", "cyclegan"])
+    assert result.exit_code == 2
+    assert "no method cyclegan" in result.output
+    assert study_calls == []

@@ -119,6 +119,7 @@ def study(
 ) -> None:
     """Train methods under one budget, measure them on the same cases, and test the differences."""
     from utad_monai.data.phantom import default_dataset_dir
+    from utad_monai.reports.study_figures import write_study_figures
     from utad_monai.reports.study_table import check_expected, show_study
     from utad_monai.study import StudyFile, load_plan, run_study
 
@@ -128,8 +129,10 @@ def study(
         plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    show_study(run_study(plan, dataset_dir or default_dataset_dir(), output_dir, workers or None))
-    typer.echo(f"written: {output_dir / StudyFile.RESULTS}")
+    cohort_dir = dataset_dir or default_dataset_dir()
+    show_study(run_study(plan, cohort_dir, output_dir, workers or None))
+    figures = write_study_figures(plan, cohort_dir, output_dir)
+    typer.echo(f"written: {output_dir / StudyFile.RESULTS} and {len(figures)} figures in {figures[0].parent}")
     if expect is not None and not check_expected(output_dir / StudyFile.RESULTS, expect):
         raise typer.Exit(1)
 

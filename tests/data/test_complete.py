@@ -87,6 +87,14 @@ def test_transform_sees_the_whole_sample(prepared_tiny_cohort: PreparedCohort) -
     assert torch.equal(flipped[3][BatchKey.IMAGE], plain[3][BatchKey.IMAGE].flip(-1))
 
 
+def test_channels_are_the_modalities_that_were_asked_for(
+    data: CompleteSlices, prepared_tiny_cohort: PreparedCohort
+) -> None:
+    cases = prepared_tiny_cohort.complete_cases(Split.TRAIN)
+    two = CompleteSlices(prepared_tiny_cohort.store, cases, modalities=["t2", "flair"])
+    assert torch.equal(two[4][BatchKey.IMAGE], data[4][BatchKey.IMAGE][[3, 0]])
+
+
 def test_sample_may_be_changed_without_changing_the_store(data: CompleteSlices) -> None:
     before = data[0]
     changed = data[0]
@@ -105,6 +113,7 @@ def test_evaluation_sees_every_slice_of_every_available_modality(
     data = EvaluationCases(store, list(store.cases.values()))
     assert len(data) == 2
     complete, partial = data[0], data[1]
+    assert complete[BatchKey.SPACING_MM] == (3.0, 36 / 32, 36 / 32)
     assert (complete[BatchKey.CASE_ID], partial[BatchKey.CASE_ID]) == ("A_1", "B_2")
     assert list(complete[BatchKey.IMAGE]) == list(Modality)
     assert complete[BatchKey.LABEL].shape == (3, 10, 32, 32)

@@ -45,6 +45,18 @@ def test_rate_never_rises_when_the_final_rate_is_higher() -> None:
     assert rates(max_epochs=4, decay_epochs=2, initial=1e-4, final=1e-2) == pytest.approx([1e-4] * 5)
 
 
+def test_time_lowers_the_rate_as_epochs_do_and_the_further_one_decides() -> None:
+    optimizer = Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    spent = 0.0
+    schedule = linear_decay(optimizer, 1000, 500, 1e-6, lambda: spent)
+    seen = []
+    for spent in (0.25, 0.5, 0.75, 1.2):  # noqa: B007 (the schedule reads it)
+        optimizer.step()
+        schedule.step()
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([1e-4, 1e-4, (1e-4 + 1e-6) / 2, 1e-6], rel=1e-5)
+
+
 @pytest.mark.parametrize("decay_epochs", [-1, 5])
 def test_decay_outside_the_training_is_refused(decay_epochs: int) -> None:
     with pytest.raises(ValueError, match=rf"got {decay_epochs} of 4"):

@@ -81,3 +81,11 @@ def test_resumed_training_starts_at_its_iteration(bars: list[Bar]) -> None:
     engine.run([0, 0], max_epochs=3)
     assert bars[0].arguments["initial"] == 4
     assert bars[0].count == bars[0].arguments["total"] == 6
+
+
+def test_a_run_with_a_time_budget_has_no_known_length(bars: list[Bar]) -> None:
+    trainer = Engine(lambda _engine, _batch: {})
+    TrainingProgress("Training", minutes=3).attach(trainer)
+    trainer.run([0, 1], max_epochs=2)
+    assert bars[0].arguments["total"] is None
+    assert bars[0].count == 4

@@ -13,6 +13,7 @@ from monai.networks.nets import UNet
 from utad_monai.checkpoints import load_segmenter
 from utad_monai.data import Preprocessing
 from utad_monai.handlers import SaveBestSegmenter
+from utad_monai.keys import Modality
 
 UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 
@@ -20,7 +21,7 @@ UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, 
 @pytest.fixture
 def handler(tmp_path: Path, tiny_preprocessing: Preprocessing) -> SaveBestSegmenter:
     torch.manual_seed(0)
-    return SaveBestSegmenter(tmp_path / "run" / "model.pt", UNet(**UNET), UNET, tiny_preprocessing)
+    return SaveBestSegmenter(tmp_path / "run" / "model.pt", UNet(**UNET), UNET, tiny_preprocessing, list(Modality))
 
 
 def validated(handler: SaveBestSegmenter, dice: float) -> None:
@@ -57,3 +58,4 @@ def test_saved_network_gives_the_same_logits_in_evaluation_mode(
     assert not saved.network.training
     assert saved.preprocessing == tiny_preprocessing
     assert saved.arguments == UNET
+    assert saved.modalities == tuple(Modality)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from utad_monai.handlers import RegularValidation
 
@@ -31,6 +31,15 @@ def validated_epochs(interval: int, max_epochs: int) -> list[int]:
 )
 def test_validation_is_regular_and_ends_the_run(interval: int, max_epochs: int, expected: list[int]) -> None:
     assert validated_epochs(interval, max_epochs) == expected
+
+
+def test_a_run_that_is_ended_early_is_validated_at_its_end() -> None:
+    recorder: Any = Recorder()
+    trainer = Engine(lambda _engine, _batch: None)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), trainer.terminate)
+    RegularValidation(recorder, 2).attach(trainer)
+    trainer.run([0, 1], max_epochs=9)
+    assert recorder.epochs == [2, 3]
 
 
 def test_an_interval_of_nothing_is_refused() -> None:

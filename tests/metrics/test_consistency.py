@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from transforms import BACKGROUND
 from utad_monai.metrics.consistency import slice_consistency, through_plane_variation
@@ -40,3 +42,15 @@ def test_stripes_count_more_than_one_and_blur_less() -> None:
 )
 def test_without_variation_to_compare_with_there_is_no_ratio(real: torch.Tensor) -> None:
     assert math.isnan(slice_consistency(real, stairs(0.1, len(real))))
+
+
+def test_variation_agrees_with_a_derivative_of_scipy() -> None:
+    draw = np.random.default_rng(0)
+    volume = draw.uniform(-0.9, 1, (7, 6, 5))
+    volume[:, 0] = BACKGROUND
+    step = ndimage.correlate1d(volume, [-1.0, 1.0], axis=0, origin=0)[1:]  # this slice minus the one before
+    assert through_plane_variation(torch.from_numpy(volume)) == pytest.approx(float(np.abs(step[:, 1:]).mean()))
+
+
+def test_a_constant_translation_has_no_variation() -> None:
+    assert slice_consistency(stairs(0.2), torch.full((5, 4, 4), 0.1)) == 0

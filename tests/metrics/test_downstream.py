@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from utad_monai.keys import Modality, TumourRegion
@@ -68,3 +69,29 @@ def test_replace_fills_one_modality_and_leaves_the_input_alone(images: dict[Moda
     assert all(filled[m] is images[m] for m in Modality if m != Modality.T1)
     assert bool((replace(images, Modality.T2, None)[Modality.T2] == -1).all())
     assert all(torch.equal(images[m], before[m]) for m in Modality)
+
+
+def test_a_network_of_one_modality_sees_that_one_alone(images: dict[Modality, Tensor]) -> None:
+    torch.manual_seed(0)
+    single = DownstreamSegmentation(UNet(2, 1, 3, (4, 8), (2,)), modalities=[Modality.T2])
+    segmented = single.segment({Modality.T2: images[Modality.T2]})
+    assert torch.equal(single.segment(images), segmented)
+    assert segmented.shape == (3, 5, 8, 8)
+
+
+@pytest.mark.parametrize("residual_units", [0, 1])
+def test_features_are_the_bottleneck_of_every_slice(images: dict[Modality, Tensor], residual_units: int) -> None:
+    torch.manual_seed(0)
+    network = UNet(2, 4, 3, (4, 8, 16), (2, 2), num_res_units=residual_units)
+    segmentation = DownstreamSegmentation(network, batch_size=2)
+    regions, features = segmentation.segment_with_features(images)
+    assert torch.equal(regions, segmentation.segment(images))
+    assert features.shape == (5, 16)
+    other = replace(images, Modality.T1, images[Modality.T1].flip(1) * 0.5)
+    assert not torch.equal(segmentation.segment_with_features(other)[1], features)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_network_without_skip_connections_has_no_features(images: dict[Modality, Tensor]) -> None:
+    with pytest.raises(TypeError, match="FirstThreeChannels has no skip connections"):
+        DownstreamSegmentation(FirstThreeChannels()).segment_with_features(images)

@@ -7,12 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from pytorch_msssim import ms_ssim
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    structural_similarity_index_measure,
+)
 
 from utad_monai.metrics import image_quality, ssim_map
-from utad_monai.metrics.image_quality import region_mae
+from utad_monai.metrics.image_quality import MS_SSIM_WEIGHTS, multi_scale_ssim
 
 MARGIN = 5
 """Half an SSIM window: nearer to the border, implementations differ in what they assume beyond it."""
@@ -152,11 +156,68 @@ def test_other_shapes_are_refused(pair: tuple[Tensor, Tensor], tumour: Tensor) -
         image_quality(*pair, tumour[:, :16])
 
 
-def test_the_error_of_a_region_is_the_mae_inside_it() -> None:
-    real, region = torch.zeros(2, 12, 12), torch.zeros(2, 12, 12)
-    region[:, 2:5, 2:5] = 1
-    made = real.clone()
-    made[:, 2:5, 2:5] = 0.5
-    assert region_mae(real, made, region) == pytest.approx(0.25)
-    assert region_mae(real, made, region) == pytest.approx(image_quality(real, made, region)["tumour_mae"])
-    assert math.isnan(region_mae(real, made, torch.zeros_like(region)))
+def test_the_enhancing_region_is_measured_when_it_is_given(pair: tuple[Tensor, Tensor], tumour: Tensor) -> None:
+    enhancing = torch.zeros_like(tumour)
+    enhancing[0, 12:16, 14:20] = 1
+    both = image_quality(*pair, tumour, enhancing)
+    alone = image_quality(*pair, enhancing)
+    assert {name: both[f"enhancing_{name}"] for name in ("ssim", "psnr", "nmse", "mae")} == pytest.approx(
+        {name: alone[f"tumour_{name}"] for name in ("ssim", "psnr", "nmse", "mae")}
+    )
+    assert {name: both[name] for name in image_quality(*pair, tumour)} == image_quality(*pair, tumour)
+    assert math.isnan(image_quality(*pair, tumour, torch.zeros_like(tumour))["enhancing_mae"])
+
+
+def noisy(side: int) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    real = torch.nn.functional.avg_pool2d(torch.rand(2, 1, side, side), 5, 1, 2)[:, 0] * 1.8 - 0.9
+    return real, (real + 0.1 * torch.randn_like(real)).clamp(-0.99, 1)
+
+
+@pytest.mark.parametrize("side", [176, 240])
+def test_multi_scale_ssim_agrees_with_pytorch_msssim(side: int) -> None:
+    real, made = noisy(side)
+    theirs = ms_ssim(*(torch.from_numpy(unit(image))[:, None].float() for image in (made, real)), data_range=1.0)
+    assert multi_scale_ssim(real, made) == pytest.approx(float(theirs), abs=1e-4)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(176, 5), (104, 4), (64, 3), (48, 3)])
+def test_multi_scale_ssim_uses_as_many_scales_as_fit(side: int, scales: int) -> None:
+    real, made = noisy(side)
+    weights = torch.tensor(MS_SSIM_WEIGHTS[:scales])
+    theirs = multiscale_structural_similarity_index_measure(
+        torch.from_numpy(unit(made))[:, None],
+        torch.from_numpy(unit(real))[:, None],
+        data_range=1.0,
+        betas=tuple((weights / weights.sum()).tolist()),
+        normalize="relu",
+    )
+    # torchmetrics mirrors the border at the last scale, MONAI leaves out the pixels whose window crosses it
+    assert multi_scale_ssim(real, made) == pytest.approx(float(theirs), abs=0.04)
+
+
+def test_multi_scale_ssim_is_1_for_identical_slices_and_ignores_empty_ones() -> None:
+    torch.manual_seed(2)
+    real = torch.rand(3, 48, 48) - 0.5
+    made = (real + 0.2 * torch.randn_like(real)).clamp(-0.99, 1)
+    assert multi_scale_ssim(real, real) == pytest.approx(1, abs=1e-5)
+    padded = [torch.cat([image, torch.full((2, 48, 48), -1.0)]) for image in (real, made)]
+    assert multi_scale_ssim(*padded) == pytest.approx(multi_scale_ssim(real, made), abs=1e-6)
+    assert multi_scale_ssim(real, made) < 0.95
+
+
+def test_multi_scale_ssim_has_no_value_without_brain_or_below_the_window() -> None:
+    blank = torch.full((2, 48, 48), -1.0)
+    assert math.isnan(multi_scale_ssim(blank, blank))
+    assert math.isnan(multi_scale_ssim(torch.rand(2, 8, 8), torch.rand(2, 8, 8)))
+
+
+@pytest.mark.parametrize("side", [11, 16, 21, 22, 32, 43, 44, 87, 88, 99, 160, 176])
+def test_every_size_from_the_window_on_is_measured(side: int) -> None:
+    assert 0 <= multi_scale_ssim(*noisy(side)) < 1
+
+
+def test_multi_scale_ssim_of_a_constant_image_is_a_number() -> None:
+    constant = torch.full((2, 48, 48), 0.3)
+    assert 0 <= multi_scale_ssim(torch.rand(2, 48, 48), constant) < 0.5
+    assert multi_scale_ssim(constant, constant) == pytest.approx(1, abs=1e-5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import SimpleITK
 import torch
 from torch import Tensor
 
 from utad_monai.keys import TumourRegion
 from utad_monai.metrics import region_dice
+from utad_monai.metrics.segmentation import MISSED_REGION_MM, region_hausdorff
 
 
 def regions(whole: int = 0, core: int = 0, enhancing: int = 0) -> Tensor:
@@ -43,3 +46,63 @@ def test_dice_is_of_the_whole_volume_and_not_a_mean_of_slices() -> None:
 
 def test_values_are_plain_floats() -> None:
     assert {type(value) for value in region_dice(regions(3, 2, 1), regions(4, 3, 2)).values()} == {float}
+
+
+SPACING_MM = (3.0, 1.5, 1.0)
+
+
+def surface_distances(one: Tensor, other: Tensor) -> np.ndarray:  # type: ignore[type-arg]
+    """Return the distances of one region's surface voxels to the other's surface, with SimpleITK."""
+    images = [SimpleITK.GetImageFromArray(region.numpy().astype(np.uint8)) for region in (one, other)]
+    for image in images:
+        image.SetSpacing(SPACING_MM[::-1])
+    own, far = (SimpleITK.BinaryContour(image, fullyConnected=False) for image in images)
+    far_map = SimpleITK.SignedMaurerDistanceMap(far, squaredDistance=False, useImageSpacing=True)
+    distances = np.abs(SimpleITK.GetArrayFromImage(far_map))
+    return distances[SimpleITK.GetArrayFromImage(own) > 0]
+
+
+def blobs(seed: int) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    smooth = torch.nn.functional.avg_pool3d(torch.rand(1, 3, 14, 18, 18, generator=draw), 5, 1, 2)[0]
+    regions = (smooth > smooth.flatten(1).median(dim=1).values[:, None, None, None] + 0.02).float()
+    regions[:, [0, -1]] = regions[:, :, [0, -1]] = regions[:, :, :, [0, -1]] = 0
+    return regions
+
+
+def test_the_distance_agrees_with_simpleitk() -> None:
+    one, other = blobs(1), blobs(2)
+    measured = region_hausdorff(one, other, SPACING_MM)
+    for place, region in enumerate(TumourRegion):
+        directed = [
+            np.percentile(surface_distances(*pair), 95)
+            for pair in ((one[place], other[place]), (other[place], one[place]))
+        ]
+        assert measured[region] == pytest.approx(max(directed), rel=1e-5)
+        assert measured[region] > 1
+
+
+def test_dice_agrees_with_simpleitk() -> None:
+    one, other = blobs(3), blobs(4)
+    measured = region_dice(one, other)
+    for place, region in enumerate(TumourRegion):
+        overlap = SimpleITK.LabelOverlapMeasuresImageFilter()
+        overlap.Execute(*(SimpleITK.GetImageFromArray(side[place].numpy().astype(np.uint8)) for side in (one, other)))
+        assert measured[region] == pytest.approx(overlap.GetDiceCoefficient(), rel=1e-6)
+
+
+def test_the_same_region_is_at_distance_0_and_a_shifted_one_at_its_shift() -> None:
+    regions = torch.zeros(3, 10, 12, 12)
+    regions[:, 3:6, 3:7, 3:7] = 1
+    assert set(region_hausdorff(regions, regions, SPACING_MM).values()) == {0.0}
+    shifted = regions.roll(2, dims=1)
+    assert region_hausdorff(shifted, regions, SPACING_MM)[TumourRegion.WT] == pytest.approx(6)
+
+
+def test_a_missed_region_has_the_distance_of_the_challenge_and_two_empty_ones_none() -> None:
+    regions = torch.zeros(3, 6, 8, 8)
+    assert set(region_hausdorff(regions, regions, SPACING_MM).values()) == {0.0}
+    found = regions.clone()
+    found[:, 2, 2, 2] = 1
+    assert set(region_hausdorff(found, regions, SPACING_MM).values()) == {MISSED_REGION_MM}
+    assert set(region_hausdorff(regions, found, SPACING_MM).values()) == {MISSED_REGION_MM}

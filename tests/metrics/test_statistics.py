@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from utad_monai.metrics.statistics import compare, estimate, holm, rank_biserial
 
@@ -71,3 +72,23 @@ def test_without_common_cases_nothing_is_claimed() -> None:
     result = compare(table, "utad")["other"]
     assert (result.pairs, result.p_value) == (0, 1.0)
     assert math.isnan(result.difference)
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    p_values = {f"method {place}": float(p) for place, p in enumerate(DRAW.uniform(0, 0.2, 9))}
+    _, theirs, _, _ = multipletests(list(p_values.values()), method="holm")
+    assert holm(p_values) == pytest.approx(dict(zip(p_values, theirs, strict=True)))
+
+
+def test_the_effect_agrees_with_the_rank_sums_of_scipy() -> None:
+    differences = DRAW.normal(0.3, 1, 20)
+    ranks = 20 * 21 / 2
+    positive = stats.wilcoxon(differences, alternative="greater").statistic  # the rank sum of positive differences
+    assert rank_biserial(differences) == pytest.approx((2 * positive - ranks) / ranks)
+
+
+def test_the_interval_agrees_with_resampling_by_hand() -> None:
+    values = DRAW.normal(2, 1, 25)
+    means = [DRAW.choice(values, 25).mean() for _ in range(4000)]
+    result = estimate(values)
+    assert (result.low, result.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.06)

@@ -13,6 +13,8 @@ from utad_monai.reports.figures import (
     dice_figure,
     dice_scatter,
     feature_error_figure,
+    interval_figure,
+    missing_figure,
     training_curves,
     translation_figure,
 )
@@ -42,7 +44,7 @@ def test_a_translation_has_slice_zoom_and_error_of_every_method(tmp_path: Path, 
     drawn = images(figure)[:12]
     assert [array.shape for array in drawn[:4]] == [(40, 32)] * 4
     assert all((array.shape == (40, 32)) is not with_tumour for array in drawn[4:8])
-    assert np.allclose(drawn[9], 0.25, atol=1e-6)
+    assert np.allclose(drawn[9], 0.125, atol=1e-6)
     assert np.allclose(drawn[11], 0)
     assert saved(figure, tmp_path / "figure.png")
 
@@ -51,11 +53,12 @@ def test_feature_errors_show_one_pixel_per_channel(tmp_path: Path) -> None:
     teacher = torch.rand(10, 3, 2)
     student = teacher.clone()
     student[7] += 1
-    figure = feature_error_figure(teacher, student)
+    figure = feature_error_figure(teacher, {"student": student})
     error = images(figure)[2]
     assert error.shape == (4, 4)
     assert np.nan_to_num(error).ravel().argmax() == 7
     assert np.ma.masked_invalid(error).count() == 10
+    assert all(np.isfinite(axis.images[0].norm.vmax) for axis in figure.axes if axis.images)
     assert saved(figure, tmp_path / "figure.png")
 
 
@@ -98,4 +101,34 @@ def test_the_scatter_has_one_point_per_row(tmp_path: Path) -> None:
     points = np.concatenate([np.asarray(group.get_offsets()) for group in figure.axes[0].collections])
     assert points.shape == (12, 2)
     assert np.allclose(points, [0.8, 0.6])
+    assert saved(figure, tmp_path / "figure.png")
+
+
+def test_missing_modalities_give_one_line_per_method_and_one_point_per_count(tmp_path: Path) -> None:
+    available = {"t1": 1, "flair": 1, "t1+t2": 2, "flair+t1+t2": 3}
+    rows = [
+        {"available": names, "method": method, **{f"dice_{region}": dice * count / 3 for region in TumourRegion}}
+        for names, count in available.items()
+        for method, dice in (("student", 0.9), ("zero_fill", 0.3))
+    ]
+    figure = missing_figure(pandas.DataFrame(rows), ["student", "zero_fill"])
+    for axis in figure.axes:
+        assert [line.get_xdata().tolist() for line in axis.lines] == [[1, 2, 3]] * 2
+        assert axis.lines[0].get_ydata().tolist() == pytest.approx([0.3, 0.6, 0.9])
+        assert len({(line.get_color(), line.get_marker()) for line in axis.lines}) == 2
+    assert saved(figure, tmp_path / "figure.png")
+
+
+def test_intervals_are_drawn_from_low_to_high_with_the_mean_between(tmp_path: Path) -> None:
+    rows = [
+        {"metric": metric, "method": method, "mean": 0.5 + shift, "low": 0.4 + shift, "high": 0.7 + shift}
+        for metric in ("mae", "dice_WT")
+        for method, shift in (("student", 0.1), ("copy", 0.0))
+    ]
+    figure = interval_figure(pandas.DataFrame(rows), ["mae", "dice_WT"], ["student", "copy"])
+    for axis in figure.axes:
+        assert axis.lines[0].get_xdata().tolist() == pytest.approx([0.6, 0.5])
+        segments = np.array(axis.collections[0].get_segments())
+        assert segments[:, :, 0].ravel().tolist() == pytest.approx([0.5, 0.8, 0.4, 0.7])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["student", "copy"]
     assert saved(figure, tmp_path / "figure.png")

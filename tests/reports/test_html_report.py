@@ -27,7 +27,9 @@ from utad_monai.keys import SecondInput
 from utad_monai.metrics import DownstreamSegmentation
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.reports.html_report import write_report
+from utad_monai.reports.study_figures import write_study_figures
 from utad_monai.stages import MissingStageError, Stage, model_path
+from utad_monai.study import StudyPlan
 
 UNET = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 BROWSER_FLAGS = (
@@ -65,6 +67,28 @@ def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factor
     assert evaluator.has_event_handler(evaluator._write, Events.COMPLETED)
     evaluator.run()
     return write_report(output, tiny_cohort)
+
+
+@pytest.fixture(scope="module")
+def study_report(finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, tmp_path_factory: Any) -> Path:
+    """Write the report of a finished study, which has no evaluation."""
+    output = tmp_path_factory.mktemp("report") / "study"
+    shutil.copytree(finished_study, output)
+    write_study_figures(tiny_plan, tiny_cohort, output)
+    return write_report(output, tiny_cohort)
+
+
+def test_a_study_shows_every_method_protocol_and_figure(study_report: Path, tiny_plan: StudyPlan) -> None:
+    page = study_report.read_text(encoding="utf-8")
+    for method in tiny_plan.methods:
+        assert f'<th scope="row">{method.name}</th>' in page
+        assert method.note in page
+    for text in ("S-score", "every subset of missing modalities", "synthetic images added", "Every comparison with"):
+        assert text in page
+    figures = json.loads((study_report.parent / "figures" / "captions.json").read_text(encoding="utf-8"))
+    assert page.count('<img src="data:image/png;base64,') == len(figures)
+    assert all(caption in page for caption in figures.values())
+    assert 'id="browser"' in page
 
 
 def test_the_report_is_one_file_without_links_to_elsewhere(report: Path) -> None:
@@ -179,3 +203,19 @@ def test_a_phone_needs_no_sideways_scrolling(page: webdriver.Chrome) -> None:
     if directory := os.environ.get("UTAD_MONAI_SCREENSHOTS"):
         page.save_screenshot(str(Path(directory) / "report.png"))
     assert overflow <= 1
+
+
+def test_a_study_opens_without_errors_and_its_tables_sort_by_their_means(
+    browser: webdriver.Chrome, study_report: Path
+) -> None:
+    browser.get(study_report.as_uri())
+    drawn(browser)
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    table = browser.find_element(By.CSS_SELECTOR, "table.sortable")
+    next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "mae").click()
+    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("mae") - 1
+    cells = [row.find_elements(By.TAG_NAME, "td")[column].text for row in table.find_elements(By.XPATH, "tbody/tr")]
+    means = [float(cell.split()[0].rstrip("*")) for cell in cells]
+    assert len(means) == 10
+    assert means == sorted(means)
+    assert means[0] == 0

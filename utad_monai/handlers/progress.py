@@ -15,10 +15,12 @@ class TrainingProgress:
 
     Args:
         description: what is being trained.
+        minutes: time budget of the run; with one, how many iterations there will be is not known.
     """
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, minutes: float = 0.0) -> None:
         self.description = description
+        self.minutes = minutes
         self._bar: tqdm[Any] | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -29,7 +31,7 @@ class TrainingProgress:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
 
     def _open(self, engine: Engine) -> None:
-        total = (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+        total = None if self.minutes else (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
         self._bar = tqdm(total=total, initial=engine.state.iteration, desc=self.description, unit="it", mininterval=0.5)
 
     def _advance(self, engine: Engine) -> None:

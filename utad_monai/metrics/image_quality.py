@@ -110,8 +110,8 @@ def multi_scale_ssim(real: Tensor, translated: Tensor) -> float:
 
 
 def _scales_that_fit(side: int) -> int:
-    """Return how many scales MONAI accepts for a slice of this side."""
-    fitting = [n for n in range(1, len(MS_SSIM_WEIGHTS) + 1) if side // max(1, n - 1) ** 2 >= SSIM_KERNEL]
+    """Return how many scales a slice of this side allows: each halves it, and MONAI asks for a little more."""
+    fitting = (n for n in range(1, len(MS_SSIM_WEIGHTS) + 1) if side // max(2 ** (n - 1), (n - 1) ** 2) >= SSIM_KERNEL)
     return max(fitting, default=0)
 
 

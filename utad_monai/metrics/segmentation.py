@@ -55,7 +55,11 @@ def region_hausdorff(predicted: Tensor, truth: Tensor, spacing_mm: Sequence[floa
             distances[region] = MISSED_REGION_MM
         else:
             distance = compute_hausdorff_distance(
-                made[None, None], real[None, None], include_background=True, percentile=95, spacing=list(spacing_mm)
+                made[None, None],
+                real[None, None],
+                include_background=True,
+                percentile=95,
+                spacing=[float(size) for size in spacing_mm],
             )
             distances[region] = float(distance)
     return distances

@@ -1,4 +1,4 @@
-"""Figures as functions that return a matplotlib figure: translations, feature errors, curves, Dice and scatter."""
+"""Figures as functions that return a matplotlib figure: translations, feature errors, curves, Dice and intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from utad_monai.keys import Modality, TumourRegion
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 """Okabe and Ito's eight colours, which colour-blind readers can tell apart."""
-_ERROR_RANGE = 1.0
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""One for each colour: a line is never told by its colour alone."""
+_ERROR_RANGE = 0.5
+"""Brightest error of the maps, with intensities on [0, 1]."""
 
 
 def translation_figure(source: Tensor, made: Mapping[str, Tensor], real: Tensor, tumour_mask: Tensor) -> Figure:
@@ -32,31 +35,29 @@ def translation_figure(source: Tensor, made: Mapping[str, Tensor], real: Tensor,
     """
     columns = {"source": source, **made, "ground truth": real}
     box = CropTumour(margin=6, min_size=24).box(tumour_mask[None])
-    figure, axes = _grid(3, len(columns), width=1.9)
+    figure, axes = _grid(3, len(columns), width=min(1.9, 17 / len(columns)))
     for place, (name, image) in enumerate(columns.items()):
         _picture(axes[0, place], image, name)
         _picture(axes[1, place], image[box])
-        error = (image - real).abs()
+        error = (image - real).abs() / 2
         shown = axes[2, place].imshow(np.asarray(error), cmap="inferno", vmin=0, vmax=_ERROR_RANGE)
         axes[2, place].axis("off")
-    figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.02, label="absolute error")
+    figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.02, label="absolute error, intensities on [0, 1]")
     for axis, label in zip(axes[:, 0], ("slice", "tumour", "error"), strict=True):
         axis.text(-0.08, 0.5, label, transform=axis.transAxes, rotation=90, va="center", ha="right", fontsize=8)
     return figure
 
 
-def feature_error_figure(teacher: Tensor, student: Tensor, errors: Mapping[str, Tensor] | None = None) -> Figure:
-    """Draw the fused bottlenecks of teacher and student and their error, each pixel one channel (Figure 5).
+def feature_error_figure(teacher: Tensor, students: Mapping[str, Tensor]) -> Figure:
+    """Draw the fused bottlenecks of teacher and students and their errors, each pixel one channel (Figure 5).
 
     Args:
         teacher: `(C, h, w)` bottleneck of one slice.
-        student: the same shape.
-        errors: more bottlenecks to compare with the teacher's, by name.
+        students: the same shape, by name.
     """
-    students = {"student": student, **(errors or {})}
     figure, axes = _grid(2, 1 + len(students), width=2.4)
     reference = _channel_map(teacher)
-    top = float(reference.max()) or 1.0
+    top = float(reference.nan_to_num().max()) or 1.0
     _heat(axes[0, 0], reference, "teacher: mean |f| per channel", top)
     axes[1, 0].axis("off")
     for place, (name, features) in enumerate(students.items(), start=1):
@@ -101,6 +102,46 @@ def dice_figure(table: pandas.DataFrame, fills: Sequence[str]) -> Figure:
         axis.set_xticks(np.arange(len(means)) + 0.4 - width / 2, list(means.index))
         axis.set(title=str(region), ylim=(0, 1), ylabel="Dice")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(fills), fontsize=8)
+    return figure
+
+
+def missing_figure(table: pandas.DataFrame, methods: Sequence[str]) -> Figure:
+    """Draw the mean Dice against the number of available modalities, one panel per region, one line per method.
+
+    Args:
+        table: rows of a study's subset table: `available` (names joined by `+`), `method` and `dice_<region>`.
+        methods: the lines, in order.
+    """
+    figure, axes = _grid(1, len(TumourRegion), width=3.4, height=3.0)
+    counted = table.assign(count=table["available"].str.count(r"\+") + 1)
+    for axis, region in zip(axes[0], TumourRegion, strict=True):
+        for place, method in enumerate(methods):
+            means = counted[counted["method"] == method].groupby("count")[f"dice_{region}"].mean()
+            style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+            axis.plot(means.index, means, label=method, markersize=4, **style)
+        axis.set(title=str(region), ylim=(0, 1), xlabel="real modalities", ylabel="Dice", xticks=[1, 2, 3])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=7)
+    return figure
+
+
+def interval_figure(results: pandas.DataFrame, metrics: Sequence[str], methods: Sequence[str]) -> Figure:
+    """Draw the mean of each method with its interval, one panel per metric.
+
+    Args:
+        results: rows of one protocol of a study's result table.
+        metrics: the panels.
+        methods: the rows of each panel, from the top.
+    """
+    figure, axes = _grid(1, len(metrics), width=2.6, height=0.6 + 0.26 * len(methods))
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        rows = results[results["metric"] == metric].set_index("method").reindex(list(methods))
+        heights = np.arange(len(methods))[::-1]
+        axis.hlines(heights, rows["low"], rows["high"], color=PALETTE[0])
+        axis.plot(rows["mean"], heights, "o", color=PALETTE[5], markersize=4)
+        axis.set_yticks(heights, list(methods) if axis is axes[0, 0] else [""] * len(methods), fontsize=7)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.grid(axis="x", color="0.9")
+        axis.set_title(metric, fontsize=8)
     return figure
 
 

@@ -27,6 +27,7 @@ from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
 from utad_monai.reports.sprites import LABEL_STEP, image_sprite, label_sprite, sprite_columns
+from utad_monai.reports.study_section import study_section
 from utad_monai.stages import MissingStageError, Stage, existing_model
 
 REPORT_FILE = "report.html"
@@ -46,10 +47,10 @@ class _Models:
 
 
 def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int = MAX_CASES) -> Path:
-    """Write `output_dir/report.html` from the results of all stages.
+    """Write `output_dir/report.html` from the results of an evaluation, of a study, or of both.
 
     Args:
-        output_dir: folder of a run that was evaluated.
+        output_dir: folder of a run that was evaluated, or of a study.
         dataset_dir: the cohort of that run; its prepared slices are reused.
         max_cases: complete test cases that can be browsed.
 
@@ -63,25 +64,30 @@ def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int
     """
     output = Path(output_dir)
     summary, table = _measured(output)
+    study = study_section(output)
+    if study is None and summary is None:
+        raise MissingStageError(Stage.EVALUATION, output / Stage.EVALUATION / SUMMARY_FILE)
+    protocol = (summary or study or {})["protocol"]
     student = load_stage(output, Stage.STUDENT)
     segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))
     models = _Models(student, SliceTranslator(student.generator), DownstreamSegmentation(segmenter.network))
     cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False)
-    evaluated = cohort.complete_cases(Split(summary["protocol"]["split"]))[:max_cases]
+    evaluated = cohort.complete_cases(Split(protocol["split"]))[:max_cases]
     cases = EvaluationCases(cohort.store, evaluated)
     loaded = [cases[place] for place in range(len(cases))]
     browser = [_browser_case(case, models, cohort) for case in loaded]
-    page = _render(summary, table, _figures(output, table, loaded, models), browser)
+    figures = [] if table is None else _figures(output, table, loaded, models)
+    page = _render(protocol, summary, study, [] if table is None else _pairs(table), figures, browser)
     path = output / REPORT_FILE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
 
-def _measured(output: Path) -> tuple[dict[str, Any], pandas.DataFrame]:
+def _measured(output: Path) -> tuple[dict[str, Any] | None, pandas.DataFrame | None]:
     path = output / Stage.EVALUATION / SUMMARY_FILE
     if not path.is_file():
-        raise MissingStageError(Stage.EVALUATION, path)
+        return None, None
     return json.loads(path.read_text(encoding="utf-8")), pandas.read_csv(path.with_name(TABLE_FILE))
 
 
@@ -133,11 +139,7 @@ def _figures(
     if cases:
         figures += [
             (f"{source} to {target}: slice, tumour and error", _example(cases[0], source, target, models))
-            for source, target in (
-                (Modality.T1, Modality.T1CE),
-                (Modality.T1, Modality.T2),
-                (Modality.T2, Modality.FLAIR),
-            )
+            for source, target in _EXAMPLES
         ]
     return [{"caption": caption, "uri": _figure_uri(figure)} for caption, figure in figures]
 
@@ -165,7 +167,12 @@ def _pairs(table: pandas.DataFrame) -> list[dict[str, Any]]:
 
 
 def _render(
-    summary: Mapping[str, Any], table: pandas.DataFrame, figures: list[dict[str, str]], browser: list[dict[str, Any]]
+    protocol: Mapping[str, Any],
+    summary: Mapping[str, Any] | None,
+    study: Mapping[str, Any] | None,
+    pairs: list[dict[str, Any]],
+    figures: list[dict[str, str]],
+    browser: list[dict[str, Any]],
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -174,8 +181,10 @@ def _render(
     niivue = (_HERE / "vendor" / "niivue" / "niivue.umd.js").read_bytes()
     return environment.get_template("report.html").render(
         version=__version__,
+        protocol=protocol,
         summary=summary,
-        pairs=_pairs(table),
+        study=study,
+        pairs=pairs,
         figures=figures,
         cases=browser,
         modalities=[str(modality) for modality in Modality],

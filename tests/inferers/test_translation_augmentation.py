@@ -1,0 +1,69 @@
+"""Half of the samples get one modality translated; nothing else changes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from utad_monai.checkpoints import Translator
+from utad_monai.data import Preprocessing
+from utad_monai.inferers import RandTranslateModalityd
+from utad_monai.keys import BatchKey, Modality
+from utad_monai.networks import TumourAwareGenerator, student_from_teacher
+
+
+@pytest.fixture
+def translator(tiny_preprocessing: Preprocessing) -> Translator:
+    torch.manual_seed(0)
+    ranking = {Modality.T1CE: (Modality.T2, Modality.T1, Modality.FLAIR)}
+    student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
+    return Translator(student, tiny_preprocessing, source_ranking=ranking)
+
+
+@pytest.fixture
+def sample() -> dict[str, Tensor]:
+    images = torch.rand(4, 32, 32) - 0.5
+    images[:, :4] = -1
+    return {BatchKey.IMAGE: images, BatchKey.LABEL: torch.ones(3, 32, 32)}
+
+
+def test_one_modality_at_most_is_replaced_and_the_input_stays(
+    translator: Translator, sample: dict[str, Tensor]
+) -> None:
+    transform = RandTranslateModalityd("image", translator, prob=0.5).set_random_state(seed=3)
+    before = sample[BatchKey.IMAGE].clone()
+    changed_channels = []
+    for _ in range(40):
+        made = transform(sample)
+        assert torch.equal(sample[BatchKey.IMAGE], before)
+        assert made[BatchKey.LABEL] is sample[BatchKey.LABEL]
+        changed = (made[BatchKey.IMAGE] != before).flatten(1).any(dim=1).nonzero().flatten().tolist()
+        assert len(changed) <= 1
+        changed_channels += changed
+    assert 10 <= len(changed_channels) <= 30
+    assert set(changed_channels) == {0, 1, 2, 3}
+
+
+def test_the_translation_is_the_students_from_the_best_source(
+    translator: Translator, sample: dict[str, Tensor]
+) -> None:
+    transform = RandTranslateModalityd("image", translator, prob=1.0).set_random_state(seed=0)
+    made = transform(sample)
+    while transform.target is not Modality.T1CE:
+        made = transform(sample)
+    source = sample[BatchKey.IMAGE][Modality.T2.channel][None]
+    assert torch.equal(made[BatchKey.IMAGE][Modality.T1CE.channel], transform.translate(source, Modality.T1CE)[0])
+
+
+def test_with_probability_0_nothing_changes(translator: Translator, sample: dict[str, Tensor]) -> None:
+    transform = RandTranslateModalityd("image", translator, prob=0.0)
+    assert torch.equal(transform(sample)[BatchKey.IMAGE], sample[BatchKey.IMAGE])
+
+
+def test_the_same_seed_draws_the_same(translator: Translator, sample: dict[str, Tensor]) -> None:
+    runs = []
+    for _ in range(2):
+        transform = RandTranslateModalityd("image", translator).set_random_state(seed=7)
+        runs.append([transform(sample)[BatchKey.IMAGE] for _ in range(6)])
+    assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))

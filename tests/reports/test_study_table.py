@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+import pytest
+
+from utad_monai.reports.study_table import check_expected, show_study
+from utad_monai.study import StudyFile
+
+
+def test_the_main_measures_of_every_protocol_are_printed(
+    finished_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_study(pandas.read_csv(finished_study / StudyFile.RESULTS))
+    text = capsys.readouterr().out
+    for word in ("translation", "missing", "augmentation", "distribution", "utad_a", "mean_fill", "tumour_mae", "fid"):
+        assert word in text
+
+
+def test_a_repetition_is_judged_by_the_intervals(
+    finished_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = pandas.read_csv(finished_study / StudyFile.RESULTS)
+    results["low"], results["high"] = results["mean"] - 0.1, results["mean"] + 0.1
+    results.to_csv(tmp_path / "expected.csv", index=False)
+    assert check_expected(finished_study / StudyFile.RESULTS, tmp_path / "expected.csv")
+    assert "every mean lies within" in capsys.readouterr().out
+    results.loc[results["method"] == "utad_a", ["low", "high"]] += 5
+    results.to_csv(tmp_path / "expected.csv", index=False)
+    assert not check_expected(finished_study / StudyFile.RESULTS, tmp_path / "expected.csv")
+    assert "lie outside the intervals" in capsys.readouterr().out

@@ -1,0 +1,162 @@
+"""The figures of a study, as files: translations, features, curves, Dice, missing modalities and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from transforms import mask_tumour
+from utad_monai.atomic import atomic_path, write_json
+from utad_monai.checkpoints import Translator
+from utad_monai.data import EvaluationCases
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, ImageSource, Modality, Split, TumourRegion
+from utad_monai.reports.figures import (
+    dice_figure,
+    dice_scatter,
+    feature_error_figure,
+    interval_figure,
+    missing_figure,
+    training_curves,
+    translation_figure,
+)
+from utad_monai.study.measuring import load_methods, study_cohort
+from utad_monai.study.plan import TEACHER, StudyPlan
+from utad_monai.study.results import StudyFile, StudyProtocol
+
+FIGURES_DIR = "figures"
+CAPTIONS_FILE = "captions.json"
+"""File name to caption of every figure, in the order of reading."""
+EXAMPLES = (
+    (Modality.T1, Modality.T1CE),
+    (Modality.T1, Modality.T2),
+    (Modality.T2, Modality.FLAIR),
+    (Modality.FLAIR, Modality.T1CE),
+)
+"""Pairs of source and target whose translations are drawn."""
+_INTERVALS = ("tumour_ssim", "tumour_mae", "dice_WT", "dice_TC", "dice_ET", "s_score_WT")
+_FILLS = (ImageSource.COPY_SOURCE, ImageSource.MEAN_FILL, ImageSource.ZERO_FILL)
+
+
+def write_study_figures(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path) -> list[Path]:
+    """Draw the figures of a finished study into `output_dir/figures`.
+
+    Args:
+        plan: what was compared.
+        dataset_dir: its cohort.
+        output_dir: folder of the study.
+
+    Returns:
+        The files, in the order of reading.
+    """
+    folder = Path(output_dir) / FIGURES_DIR
+    captions = {}
+    for name, caption, figure in study_figures(plan, dataset_dir, Path(output_dir)):
+        with atomic_path(folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png")
+        captions[f"{name}.png"] = caption
+    write_json(folder / CAPTIONS_FILE, captions)
+    return [folder / name for name in captions]
+
+
+def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterator[tuple[str, str, Figure]]:
+    """Yield name, caption and figure of everything that a finished study can show."""
+    pairs, subsets, results = (
+        pandas.read_csv(output / name) for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.RESULTS)
+    )
+    translation = results[results["protocol"] == StudyProtocol.TRANSLATION]
+    shown = [*(method.name for method in plan.methods), *map(str, _FILLS)]
+    yield (
+        "intervals",
+        "Tumour measures and downstream Dice of every method, mean over test cases with 95 % bootstrap interval",
+        interval_figure(translation, _INTERVALS, [*shown, str(ImageSource.REAL)]),
+    )
+    wide = _wide(pairs, plan.reference)
+    fills = [str(ImageSource.REAL), str(ImageSource.SYNTHESIZED), *map(str, _FILLS)]
+    yield "dice", f"Dice when one modality is replaced; synthesized by {plan.reference}", dice_figure(wide, fills)
+    lines = [str(ImageSource.REAL), plan.reference, *_baselines(plan), *map(str, _FILLS)]
+    yield (
+        "missing",
+        "Dice against the number of real modalities; the others are replaced",
+        missing_figure(subsets, lines),
+    )
+    yield (
+        "scatter",
+        f"WT Dice per case and pair with one modality synthesized by {plan.reference}, against all real",
+        dice_scatter(wide, TumourRegion.WT),
+    )
+    yield from _pictures(plan, dataset_dir, output)
+    for name in (TEACHER, plan.reference):
+        history = plan.stage_dir(name, output) / "history.csv"
+        if history.is_file():
+            yield f"curves_{name}", f"Training of {name}", training_curves(pandas.read_csv(history))
+
+
+def _baselines(plan: StudyPlan) -> list[str]:
+    """Return the methods that are neither the teacher nor a student."""
+    return [method.name for method in plan.methods if method.name != TEACHER and not method.after]
+
+
+def _wide(pairs: pandas.DataFrame, reference: str) -> pandas.DataFrame:
+    """Return one row per case and pair with columns `dice_<fill>_<region>`, as the evaluation bundle writes them."""
+    named = pairs.replace({"method": {reference: str(ImageSource.SYNTHESIZED)}})
+    by_method = named.set_index(["case", "source", "target"]).groupby("method")
+    renamed = [
+        rows[[f"dice_{region}" for region in TumourRegion]].rename(
+            columns={f"dice_{region}": f"dice_{method}_{region}" for region in TumourRegion}
+        )
+        for method, rows in by_method
+    ]
+    return pandas.concat(renamed, axis="columns").reset_index()
+
+
+def _pictures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterator[tuple[str, str, Figure]]:
+    cohort = study_cohort(plan, dataset_dir, output)
+    case = EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST))[0]
+    methods = load_methods(plan, output)
+    mask = case[BatchKey.LABEL][0]
+    place = int(mask.flatten(1).sum(dim=1).argmax())
+    slices = {modality: image[place] for modality, image in case[BatchKey.IMAGE].items()}
+    for source, target in EXAMPLES:
+        made = {"copy": slices[source]} | {
+            name: SliceTranslator(model.generator)(slices[source][None], target, mask[place][None])[0]
+            for name, model in methods.items()
+        }
+        yield (
+            f"translation_{source}_{target}",
+            f"{source} to {target}, case {case[BatchKey.CASE_ID]}: slice, tumour and absolute error by every method",
+            translation_figure(slices[source], made, slices[target], mask[place]),
+        )
+    yield from _features(plan, methods, slices[Modality.T1], mask[place])
+
+
+def _features(
+    plan: StudyPlan, methods: Mapping[str, Translator], image: Tensor, mask: Tensor
+) -> Iterator[tuple[str, str, Figure]]:
+    if TEACHER not in methods:
+        return
+    target = Modality.T2
+    teacher = _bottleneck(methods[TEACHER], image, mask, target)
+    students = {
+        method.name: _bottleneck(methods[method.name], image, mask, target)
+        for method in plan.methods
+        if method.after == TEACHER and methods[method.name].generator.fusion is not None
+    }
+    caption = f"Fused bottleneck of teacher and students, t1 to {target}: each pixel is one channel"
+    yield "features", caption, feature_error_figure(teacher, students)
+
+
+@torch.inference_mode()
+def _bottleneck(model: Translator, image: Tensor, mask: Tensor, target: Modality) -> Tensor:
+    """Return the fused bottleneck `(C, h, w)` of one slice."""
+    whole = image[None, None]
+    second = mask_tumour(whole, mask[None, None]) if model.generator.needs_mask else whole
+    modality = torch.tensor([target.channel])
+    translation: Any = model.generator.eval()(whole, second, modality, with_tumour_image=False)
+    return translation.bottleneck[0]  # type: ignore[no-any-return]
