@@ -92,3 +92,9 @@ def test_the_interval_agrees_with_resampling_by_hand() -> None:
     means = [DRAW.choice(values, 25).mean() for _ in range(4000)]
     result = estimate(values)
     assert (result.low, result.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.06)
+
+
+def test_the_interval_of_a_difference_is_paired() -> None:
+    base = DRAW.normal(0, 5, 30)
+    result = compare(pandas.DataFrame({"utad": base + DRAW.normal(0.3, 0.1, 30), "other": base}), "utad")["other"]
+    assert 0.2 < result.difference_low < result.difference < result.difference_high < 0.4

@@ -46,6 +46,7 @@ def test_the_protocol_names_budget_statistics_and_the_method_that_looks(finished
     protocol = json.loads((finished_study / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
     assert protocol["split"] == "test"
     assert protocol["budget"]["max_epochs"] == 1
+    assert "PAIRED" in protocol["training"]
     assert "PAIRED" in protocol["methods"]["paired_upper_bound"]["note"]
     assert all(method["minutes"] >= 0 for method in protocol["methods"].values())
     for key in ("hd95", "distribution", "statistics", "data_range", "window", "region"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 STATISTICS_PROTOCOL = (
     f"one value per case (mean over sources, targets and subsets); {CONFIDENCE:.0%} percentile bootstrap over cases, "
-    f"{RESAMPLES} resamples; two-sided Wilcoxon signed-rank test against the reference, Holm's correction over the "
-    "methods of one metric; effect: matched-pairs rank-biserial correlation"
+    f"{RESAMPLES} resamples, also of paired differences; two-sided Wilcoxon signed-rank test against the reference, "
+    "Holm's correction over the methods of one metric; effect: matched-pairs rank-biserial correlation"
 )
 """What intervals and tests mean; printed beside them."""
 
@@ -42,6 +43,8 @@ class Comparison:
 
     Attributes:
         difference: mean of reference minus method.
+        difference_low: lower end of its 95 % interval (percentile bootstrap over cases).
+        difference_high: upper end.
         p_value: two-sided Wilcoxon signed-rank test; 1 where all differences are 0.
         p_holm: the same after Holm's correction over all methods compared.
         effect: matched-pairs rank-biserial correlation, in [-1, 1]; positive where the reference is greater.
@@ -49,6 +52,8 @@ class Comparison:
     """
 
     difference: float
+    difference_low: float
+    difference_high: float
     p_value: float
     p_holm: float
     effect: float
@@ -87,12 +92,12 @@ def compare(per_case: pandas.DataFrame, reference: str) -> dict[str, Comparison]
     for method in per_case.columns.drop(reference):
         pairs = per_case[[reference, method]].dropna()
         differences = (pairs[reference] - pairs[method]).to_numpy(dtype=float)
-        mean = float(differences.mean()) if len(differences) else np.nan
-        raw[str(method)] = Comparison(mean, _wilcoxon(differences), 1.0, rank_biserial(differences), len(differences))
+        step = estimate(differences.tolist())
+        raw[str(method)] = Comparison(
+            step.mean, step.low, step.high, _wilcoxon(differences), 1.0, rank_biserial(differences), len(differences)
+        )
     corrected = holm({method: comparison.p_value for method, comparison in raw.items()})
-    return {
-        method: Comparison(c.difference, c.p_value, corrected[method], c.effect, c.pairs) for method, c in raw.items()
-    }
+    return {method: dataclasses.replace(c, p_holm=corrected[method]) for method, c in raw.items()}
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

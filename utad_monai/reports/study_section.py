@@ -92,7 +92,8 @@ def _cell(row: Any) -> dict[str, Any]:
 
 
 def _comparisons(results: pandas.DataFrame) -> Iterator[dict[str, Any]]:
-    columns = ["protocol", "metric", "method", "difference", "p_value", "p_holm", "effect", "pairs"]
+    columns = ["protocol", "metric", "method", "difference", "difference_low", "difference_high"]
+    columns += ["p_value", "p_holm", "effect", "pairs"]
     compared = results.dropna(subset=["reference"])
     for row in compared[columns].itertuples(index=False):
         named = dict(zip(columns, row, strict=True))

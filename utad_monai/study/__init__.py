@@ -78,6 +78,7 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
             training = models[method.name].training
             described[method.name] |= {"best_epoch": training.get("epoch"), "iterations": training.get("iteration")}
     return protocol | {
+        "training": f"{protocol['training']}, but for methods whose note says PAIRED",
         "hd95": HAUSDORFF_PROTOCOL,
         "distribution": DISTRIBUTION_PROTOCOL,
         "statistics": STATISTICS_PROTOCOL,
