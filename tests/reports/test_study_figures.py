@@ -32,7 +32,7 @@ def test_translations_show_every_method_between_source_and_truth(
     finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path
 ) -> None:
     figures = {name: figure for name, _, figure in study_figures(tiny_plan, tiny_cohort, finished_study)}
-    titles = [axis.get_title() for axis in figures["translation_t1_t2"].axes if axis.get_title()]
+    titles = [axis.get_title().replace("\n", "_") for axis in figures["translation_t1_t2"].axes if axis.get_title()]
     assert titles == ["source", "copy", *(method.name for method in tiny_plan.methods), "ground truth"]
 
 

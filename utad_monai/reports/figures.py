@@ -35,14 +35,14 @@ def translation_figure(source: Tensor, made: Mapping[str, Tensor], real: Tensor,
     """
     columns = {"source": source, **made, "ground truth": real}
     box = CropTumour(margin=6, min_size=24).box(tumour_mask[None])
-    figure, axes = _grid(3, len(columns), width=min(1.9, 17 / len(columns)))
+    figure, axes = _grid(3, len(columns), width=min(1.9, 20 / len(columns)), height=2.0)
     for place, (name, image) in enumerate(columns.items()):
-        _picture(axes[0, place], image, name)
+        _picture(axes[0, place], image, name.replace("_", "\n"))
         _picture(axes[1, place], image[box])
         error = (image - real).abs() / 2
         shown = axes[2, place].imshow(np.asarray(error), cmap="inferno", vmin=0, vmax=_ERROR_RANGE)
         axes[2, place].axis("off")
-    figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.02, label="absolute error, intensities on [0, 1]")
+    figure.colorbar(shown, ax=axes.ravel().tolist(), fraction=0.02, aspect=40, label="absolute error on [0, 1]")
     for axis, label in zip(axes[:, 0], ("slice", "tumour", "error"), strict=True):
         axis.text(-0.08, 0.5, label, transform=axis.transAxes, rotation=90, va="center", ha="right", fontsize=8)
     return figure
