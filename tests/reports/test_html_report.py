@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ignite.engine import Events
+from markupsafe import escape
 from monai.networks.nets import UNet
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -82,7 +83,7 @@ def test_a_study_shows_every_method_protocol_and_figure(study_report: Path, tiny
     page = study_report.read_text(encoding="utf-8")
     for method in tiny_plan.methods:
         assert f'<th scope="row">{method.name}</th>' in page
-        assert method.note in page
+        assert str(escape(method.note)) in page
     for text in ("S-score", "every subset of missing modalities", "synthetic images added", "Every comparison with"):
         assert text in page
     figures = json.loads((study_report.parent / "figures" / "captions.json").read_text(encoding="utf-8"))
