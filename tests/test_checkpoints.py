@@ -130,6 +130,13 @@ def test_segmenter_keeps_its_modalities_and_an_older_file_has_all(tmp_path: Path
     assert load_segmenter(path).modalities == tuple(Modality)
 
 
+def test_loading_leaves_the_random_state_alone(model: Path, segmenter_file: Path) -> None:
+    before = torch.get_rng_state()
+    load_translator(model)
+    load_segmenter(segmenter_file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_batch_statistics_travel_with_the_weights(tmp_path: Path) -> None:
     translator = make_translator()
     assert translator.generator.fusion is not None

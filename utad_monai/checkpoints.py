@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from monai.networks.nets import UNet
@@ -20,6 +21,9 @@ from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
 from utad_monai.stages import Stage, existing_model
+
+Arguments = ParamSpec("Arguments")
+Model = TypeVar("Model")
 
 _FORMAT = 1
 _TRANSLATOR = "translator"
@@ -41,6 +45,21 @@ class CheckpointError(ValueError):
         self.path = Path(path)
         self.reason = reason
         super().__init__(f"{path}: checkpoint {reason}; {remedy}")
+
+
+def _keeping_the_random_state(load: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
+    """Make a function that rebuilds networks leave torch's random state alone.
+
+    Networks draw weights before they are filled; a training that also loads a model would otherwise draw other numbers
+    than the same training that finds none.
+    """
+
+    @functools.wraps(load)
+    def loading(*arguments: Arguments.args, **named: Arguments.kwargs) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            return load(*arguments, **named)
+
+    return loading
 
 
 @dataclass(frozen=True)
@@ -98,8 +117,9 @@ def save_translator(path: str | Path, translator: Translator) -> None:
     _save(path, _TRANSLATOR, weights, description)
 
 
+@_keeping_the_random_state
 def load_translator(path: str | Path) -> Translator:
-    """Read a translator; the file is data only, nothing in it can run.
+    """Read a translator; the file is data only, nothing in it can run, and torch's random state stays as it is.
 
     Raises:
         CheckpointError: when the file is not a sound translator of this project.
@@ -164,8 +184,9 @@ def save_segmenter(path: str | Path, segmenter: Segmenter) -> None:
     _save(path, _SEGMENTER, {"network": segmenter.network.state_dict()}, description)
 
 
+@_keeping_the_random_state
 def load_segmenter(path: str | Path) -> Segmenter:
-    """Read a segmentation network; the file is data only, nothing in it can run.
+    """Read a segmentation network; the file is data only, nothing in it can run, torch's random state stays as it is.
 
     Raises:
         CheckpointError: when the file is not a sound segmentation network of this project.
