@@ -13,7 +13,7 @@ import pytest
 from utad_monai.stages import StudyError
 from utad_monai.study import StudyPlan, training
 from utad_monai.study.plan import StudyMethod
-from utad_monai.study.training import DONE_FILE, LOG_FILE, default_workers, is_trained, train_all
+from utad_monai.study.training import DONE_FILE, LOG_FILE, is_trained, train_all
 
 METHODS = (
     StudyMethod("pupil", "student", after="master"),
@@ -96,14 +96,6 @@ def test_a_training_that_leaves_no_model_is_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(training, "prepare_study_cohort", lambda *_: None)
     with pytest.raises(StudyError, match=r"training master left no .*model.pt"):
         train_all(PLAN, "cohort", tmp_path)
-
-
-def test_one_worker_per_processor_or_one_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.os, "cpu_count", lambda: 6)
-    monkeypatch.setattr(training, "default_device", lambda: training.torch.device("cpu"))
-    assert default_workers() == 6
-    monkeypatch.setattr(training, "default_device", lambda: training.torch.device("cuda"))
-    assert default_workers() == 1
 
 
 def test_several_processes_train_the_same_as_one(

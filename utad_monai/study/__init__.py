@@ -19,7 +19,8 @@ from utad_monai.study.measuring import load_methods, load_study_segmenter, measu
 from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
 from utad_monai.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
 from utad_monai.study.results import write_table as _write_table
-from utad_monai.study.training import DONE_FILE, default_workers, train_all
+from utad_monai.study.training import DONE_FILE, train_all
+from utad_monai.study.workers import default_workers
 
 __all__ = [
     "METRICS",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -23,6 +20,7 @@ from utad_monai.keys import Modality, Split
 from utad_monai.metrics import DownstreamSegmentation
 from utad_monai.stages import MODEL_FILE
 from utad_monai.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
+from utad_monai.study.workers import worker_pool
 
 
 def load_methods(plan: StudyPlan, output: Path) -> dict[str, Translator]:
@@ -66,9 +64,7 @@ def measure_study(
         for job in jobs:
             measurements.add(job())
         return measurements
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with worker_pool(workers) as pool:
         for measured in tqdm(pool.map(_call, jobs), total=len(jobs), desc="Measuring", unit="case"):
             measurements.add(measured)
     return measurements

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.bundle import ConfigParser
 from monai.bundle import run as run_bundle
 from tqdm import tqdm
 
 from utad_monai.atomic import write_json
-from utad_monai.configuration import bundles_dir, default_device
+from utad_monai.configuration import bundles_dir
 from utad_monai.stages import MODEL_FILE, Stage, StudyError
 from utad_monai.study.plan import StudyMethod, StudyPlan
+from utad_monai.study.workers import worker_pool
 
 DONE_FILE = "trained.json"
 LOG_FILE = "training.log"
 
 _logger = logging.getLogger(__name__)
-
-
-def default_workers() -> int:
-    """Return how many trainings run side by side: one per processor, or one alone on a GPU.
-
-    Small networks use one processor best: two trainings on one thread each are done in half the time of two
-    trainings on two threads after each other.
-    """
-    return 1 if default_device().type == "cuda" else os.cpu_count() or 1
 
 
 def train_all(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int = 1) -> None:
@@ -138,9 +128,7 @@ def _side_by_side(workers: int) -> Iterator[Callable[[_Job], Future[None]]]:
     if workers == 1:
         yield _run_here
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with worker_pool(workers) as pool:
         try:
             yield lambda job: pool.submit(_run_logged, job)
         except BaseException:
