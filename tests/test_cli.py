@@ -65,7 +65,7 @@ def study_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return pandas.DataFrame([row])
 
     monkeypatch.setattr("utad_monai.study.run_study", run)
-    monkeypatch.setattr("utad_monai.reports.study_table.show_study", lambda _: None)
+    monkeypatch.setattr("utad_monai.reports.study_table.show_study", lambda *_: None)
     monkeypatch.setattr(
         "utad_monai.reports.study_figures.write_study_figures", lambda *_: [Path("figures") / "dice.png"]
     )

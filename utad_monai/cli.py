@@ -130,9 +130,10 @@ def study(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     cohort_dir = dataset_dir or default_dataset_dir()
-    show_study(run_study(plan, cohort_dir, output_dir, workers or None))
+    results = run_study(plan, cohort_dir, output_dir, workers or None)
     figures = write_study_figures(plan, cohort_dir, output_dir)
-    typer.echo(f"written: {output_dir / StudyFile.RESULTS} and {len(figures)} figures in {figures[0].parent}")
+    show_study(results, output_dir)
+    typer.echo(f"written: {len(figures)} figures in {figures[0].parent}")
     if expect is not None and not check_expected(output_dir / StudyFile.RESULTS, expect):
         raise typer.Exit(1)
 

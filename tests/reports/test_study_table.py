@@ -12,10 +12,13 @@ from utad_monai.study import StudyFile
 def test_the_main_measures_of_every_protocol_are_printed(
     finished_study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_study(pandas.read_csv(finished_study / StudyFile.RESULTS))
+    show_study(pandas.read_csv(finished_study / StudyFile.RESULTS), finished_study)
     text = capsys.readouterr().out
     for word in ("translation", "missing", "augmentation", "distribution", "utad_a", "mean_fill", "tumour_mae", "fid"):
         assert word in text
+    for line in ("split: test", "data_range: 1.0", "region: brain pixels", "window: brain percentiles 0.5-99.5"):
+        assert line in text
+    assert text.index("split: test") < text.index("translation")
 
 
 def test_a_repetition_is_judged_by_the_intervals(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas
 import typer
 
-from utad_monai.study.results import StudyProtocol, outside_intervals
+from utad_monai.reports.summary_table import protocol_lines
+from utad_monai.study.results import StudyFile, StudyProtocol, outside_intervals
 
 _SHOWN = {
     StudyProtocol.TRANSLATION: (
@@ -27,13 +29,23 @@ _SHOWN = {
 """The measures that fit on a screen; the files have all of them."""
 
 
-def show_study(results: pandas.DataFrame) -> None:
-    """Print the means of the main measures, one table per protocol."""
-    for protocol, metrics in _SHOWN.items():
-        rows = results[(results["protocol"] == protocol) & results["metric"].isin(metrics)]
+def show_study(results: pandas.DataFrame, output: Path) -> None:
+    """Print the protocol and the means of the main measures, one table per question, and where the rest is.
+
+    Args:
+        results: the result table.
+        output: folder of the study.
+    """
+    protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
+    typer.echo(f"Protocol ({len(protocol['test_cases'])} cases):")
+    for line in protocol_lines(protocol):
+        typer.echo(line)
+    for question, metrics in _SHOWN.items():
+        rows = results[(results["protocol"] == question) & results["metric"].isin(metrics)]
         table = rows.pivot(index="method", columns="metric", values="mean")
-        typer.echo(f"\n{protocol}")
+        typer.echo(f"\n{question}")
         typer.echo(table.loc[rows["method"].unique(), list(metrics)].round(3).to_string())
+    typer.echo(f"written: {output / StudyFile.RESULTS} (with intervals and tests)")
 
 
 def check_expected(results: Path, expected: Path) -> bool:

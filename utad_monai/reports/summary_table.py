@@ -20,12 +20,16 @@ def show_summary(evaluator: TranslationEvaluator) -> None:
     typer.echo(f"written: {evaluator.output_dir / TABLE_FILE} and {evaluator.output_dir / SUMMARY_FILE}")
 
 
+def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
+    """Return what must be read beside every number, one line each."""
+    return [f"  {name}: {protocol[name]}" for name in _PROTOCOL if name in protocol]
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the protocol and both tables of a summary, as lines of text."""
-    protocol = [f"  {name}: {summary['protocol'][name]}" for name in _PROTOCOL if name in summary["protocol"]]
     lines = [
         f"Protocol ({summary['cases']} cases):",
-        *protocol,
+        *protocol_lines(summary["protocol"]),
         "",
         "Image quality, mean over all sources and targets:",
     ]
