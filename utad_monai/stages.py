@@ -7,6 +7,8 @@ from pathlib import Path
 
 MODEL_FILE = "model.pt"
 """Name of a stage's model inside its folder."""
+HISTORY_FILE = "history.csv"
+"""Name of a training's course, one row per epoch, beside the model."""
 
 
 class Stage(StrEnum):

@@ -49,6 +49,8 @@ def test_the_protocol_names_budget_statistics_and_the_method_that_looks(finished
     assert "PAIRED" in protocol["training"]
     assert "PAIRED" in protocol["methods"]["paired_upper_bound"]["note"]
     assert all(method["minutes"] >= 0 for method in protocol["methods"].values())
+    assert protocol["methods"]["stargan"]["iterations"] == 2
+    assert protocol["methods"]["stargan"]["best_epoch"] == 1
     for key in ("hd95", "distribution", "statistics", "data_range", "window", "region"):
         assert protocol[key]
 

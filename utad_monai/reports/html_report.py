@@ -28,7 +28,7 @@ from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
 from utad_monai.reports.sprites import LABEL_STEP, image_sprite, label_sprite, sprite_columns
 from utad_monai.reports.study_section import study_section
-from utad_monai.stages import MissingStageError, Stage, existing_model
+from utad_monai.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
 
 REPORT_FILE = "report.html"
 MAX_CASES = 8
@@ -132,9 +132,9 @@ def _figures(
         ("Dice with a synthesized modality against the Dice with the real one", dice_scatter(table)),
     ]
     figures += [
-        (f"Training of the {stage}", training_curves(pandas.read_csv(output / stage / "history.csv")))
+        (f"Training of the {stage}", training_curves(pandas.read_csv(output / stage / HISTORY_FILE)))
         for stage in (Stage.TEACHER, Stage.STUDENT)
-        if (output / stage / "history.csv").is_file()
+        if (output / stage / HISTORY_FILE).is_file()
     ]
     if cases:
         figures += [

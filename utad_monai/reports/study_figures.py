@@ -26,6 +26,7 @@ from utad_monai.reports.figures import (
     training_curves,
     translation_figure,
 )
+from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan
 from utad_monai.study.results import StudyFile, StudyProtocol
@@ -93,7 +94,7 @@ def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Ite
     )
     yield from _pictures(plan, dataset_dir, output)
     for name in (TEACHER, plan.reference):
-        history = plan.stage_dir(name, output) / "history.csv"
+        history = plan.stage_dir(name, output) / HISTORY_FILE
         if history.is_file():
             yield f"curves_{name}", f"Training of {name}", training_curves(pandas.read_csv(history))
 

@@ -15,6 +15,7 @@ from utad_monai.keys import Split
 from utad_monai.metrics.distribution import DISTRIBUTION_PROTOCOL
 from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
 from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
+from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, load_study_segmenter, measure_study, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
 from utad_monai.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
@@ -73,11 +74,15 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
     )
     described = {}
     for method in plan.trainings:
-        record = json.loads((plan.stage_dir(method.name, output) / DONE_FILE).read_text(encoding="utf-8"))
+        folder = plan.stage_dir(method.name, output)
+        record = json.loads((folder / DONE_FILE).read_text(encoding="utf-8"))
         described[method.name] = {"note": method.note, "minutes": record["minutes"]}
         if method.name in models:
-            training = models[method.name].training
-            described[method.name] |= {"best_epoch": training.get("epoch"), "iterations": training.get("iteration")}
+            history = pandas.read_csv(folder / HISTORY_FILE)
+            described[method.name] |= {
+                "iterations": int(history["iteration"].max()),
+                "best_epoch": models[method.name].training.get("epoch"),
+            }
     return protocol | {
         "training": f"{protocol['training']}, but for methods whose note says PAIRED",
         "hd95": HAUSDORFF_PROTOCOL,
