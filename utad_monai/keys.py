@@ -138,3 +138,5 @@ class ImageSource(StrEnum):
     ZERO_FILL = "zero_fill"
     MEAN_FILL = "mean_fill"
     """Brain pixels carry the mean of the training images of the modality."""
+    REAL_AND_SYNTHETIC = "real_and_synthetic"
+    """A training on real images and on translations."""

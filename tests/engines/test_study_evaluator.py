@@ -121,8 +121,9 @@ def test_measurements_of_several_processes_are_added(measure: Callable[..., Stud
     together, first, second = measure("A", "B"), measure("A"), measure("A", "B")
     second.pairs = [row for row in second.pairs if row["case"] == "B"]
     first.add(second)
-    key = lambda row: (row["case"], row["method"], row["source"], row["target"])  # noqa: E731
-    assert sorted(map(key, first.pairs)) == sorted(map(key, together.pairs))
+    names = ("case", "method", "source", "target")
+    added, wanted = (sorted([row[name] for name in names] for row in rows) for rows in (first.pairs, together.pairs))
+    assert added == wanted
     assert len(first.features["real", Modality.T1]) == 3
 
 

@@ -220,3 +220,9 @@ def test_a_study_opens_without_errors_and_its_tables_sort_by_their_means(
     assert len(means) == 10
     assert means == sorted(means)
     assert means[0] == 0
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 380, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    )
+    overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert overflow <= 1

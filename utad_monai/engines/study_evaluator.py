@@ -182,9 +182,12 @@ class StudyEvaluator(Evaluator):
 
     def _augmentation(self, case: _Case) -> None:
         """Protocol "augmentation": what synthetic images add to the training of the segmentation network."""
-        trained = {"real": self.segmenters.complete, "real_and_synthetic": self.segmenters.augmented}
+        trained = {
+            ImageSource.REAL: self.segmenters.complete,
+            ImageSource.REAL_AND_SYNTHETIC: self.segmenters.augmented,
+        }
         for method, network in trained.items():
-            row = {"case": case.name, "method": method}
+            row = {"case": case.name, "method": str(method)}
             self.measurements.augmentation.append(row | case.overlap(network.segment(case.images)))
 
 

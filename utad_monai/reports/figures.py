@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from transforms import BACKGROUND, CropTumour
+from utad_monai.engines.study_evaluator import SEPARATOR
 from utad_monai.keys import Modality, TumourRegion
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -113,7 +114,7 @@ def missing_figure(table: pandas.DataFrame, methods: Sequence[str]) -> Figure:
         methods: the lines, in order.
     """
     figure, axes = _grid(1, len(TumourRegion), width=3.4, height=3.0)
-    counted = table.assign(count=table["available"].str.count(r"\+") + 1)
+    counted = table.assign(count=table["available"].map(lambda names: len(names.split(SEPARATOR))))
     for axis, region in zip(axes[0], TumourRegion, strict=True):
         for place, method in enumerate(methods):
             means = counted[counted["method"] == method].groupby("count")[f"dice_{region}"].mean()
@@ -151,9 +152,8 @@ def dice_scatter(table: pandas.DataFrame, region: TumourRegion = TumourRegion.WT
     axis = axes[0, 0]
     for place, target in enumerate(Modality):
         rows = table[table["target"] == target]
-        axis.scatter(
-            rows[f"dice_real_{region}"], rows[f"dice_synthesized_{region}"], s=14, label=target, color=PALETTE[place]
-        )
+        real, synthesized = rows[f"dice_real_{region}"], rows[f"dice_synthesized_{region}"]
+        axis.scatter(real, synthesized, s=14, label=target, color=PALETTE[place], marker=MARKERS[place])
     axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel=f"{region} Dice, all real", ylabel=f"{region} Dice, one synthesized")
     axis.legend(title="synthesized", fontsize=7)

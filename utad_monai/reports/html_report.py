@@ -27,6 +27,7 @@ from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
 from utad_monai.reports.sprites import LABEL_STEP, image_sprite, label_sprite, sprite_columns
+from utad_monai.reports.study_figures import EXAMPLES
 from utad_monai.reports.study_section import study_section
 from utad_monai.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
 
@@ -34,7 +35,6 @@ REPORT_FILE = "report.html"
 MAX_CASES = 8
 _MAX_PIXELS_PER_VOLUME = 700_000
 """Slices are thinned out so that one volume has no more pixels: eight cases stay below 25 MB."""
-_EXAMPLES = ((Modality.T1, Modality.T1CE), (Modality.T1, Modality.T2), (Modality.T2, Modality.FLAIR))
 _HERE = Path(__file__).parent
 _FILLS = (ImageSource.REAL, ImageSource.SYNTHESIZED, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
 
@@ -139,7 +139,7 @@ def _figures(
     if cases:
         figures += [
             (f"{source} to {target}: slice, tumour and error", _example(cases[0], source, target, models))
-            for source, target in _EXAMPLES
+            for source, target in EXAMPLES
         ]
     return [{"caption": caption, "uri": _figure_uri(figure)} for caption, figure in figures]
 

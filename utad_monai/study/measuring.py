@@ -58,7 +58,8 @@ def measure_study(
     cases = [case.case_id for case in cohort.complete_cases(Split.TEST)]
     if not cases:
         raise empty_split("complete test case with a segmentation")
-    jobs = [_Measurement(plan, str(dataset_dir), output, case) for case in cases]
+    means = mean_brain_intensities(cohort.store, cohort.cases(Split.TRAIN))
+    jobs = [_Measurement(plan, str(dataset_dir), output, case, means) for case in cases]
     measurements = StudyMeasurements()
     if workers == 1:
         for job in jobs:
@@ -73,11 +74,14 @@ def measure_study(
 class _Measurement:
     """The measurement of one case as a call without arguments, which can be sent to another process."""
 
-    def __init__(self, plan: StudyPlan, dataset_dir: str, output: Path, case_id: str) -> None:
+    def __init__(
+        self, plan: StudyPlan, dataset_dir: str, output: Path, case_id: str, mean_intensities: Mapping[Modality, float]
+    ) -> None:
         self.plan = plan
         self.dataset_dir = dataset_dir
         self.output = output
         self.case_id = case_id
+        self.mean_intensities = mean_intensities
 
     def __call__(self) -> StudyMeasurements:
         cohort = study_cohort(self.plan, self.dataset_dir, self.output)
@@ -89,7 +93,7 @@ class _Measurement:
             DataLoader(cases, batch_size=1, collate_fn=single_case),
             {name: SliceTranslator(translator.generator, device) for name, translator in methods.items()},
             self._segmenters(device),
-            mean_brain_intensities(cohort.store, cohort.cases(Split.TRAIN)),
+            self.mean_intensities,
             methods[self.plan.reference].best_source,
         )
         evaluator.run()

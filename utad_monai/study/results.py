@@ -109,7 +109,9 @@ def summarise(tables: dict[StudyFile, pandas.DataFrame], reference: str) -> pand
     rows = [
         *_compared(StudyProtocol.TRANSLATION, pairs, METRICS, reference),
         *_compared(StudyProtocol.MISSING, missing, _OVERLAP, reference),
-        *_compared(StudyProtocol.AUGMENTATION, tables[StudyFile.AUGMENTATION], _OVERLAP, "real_and_synthetic"),
+        *_compared(
+            StudyProtocol.AUGMENTATION, tables[StudyFile.AUGMENTATION], _OVERLAP, ImageSource.REAL_AND_SYNTHETIC
+        ),
         *_means(tables[StudyFile.DISTRIBUTION]),
     ]
     return pandas.DataFrame(rows)
