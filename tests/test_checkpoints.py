@@ -32,6 +32,7 @@ from utad_monai.checkpoints import (
     save_translator,
 )
 from utad_monai.data import Preprocessing
+from utad_monai.data.intensity_profile import IntensityProfile
 from utad_monai.keys import Modality, SecondInput, StudentScheme
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 from utad_monai.stages import MissingStageError
@@ -47,7 +48,8 @@ def make_translator(seed: int = 0, width: int = 2, scheme: StudentScheme = Stude
         TumourAwareGenerator(width, scheme, SecondInput.WHOLE_IMAGE, keep_background=False).eval(),
         PREPROCESSING,
         {Modality.T1: IntensityWindow(1.5, 800.0)},
-        {Modality.T1: (Modality.T2, Modality.FLAIR)},
+        {Modality.T1: {Modality.T2: 0.125, Modality.FLAIR: 0.3}},
+        {Modality.T1: IntensityProfile((-0.5, -0.2, 0.0, 0.2, 0.5), (0.1, 0.1, 0.2, 0.1, 0.1))},
         critic_pair((32, 32), 2, 4),
         {"epoch": 3, "validation_value": -0.2},
     )
@@ -92,7 +94,8 @@ def test_translator_comes_back_equal(tmp_path: Path, scheme: StudentScheme) -> N
     assert loaded.generator.description() == saved.generator.description()
     assert loaded.preprocessing == saved.preprocessing
     assert loaded.target_windows == saved.target_windows
-    assert loaded.source_ranking == saved.source_ranking
+    assert loaded.source_errors == saved.source_errors
+    assert loaded.intensity_profiles == saved.intensity_profiles
     assert loaded.training == saved.training
     assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
     assert loaded.critics is not None

@@ -17,17 +17,20 @@ from torch import Tensor, nn
 from transforms import IntensityWindow
 from utad_monai import __version__
 from utad_monai.atomic import atomic_path
+from utad_monai.data.intensity_profile import IntensityProfile, profiles_as_data, profiles_from_data
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
+from utad_monai.source_choice import SourceErrors, best_source
 from utad_monai.stages import Stage, existing_model
 
 Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model")
 
-_FORMAT = 1
 _TRANSLATOR = "translator"
 _SEGMENTER = "segmenter"
+_FORMATS = {_TRANSLATOR: 2, _SEGMENTER: 1}
+"""Raised whenever the description of a kind gets another form."""
 _UNUSABLE = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 """What rebuilding a network from a description of the wrong form raises."""
 
@@ -70,7 +73,9 @@ class Translator:
         generator: the network, in evaluation mode.
         preprocessing: what its inputs must have gone through.
         target_windows: typical intensity window of each modality in the training cohort, in file units.
-        source_ranking: for each target the sources, best first, by validation score.
+        source_errors: for each target the error of translations from each source on the validation split, less is
+            better; it ranks and weighs sources.
+        intensity_profiles: what the brain intensities of the training images of each modality look like.
         critics: the critics it was trained against (whole image, tumour image), if they were kept.
         training: how it was made: plain data for people and sidecars.
         sha256: hash of the file it came from; empty before it is saved.
@@ -79,22 +84,19 @@ class Translator:
     generator: TumourAwareGenerator
     preprocessing: Preprocessing
     target_windows: Mapping[Modality, IntensityWindow] = field(default_factory=dict)
-    source_ranking: Mapping[Modality, tuple[Modality, ...]] = field(default_factory=dict)
+    source_errors: SourceErrors = field(default_factory=dict)
+    intensity_profiles: Mapping[Modality, IntensityProfile] = field(default_factory=dict)
     critics: tuple[ModalityCritic, ModalityCritic] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
     def best_source(self, target: Modality, available: tuple[Modality, ...]) -> Modality:
-        """Return the best available source of a target; modality order decides where no ranking was stored.
+        """Return the available source with the smallest validation error; modality order decides between unknown ones.
 
         Raises:
             ValueError: when nothing but the target is available.
         """
-        ranked = (*self.source_ranking.get(target, ()), *Modality)
-        candidates: list[Modality] = [source for source in ranked if source in available and source != target]
-        if not candidates:
-            raise ValueError(f"there is no source image to make {target} from")
-        return candidates[0]
+        return best_source(self.source_errors, target, available)
 
 
 def save_translator(path: str | Path, translator: Translator) -> None:
@@ -108,7 +110,11 @@ def save_translator(path: str | Path, translator: Translator) -> None:
         "generator": translator.generator.description(),
         "preprocessing": translator.preprocessing.description(),
         "target_windows": {str(m): [w.lower, w.upper] for m, w in translator.target_windows.items()},
-        "source_ranking": {str(t): [str(s) for s in sources] for t, sources in translator.source_ranking.items()},
+        "source_errors": {
+            str(target): {str(source): float(error) for source, error in errors.items()}
+            for target, errors in translator.source_errors.items()
+        },
+        "intensity_profiles": profiles_as_data(translator.intensity_profiles),
         "training": dict(translator.training),
     }
     if translator.critics is not None:
@@ -129,7 +135,11 @@ def load_translator(path: str | Path) -> Translator:
         generator = TumourAwareGenerator(**description["generator"])
         preprocessing = Preprocessing(**description["preprocessing"])
         windows = {Modality(m): IntensityWindow(*window) for m, window in description["target_windows"].items()}
-        ranking = {Modality(t): tuple(map(Modality, s)) for t, s in description["source_ranking"].items()}
+        errors = {
+            Modality(target): {Modality(source): float(error) for source, error in errors.items()}
+            for target, errors in description["source_errors"].items()
+        }
+        profiles = profiles_from_data(description["intensity_profiles"])
         critics = _critics(path, weights, description)
         _fill(path, generator, weights["generator"])
     except CheckpointError:
@@ -137,7 +147,7 @@ def load_translator(path: str | Path) -> Translator:
     except _UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
     training = description.get("training", {})
-    return Translator(generator, preprocessing, windows, ranking, critics, training, file_sha256(path))
+    return Translator(generator, preprocessing, windows, errors, profiles, critics, training, file_sha256(path))
 
 
 def _critics(
@@ -272,7 +282,7 @@ def _save(path: str | Path, kind: str, weights: Mapping[str, Mapping[str, Tensor
     for state in weights.values():
         _refuse_non_finite(path, state)
     content = {
-        "format": _FORMAT,
+        "format": _FORMATS[kind],
         "kind": kind,
         "version": __version__,
         "description": description,
@@ -286,9 +296,9 @@ def _load(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     content = read_weights_only(path)
     if not isinstance(content, dict) or not {"kind", "weights", "description"} <= set(content):
         raise CheckpointError(path, "has no description: unexpected or missing keys")
-    if content["kind"] != kind or content.get("format") != _FORMAT:
+    if content["kind"] != kind or content.get("format") != _FORMATS[kind]:
         found = f"{content['kind']} of format {content.get('format')}"
-        raise CheckpointError(path, f"is a {found}, not a {kind} of format {_FORMAT}")
+        raise CheckpointError(path, f"is a {found}, not a {kind} of format {_FORMATS[kind]}")
     return content["weights"], content["description"]
 
 

@@ -140,3 +140,25 @@ class ImageSource(StrEnum):
     """Brain pixels carry the mean of the training images of the modality."""
     REAL_AND_SYNTHETIC = "real_and_synthetic"
     """A training on real images and on translations."""
+
+
+class FusionMethod(StrEnum):
+    """How translations of several source modalities become one image."""
+
+    BEST = "best"
+    """The one source that did best on the validation split."""
+    MEAN = "mean"
+    WEIGHTED = "weighted"
+    """Mean with weights from the validation split, `appearance distance ** -2`."""
+    MEDIAN = "median"
+
+
+class IntensityRange(StrEnum):
+    """The intensities that a synthetic volume is given."""
+
+    TRAINING = "training"
+    """The median brain window of the target modality in the cohort that the model was trained on."""
+    COHORT = "cohort"
+    """The median brain window of the target modality in the cohort that is completed."""
+    UNIT = "unit"
+    """The normalised brain window as [0, 1]."""

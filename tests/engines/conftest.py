@@ -45,9 +45,9 @@ def student_translator(tiny_preprocessing: Preprocessing, tmp_path_factory: pyte
     torch.manual_seed(0)
     student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
     windows = {modality: IntensityWindow(40.0, 900.0 + modality.channel) for modality in Modality}
-    ranking = {Modality.T1: (Modality.T2, Modality.FLAIR, Modality.T1CE)}
+    errors = {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.2, Modality.T1CE: 0.3}}
     path = tmp_path_factory.mktemp("student") / "model.pt"
-    save_translator(path, Translator(student, tiny_preprocessing, windows, ranking, training={"stage": "student"}))
+    save_translator(path, Translator(student, tiny_preprocessing, windows, errors, training={"stage": "student"}))
     return load_translator(path)
 
 

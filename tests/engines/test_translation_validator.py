@@ -109,8 +109,10 @@ def test_ranking_is_sorted_from_the_best_source_to_the_worst(
         return torch.where(brain, spoilt, slices)
 
     metric = UNPAIRED if cases == "unpaired_cases" else SSIM
-    ranking = validate(request.getfixturevalue(cases), worse_from_later_modalities, metric).source_ranking
+    errors = validate(request.getfixturevalue(cases), worse_from_later_modalities, metric).source_errors
+    ranking = {target: tuple(sources) for target, sources in errors.items()}
     assert ranking == {target: tuple(source for source in Modality if source != target) for target in Modality}
+    assert all(a < b for sources in errors.values() for a, b in pairwise(sources.values()))
     assert all(a.channel < b.channel for sources in ranking.values() for a, b in pairwise(sources))
 
 

@@ -29,7 +29,7 @@ def handler(tmp_path: Path, translator: SliceTranslator, prepared_tiny_cohort: P
         tmp_path / "run" / "model.pt",
         translator.generator,
         critic_pair((32, 32), 2, 4),
-        prepared_tiny_cohort.store.preprocessing,
+        prepared_tiny_cohort.store,
         prepared_tiny_cohort.cases("train"),
         {"stage": "student", "seed": 7},
     )
@@ -57,7 +57,7 @@ def test_model_is_saved_only_when_the_validation_improved(handler: SaveBestTrans
 
 def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_validator: Make) -> None:
     validator = make_validator()
-    validator.source_ranking = {Modality.T1: (Modality.T2, Modality.FLAIR)}
+    validator.source_errors = {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.2}}
     handler(after_epoch(validator, 3, -0.25))
     saved = load_translator(handler.path)
     assert saved.training == {
@@ -67,9 +67,11 @@ def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_vali
         "validation_metric": "unpaired_score",
         "validation_value": -0.25,
     }
-    assert saved.source_ranking == validator.source_ranking
+    assert saved.source_errors == validator.source_errors
     assert saved.preprocessing == handler.preprocessing
     assert saved.target_windows == handler.target_windows
+    assert saved.intensity_profiles == handler.intensity_profiles
+    assert set(saved.intensity_profiles) == set(Modality)
     assert saved.critics is not None
 
 
@@ -82,7 +84,7 @@ def test_attached_to_the_validator_it_saves_after_its_run(
     saved = load_translator(handler.path)
     assert saved.training["epoch"] == 5
     assert saved.training["validation_value"] == validator.state.metrics["unpaired_score"]
-    assert saved.source_ranking == validator.source_ranking != {}
+    assert saved.source_errors == validator.source_errors != {}
 
 
 def test_last_good_model_stays_when_the_weights_became_nan(handler: SaveBestTranslator, make_validator: Make) -> None:

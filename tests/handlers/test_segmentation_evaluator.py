@@ -61,7 +61,7 @@ def test_dice_is_the_mean_over_targets_filled_from_their_best_sources(
     watch: Any = Watch()
     handler = SegmentationEvaluator(output_dir, validation_cases, watch)
     validator = make_validator()
-    validator.source_ranking = {Modality.T1: (Modality.T2, Modality.FLAIR)}
+    validator.source_errors = {Modality.T1: {Modality.FLAIR: 0.3, Modality.T2: 0.2}}
     handler(validator)
     images = validation_cases[0][BatchKey.IMAGE]
     expected = {Modality.FLAIR: Modality.T1, Modality.T1: Modality.T2, Modality.T1CE: Modality.FLAIR}

@@ -16,9 +16,9 @@ from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 @pytest.fixture
 def translator(tiny_preprocessing: Preprocessing) -> Translator:
     torch.manual_seed(0)
-    ranking = {Modality.T1CE: (Modality.T2, Modality.T1, Modality.FLAIR)}
+    errors = {Modality.T1CE: {Modality.T2: 0.1, Modality.T1: 0.2, Modality.FLAIR: 0.3}}
     student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
-    return Translator(student, tiny_preprocessing, source_ranking=ranking)
+    return Translator(student, tiny_preprocessing, source_errors=errors)
 
 
 @pytest.fixture

@@ -35,8 +35,10 @@ class ValidationMetric(StrEnum):
 class TranslationValidator(Evaluator):
     """Translate validation cases between all modalities and score the result.
 
-    After a run `state.metrics` holds the key metric, its parts, and `source_ranking` (target to sources, best first)
-    is up to date.
+    After a run `state.metrics` holds the key metric and its parts, and `source_errors` says for each target how far
+    translations from each source are from its real images (less is better): the appearance distance, or 1 - SSIM when
+    paired images may be looked at. The cycle error is no part of it: it says how well a source can be restored, not how
+    true the target is, and sources chosen with it were worse (docs/results.md).
 
     Args:
         device: where to compute.
@@ -61,7 +63,7 @@ class TranslationValidator(Evaluator):
         self.translator = translator
         self.key_metric = ValidationMetric(key_metric)
         self.slice_step = slice_step
-        self.source_ranking: dict[Modality, tuple[Modality, ...]] = {}
+        self.source_errors: dict[Modality, dict[Modality, float]] = {}
         super().__init__(
             device=device,
             val_data_loader=val_data_loader,
@@ -112,20 +114,22 @@ class TranslationValidator(Evaluator):
         cycle = {pair: float(np.mean(self._cycle[pair])) for pair in pairs}
         appearance = {pair: appearance_distance(self._fake[pair], self._real[pair[1]]) for pair in pairs}
         scores = {pair: -(cycle[pair] + appearance[pair]) for pair in pairs}
+        errors = appearance
         if self.key_metric is ValidationMetric.SSIM:
             scores = {pair: float(np.mean(values)) for pair, values in self._ssim.items()}
             if not scores:
                 raise empty_split(
                     "validation case with two modalities, which paired_ssim needs (unpaired_score does not)"
                 )
-        self.source_ranking = _ranking(scores)
+            errors = {pair: 1 - score for pair, score in scores.items()}
+        self.source_errors = _by_target(errors)
         self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
         self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))
         self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
 
 
-def _ranking(scores: dict[Pair, float]) -> dict[Modality, tuple[Modality, ...]]:
-    """Return for each target its sources, best first."""
-    best_first = sorted(scores, key=lambda pair: scores[pair], reverse=True)
-    targets = [target for target in Modality if any(pair[1] == target for pair in scores)]
-    return {target: tuple(source for source, to in best_first if to == target) for target in targets}
+def _by_target(errors: dict[Pair, float]) -> dict[Modality, dict[Modality, float]]:
+    """Return for each target the error of each of its sources, the best first."""
+    best_first = sorted(errors, key=lambda pair: errors[pair])
+    targets = [target for target in Modality if any(pair[1] == target for pair in errors)]
+    return {target: {source: errors[source, to] for source, to in best_first if to == target} for target in targets}

@@ -12,8 +12,8 @@ from ignite.engine import Engine, Events
 
 from transforms import IntensityWindow
 from utad_monai.checkpoints import Translator, save_translator
-from utad_monai.data.preprocessing import Preprocessing
-from utad_monai.data.slices import PreparedCase
+from utad_monai.data.intensity_profile import intensity_profiles
+from utad_monai.data.slices import PreparedCase, SliceStore
 from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
@@ -28,8 +28,8 @@ class SaveBestTranslator:
         path: the model file, replaced atomically.
         generator: the network that was validated.
         critics: whole-image and tumour-image critic, kept so that a later stage can go on with them.
-        preprocessing: what the networks were fed with.
-        training_cases: their intensity windows give the typical window of each modality.
+        store: prepared slices of the training cases.
+        training_cases: give the typical intensity window and the intensity profile of each modality.
         training: plain data on how the model was made.
     """
 
@@ -38,15 +38,16 @@ class SaveBestTranslator:
         path: str | Path,
         generator: TumourAwareGenerator,
         critics: Sequence[ModalityCritic],
-        preprocessing: Preprocessing,
+        store: SliceStore,
         training_cases: Sequence[PreparedCase],
         training: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.generator = generator
         self.critics = (critics[0], critics[1])
-        self.preprocessing = preprocessing
+        self.preprocessing = store.preprocessing
         self.target_windows = typical_windows(training_cases)
+        self.intensity_profiles = intensity_profiles(store, training_cases)
         self.training = dict(training or {})
         self.best: float | None = None
 
@@ -69,7 +70,13 @@ class SaveBestTranslator:
         self.best = value
         made = self.training | {"epoch": engine.state.epoch, "validation_metric": name, "validation_value": value}
         translator = Translator(
-            self.generator, self.preprocessing, self.target_windows, engine.source_ranking, self.critics, made
+            self.generator,
+            self.preprocessing,
+            self.target_windows,
+            engine.source_errors,
+            self.intensity_profiles,
+            self.critics,
+            made,
         )
         save_translator(self.path, translator)
         _logger.info("epoch %d: %s %.4f is the best so far, saved %s", engine.state.epoch, name, value, self.path)

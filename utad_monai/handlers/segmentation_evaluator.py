@@ -15,6 +15,7 @@ from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
+from utad_monai.source_choice import best_source
 from utad_monai.stages import Stage, model_path
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class SegmentationEvaluator:
         for case in (self.cases[place] for place in range(len(self.cases))):
             images, truth = case[BatchKey.IMAGE], case[BatchKey.LABEL]
             for target in Modality:
-                source = next(m for m in (*engine.source_ranking.get(target, ()), *Modality) if m != target)
+                source = best_source(engine.source_errors, target, tuple(images))
                 filled = replace(images, target, self.translator(images[source], target, truth[0]))
                 for region, value in segmentation.dice(filled, truth).items():
                     values[str(region)].append(value)
