@@ -149,7 +149,7 @@ class FusionMethod(StrEnum):
     """The one source that did best on the validation split."""
     MEAN = "mean"
     WEIGHTED = "weighted"
-    """Mean with weights from the validation split, `appearance distance ** -2`."""
+    """Mean with weights that fall with the error on the validation split."""
     MEDIAN = "median"
 
 
@@ -162,3 +162,19 @@ class IntensityRange(StrEnum):
     """The median brain window of the target modality in the cohort that is completed."""
     UNIT = "unit"
     """The normalised brain window as [0, 1]."""
+
+
+class VoxelType(StrEnum):
+    """How a synthetic volume is stored."""
+
+    INT16 = "int16"
+    FLOAT32 = "float32"
+
+
+class CompletionStatus(StrEnum):
+    """What became of a case, or of a modality that it lacked."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    """Nothing was missing."""
+    REFUSED = "refused"

@@ -1,8 +1,11 @@
-"""What marks an image as synthetic: the NIfTI header's text and a JSON sidecar."""
+"""What marks an image as synthetic: the NIfTI header's text, a JSON sidecar and the file's name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import nibabel
@@ -12,52 +15,98 @@ from utad_monai.keys import Modality
 
 MARK = "SYNTHETIC"
 """The word that begins the header text of every image made here."""
+SUFFIX = "synthetic"
+"""Ending of the names of synthetic images."""
 _DESCRIP_BYTES = 79
 _SHORT_HASH = 12
 
 
 @dataclass(frozen=True)
+class SourceImage:
+    """An image that a synthetic one was made from.
+
+    Attributes:
+        modality: what it shows.
+        file: its name.
+        sha256: hash of the file.
+    """
+
+    modality: Modality
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Provenance:
-    """Where a synthetic image comes from.
+    """Where a synthetic image comes from; known before it is made.
 
     Attributes:
         case_id: the case.
-        source: the modality it was made from.
         target: the modality it stands for.
-        source_file: name of the source's file.
+        sources: the images that were looked at.
         model_sha256: hash of the model file.
         preprocessing: parameters of the model's preprocessing.
-        training: how the model was made.
+        training: how the model was made, with its value on the validation split.
+        validation_errors: error of translations from each source to this target on the validation split.
+        settings: how the volume was made from the translations.
     """
 
     case_id: str
-    source: Modality
     target: Modality
-    source_file: str
+    sources: tuple[SourceImage, ...]
     model_sha256: str
-    preprocessing: dict[str, Any]
-    training: dict[str, Any]
+    preprocessing: Mapping[str, Any]
+    training: Mapping[str, Any]
+    validation_errors: Mapping[Modality, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def header_text(self) -> str:
-        """The text for the header's `descrip` field, at most 79 ASCII characters."""
-        text = f"{MARK} {self.target} from {self.source}, UTAD-MONAI {__version__} {self.model_sha256[:_SHORT_HASH]}"
+    def fingerprint(self) -> str:
+        """A hash of everything that decides the image: with the same one it need not be made again."""
+        deciding = [
+            __version__,
+            self.case_id,
+            self.target,
+            [[source.modality, source.file, source.sha256] for source in self.sources],
+            self.model_sha256,
+            dict(self.settings),
+        ]
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    def header_text(self, made_from: tuple[Modality, ...], content: str = "") -> str:
+        """Return the text for the header's `descrip` field, at most 79 ASCII characters.
+
+        Args:
+            made_from: the modalities that count in the image.
+            content: what the image shows when it is not the modality itself, such as `uncertainty of`.
+        """
+        shown = f"{content} {self.target}".strip()
+        maker = f"UTAD-MONAI {__version__} {self.model_sha256[:_SHORT_HASH]}"
+        text = f"{MARK} {shown} from {'+'.join(made_from)}, {maker}"
         return text.encode("ascii", "replace").decode()[:_DESCRIP_BYTES]
 
-    def sidecar(self) -> dict[str, Any]:
-        """Return the sidecar's content: plain data with BIDS-like names."""
+    def sidecar(self, made_from: Mapping[Modality, float]) -> dict[str, Any]:
+        """Return the sidecar's content: plain data with BIDS-like names.
+
+        Args:
+            made_from: the modalities that count in the image, with their weights.
+        """
         return {
             "ImageType": ["DERIVED", MARK],
             "Synthetic": True,
             "Warning": f"{MARK} image, computed by a network: not a measurement, not for clinical use.",
             "Case": self.case_id,
             "Modality": str(self.target),
-            "SourceModality": str(self.source),
-            "Sources": [self.source_file],
+            "SourceModalities": {str(modality): round(weight, 6) for modality, weight in made_from.items() if weight > 0},
+            "Sources": [source.file for source in self.sources],
+            "SourceSha256": {source.file: source.sha256 for source in self.sources},
             "GeneratedBy": [{"Name": "UTAD-MONAI", "Version": __version__}],
             "ModelSha256": self.model_sha256,
-            "Preprocessing": self.preprocessing,
-            "Training": self.training,
+            "Preprocessing": dict(self.preprocessing),
+            "Training": dict(self.training),
+            "ValidationErrors": {str(source): error for source, error in self.validation_errors.items()},
+            "Settings": dict(self.settings),
+            "Fingerprint": self.fingerprint,
         }
 
 

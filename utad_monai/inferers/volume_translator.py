@@ -1,48 +1,102 @@
-"""Whole volumes: file to slices, through the student, and back onto the file's own grid."""
+"""Whole volumes: from a case's images through the student, fused, and back onto the images' own grid."""
 
 from __future__ import annotations
 
-import gzip
-import logging
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
-import nibabel
 import numpy as np
 import torch
+from torch import Tensor
 
-from transforms import BACKGROUND, IntensityWindow, from_lps
-from utad_monai.atomic import atomic_path, write_json
+from transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
 from utad_monai.inferers.slice_translator import SliceTranslator
-from utad_monai.keys import Modality
-from utad_monai.provenance import Provenance
+from utad_monai.inferers.source_fusion import FusedSlices, fuse
+from utad_monai.inferers.through_plane import smooth_through_plane
+from utad_monai.keys import FusionMethod, Modality
+from utad_monai.metrics.consistency import through_plane_variation
+from utad_monai.source_choice import usable_sources
 
-_NARROW_WINDOW = 256
-"""A target window with fewer intensity steps would lose detail as integers: float32 is written instead."""
-_GZIP_LEVEL = 4
+Volume = np.ndarray[Any, np.dtype[np.float32]]
 
-_logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class ThroughPlane:
+    """How much neighbouring slices differ: mean absolute difference of normalised brain intensities, in [0, 2].
+
+    Attributes:
+        sources: of the images that it was made from, the mean: what a scanner gives.
+        translated: of the translation; more than that of the sources is striped.
+        written: of the volume that was written, after smoothing.
+    """
+
+    sources: float
+    translated: float
+    written: float
+
+
+@dataclass(frozen=True)
+class SyntheticVolume:
+    """A modality that was made.
+
+    Attributes:
+        target: the modality.
+        volume: `(X, Y, Z)` in LPS order, in the intensities of the window, exactly 0 outside the brain.
+        uncertainty: `(X, Y, Z)`, standard deviation between translations in the same intensities; None where only one
+            translation was made.
+        weights: what each source counted; sum 1.
+        through_plane: how much neighbouring slices differ.
+    """
+
+    target: Modality
+    volume: Volume
+    uncertainty: Volume | None
+    weights: Mapping[Modality, float]
+    through_plane: ThroughPlane
+
+    @property
+    def sources(self) -> tuple[Modality, ...]:
+        """The modalities that it was made from."""
+        return tuple(source for source, weight in self.weights.items() if weight > 0)
 
 
 class VolumeTranslator:
-    """Make a missing modality of a case, in the source's grid and in the intensities of the training cohort.
+    """Make a missing modality of a case from one or several of its others, on their grid.
 
     Args:
         translator: a mask-free student with its preprocessing and target windows.
         device: where to compute.
         batch_size: slices in one pass.
+        fusion: how translations of several sources become one.
+        flips: whether each source is also translated mirrored left-right, and mirrored back; it counts with the mean.
+        smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
+        uncertainty: whether translations that do not count are made too, for the disagreement.
 
     Raises:
         CheckpointError: when the model is a teacher, which needs masks.
     """
 
-    def __init__(self, translator: Translator, device: torch.device | str = "cpu", batch_size: int = 16) -> None:
+    def __init__(
+        self,
+        translator: Translator,
+        device: torch.device | str = "cpu",
+        batch_size: int = 16,
+        fusion: FusionMethod | str = FusionMethod.BEST,
+        flips: bool = False,
+        smooth_mm: float = 0.0,
+        uncertainty: bool = False,
+    ) -> None:
         self.translator = translator
         self.slices = SliceTranslator(translator.generator, device, batch_size)
+        self.fusion = FusionMethod(fusion)
+        self.flips = flips
+        self.smooth_mm = smooth_mm
+        self.uncertainty = uncertainty
         if self.slices.needs_mask:
             raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
 
@@ -54,82 +108,89 @@ class VolumeTranslator:
         """
         return load_case(replace(case, segmentation=None), self.translator.preprocessing)
 
-    def translate(self, loaded: LoadedCase, source: Modality, target: Modality) -> np.ndarray[Any, Any]:
-        """Return the target modality `(X, Y, Z)` float32 in LPS order, in file units, exactly 0 outside the brain.
-
-        The intensity window is the median of the training cohort's: synthetic images look like the scanners that the
-        model was trained on.
+    def window(self, target: Modality) -> IntensityWindow:
+        """Return the intensities of a modality in the cohort that the model was trained on.
 
         Raises:
-            CheckpointError: when the model never saw the target modality.
+            CheckpointError: when the model never saw the modality.
         """
-        image = loaded.images[source].as_tensor()[0]
-        frame = self.translator.preprocessing.frame
-        translated = self.slices(frame.image_to_slices(image, loaded.placement), target)
-        volume = frame.slices_to_image(translated, loaded.placement, image > BACKGROUND)
-        restored = self._window(target).denormalise(volume).clamp_min(0)
-        return np.asarray(restored.numpy(), dtype=np.float32)
-
-    def _window(self, target: Modality) -> IntensityWindow:
         if target not in self.translator.target_windows:
             raise CheckpointError("the model", f"was trained without {target} images", "train it on a cohort with them")
         return self.translator.target_windows[target]
 
+    def translate(
+        self,
+        loaded: LoadedCase,
+        target: Modality,
+        sources: Sequence[Modality] = (),
+        window: IntensityWindow | None = None,
+    ) -> SyntheticVolume:
+        """Make the target modality of a case.
 
-def write_synthetic(
-    path: str | Path,
-    volume: np.ndarray[Any, Any],
-    source_file: str | Path,
-    provenance: Provenance,
-    dtype: str = "int16",
-) -> Path:
-    """Write a synthetic volume in its source's grid, with header mark and sidecar; the same input gives the same bytes.
+        Args:
+            loaded: the case.
+            target: what to make; an image of it that the case has is not looked at.
+            sources: the modalities to start from; all available ones when empty.
+            window: the intensities to give it; those of the model's training cohort when None.
 
-    Args:
-        path: the `.nii.gz` to write; the sidecar is the same name with `.json`.
-        volume: `(X, Y, Z)` in LPS order, file units, background 0.
-        source_file: the image that gives header, affine and voxel order.
-        provenance: what the marks say.
-        dtype: `int16` or `float32` on disk.
+        Raises:
+            CheckpointError: when the model never saw the target modality.
+            ValueError: when nothing but the target is available, or weights are asked of a model that stores none.
+        """
+        trained_window = self.window(target)
+        chosen = self._sources(loaded, target, sources)
+        framed = {source: self._framed(loaded, source) for source in chosen}
+        made = {source: self._translations(image, target) for source, image in framed.items()}
+        fused = fuse(made, self.fusion, target, self.translator.source_errors)
+        smooth = smooth_through_plane(fused.image, self.smooth_mm, loaded.slice_mm)
+        brain = self._brain(loaded, fused)
+        return SyntheticVolume(
+            target,
+            self._volume(loaded, smooth, brain, window or trained_window),
+            self._spread(loaded, fused, brain, window or trained_window) if _count(made) > 1 else None,
+            fused.weights,
+            ThroughPlane(
+                fmean(through_plane_variation(image) for image in framed.values()),
+                through_plane_variation(fused.image),
+                through_plane_variation(smooth),
+            ),
+        )
 
-    Returns:
-        The path of the image.
+    def _sources(self, loaded: LoadedCase, target: Modality, sources: Sequence[Modality]) -> tuple[Modality, ...]:
+        """Return the sources to translate: only the best one when nothing else would be used."""
+        available = usable_sources(target, [m for m in loaded.images if not sources or m in sources])
+        if self.fusion is FusionMethod.BEST and not self.uncertainty:
+            return (self.translator.best_source(target, available),)
+        return available
 
-    Raises:
-        ValueError: when `dtype` is neither.
-    """
-    if dtype not in ("int16", "float32"):
-        raise ValueError(f"dtype must be int16 or float32, got {dtype!r}")
-    path = Path(path)
-    source: Any = nibabel.load(source_file)
-    stored = from_lps(volume, source.affine)
-    if dtype == "int16" and np.ptp(stored) < _NARROW_WINDOW:
-        _logger.warning("%s: written as float32, its intensity range is too narrow for int16", path)
-        dtype = "float32"
-    image = type(source)(_as_type(stored, dtype), None, _header(source.header, provenance, dtype))
-    content: bytes = image.to_bytes()
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(gzip.compress(content, _GZIP_LEVEL, mtime=0))
-    write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), provenance.sidecar())
-    return path
+    def _framed(self, loaded: LoadedCase, source: Modality) -> Tensor:
+        image = loaded.images[source].as_tensor()[0]
+        return self.translator.preprocessing.frame.image_to_slices(image, loaded.placement)
+
+    def _translations(self, slices: Tensor, target: Modality) -> Tensor:
+        """Translate `(Z, H, W)` slices, and mirrored ones when asked: `(N, Z, H, W)`."""
+        made = [self.slices(slices, target)]
+        if self.flips:
+            made.append(self.slices(slices.flip(-1), target).flip(-1))
+        return torch.stack(made)
+
+    def _brain(self, loaded: LoadedCase, fused: FusedSlices) -> Tensor:
+        """Return `(X, Y, Z)`: where a source that counts shows brain."""
+        counting = [loaded.images[source] for source, weight in fused.weights.items() if weight > 0]
+        return torch.stack([image.as_tensor()[0] > BACKGROUND for image in counting]).any(dim=0)
+
+    def _volume(self, loaded: LoadedCase, slices: Tensor, brain: Tensor, window: IntensityWindow) -> Volume:
+        volume = self.translator.preprocessing.frame.slices_to_image(slices, loaded.placement, brain)
+        return np.asarray(window.denormalise(volume).clamp_min(0).numpy(), dtype=np.float32)
+
+    def _spread(self, loaded: LoadedCase, fused: FusedSlices, brain: Tensor, window: IntensityWindow) -> Volume:
+        """Bring the disagreement, in [0, 1], onto the grid as if it were an image whose darkest brain is 0."""
+        span = 1.0 - BRAIN_FLOOR
+        encoded = torch.where(fused.image > BACKGROUND, BRAIN_FLOOR + fused.disagreement * span, BACKGROUND)
+        volume = self.translator.preprocessing.frame.slices_to_image(encoded, loaded.placement, brain)
+        normalised = torch.where(brain, (volume - BRAIN_FLOOR) / span, 0.0)
+        return np.asarray((normalised * (window.upper - window.lower) / 2).numpy(), dtype=np.float32)
 
 
-def _header(source: Any, provenance: Provenance, dtype: str) -> Any:
-    """Return a copy of the source's header (affine bits and all) for the new voxels."""
-    header = source.copy()
-    header.extensions.clear()
-    header.set_data_dtype(np.dtype(dtype))
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    header["cal_min"], header["cal_max"] = 0, 0
-    header["descrip"] = provenance.header_text.encode()
-    return header
-
-
-def _as_type(volume: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
-    if dtype == "float32":
-        return volume.astype(np.float32)
-    limits = np.iinfo(np.int16)
-    if volume.max() > limits.max:
-        _logger.warning("intensities above %d are clipped; write float32 to keep them", limits.max)
-    rounded: np.ndarray[Any, Any] = np.rint(volume).clip(limits.min, limits.max).astype(np.int16)
-    return rounded
+def _count(translations: Mapping[Modality, Tensor]) -> int:
+    return sum(len(made) for made in translations.values())

@@ -1,0 +1,188 @@
+"""Everything that a case lacks, made and written; a case that cannot be used says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transforms import IntensityWindow
+from utad_monai.checkpoints import CheckpointError, file_sha256
+from utad_monai.completion.guards import doubts, refusal
+from utad_monai.completion.manifest import CaseResult, VolumeResult
+from utad_monai.completion.settings import CompletionSettings
+from utad_monai.completion.synthetic_files import UNCERTAINTY, SyntheticFiles
+from utad_monai.data.layouts import Case
+from utad_monai.data.preprocessing import LoadedCase
+from utad_monai.data.problems import CohortError
+from utad_monai.inferers import SyntheticVolume, VolumeTranslator
+from utad_monai.keys import CompletionStatus, IntensityRange, Modality
+from utad_monai.provenance import Provenance, SourceImage
+from utad_monai.source_choice import usable_sources
+
+_UNIT = IntensityWindow(0.0, 1.0)
+_WARNINGS = "Warnings"
+
+
+class CaseCompleter:
+    """Make `<output_dir>/<case>/<case>_<modality>_synthetic.nii.gz`, its uncertainty and its sidecar.
+
+    What is finished already, of the same sources, model and settings, is kept.
+
+    Args:
+        volumes: translates the volumes of a case.
+        output_dir: folder for the volumes; never the cohort itself.
+        settings: what to make; those of how a volume is made must be those of `volumes`.
+        windows: the intensities of each modality in the cohort, for that range.
+    """
+
+    def __init__(
+        self,
+        volumes: VolumeTranslator,
+        output_dir: str | Path,
+        settings: CompletionSettings,
+        windows: Mapping[Modality, IntensityWindow] | None = None,
+    ) -> None:
+        self.volumes = volumes
+        self.output_dir = Path(output_dir)
+        self.settings = settings
+        self.windows = dict(windows or {})
+
+    def complete(self, case: Case) -> CaseResult:
+        """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
+        targets = self.targets(case)
+        if not targets:
+            return CaseResult(case.case_id, reason="nothing is missing")
+        waiting: dict[Modality, SyntheticFiles] = {}
+        results: dict[Modality, VolumeResult] = {}
+        for target in targets:
+            try:
+                waiting[target] = self._files(case, target)
+            except (CheckpointError, OSError, ValueError) as error:
+                results[target] = _refused(target, f"case {case.case_id}: {target}: {error}")
+                continue
+            kept = self._kept(waiting[target])
+            if kept:
+                results[target] = kept
+        missing = [target for target in targets if target not in results]
+        if missing:
+            results |= self._make_all(case, {target: waiting[target] for target in missing})
+        return _case_result(case, [results[target] for target in targets])
+
+    def targets(self, case: Case) -> tuple[Modality, ...]:
+        """Return the modalities that are asked of a case."""
+        return tuple(map(Modality, self.settings.targets)) or case.missing
+
+    def finished(self, case: Case) -> bool:
+        """Tell whether everything that is asked of a case is there already; nothing is loaded."""
+        try:
+            return all(self._kept(self._files(case, target)) for target in self.targets(case))
+        except (OSError, ValueError):
+            return False
+
+    def _files(self, case: Case, target: Modality) -> SyntheticFiles:
+        translator = self.volumes.translator
+        available = [m for m in case.images if not self.settings.sources or m in self.settings.sources]
+        sources = usable_sources(target, available)
+        window = self._window(target)
+        provenance = Provenance(
+            case_id=case.case_id,
+            target=target,
+            sources=tuple(SourceImage(s, case.images[s].name, file_sha256(case.images[s])) for s in sources),
+            model_sha256=translator.sha256,
+            preprocessing=translator.preprocessing.description(),
+            training=dict(translator.training),
+            validation_errors=translator.source_errors.get(target, {}),
+            settings=self.settings.description() | {"window": [window.lower, window.upper]},
+        )
+        return SyntheticFiles(self.output_dir / case.case_id, provenance)
+
+    def _window(self, target: Modality) -> IntensityWindow:
+        """Return the intensities that a target is given.
+
+        Raises:
+            CheckpointError: when the model never saw it.
+            ValueError: when no case of the cohort shows them.
+        """
+        trained = self.volumes.window(target)
+        if self.settings.intensities is IntensityRange.UNIT:
+            return _UNIT
+        if self.settings.intensities is IntensityRange.TRAINING:
+            return trained
+        if target not in self.windows:
+            raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
+        return self.windows[target]
+
+    def _make_all(self, case: Case, waiting: Mapping[Modality, SyntheticFiles]) -> dict[Modality, VolumeResult]:
+        try:
+            loaded = self.volumes.load(case)
+        except CohortError as error:
+            return {target: _refused(target, str(error)) for target in waiting}
+        reason = refusal(loaded)
+        if reason:
+            return {target: _refused(target, f"case {case.case_id}: {reason}") for target in waiting}
+        return {target: self._make(case, loaded, files) for target, files in waiting.items()}
+
+    def _make(self, case: Case, loaded: LoadedCase, files: SyntheticFiles) -> VolumeResult:
+        target = files.provenance.target
+        sources = tuple(source.modality for source in files.provenance.sources)
+        try:
+            made = self.volumes.translate(loaded, target, sources, self._window(target))
+        except ValueError as error:  # weights that the model does not store
+            return _refused(target, f"case {case.case_id}: {target}: {error}")
+        warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources)])
+        extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
+        like = case.images[made.sources[0]]
+        return _done(self.output_dir, files, files.write(made, like, self.settings.dtype, extra))
+
+    def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
+        translator = self.volumes.translator
+        return list(doubts(loaded.only(sources), translator.intensity_profiles, translator.preprocessing))
+
+    def _units(self, made: SyntheticVolume) -> dict[str, Any]:
+        meaning = {
+            IntensityRange.TRAINING: "median brain window of the modality in the model's training cohort",
+            IntensityRange.COHORT: "median brain window of the modality in the completed cohort",
+            IntensityRange.UNIT: "normalised brain window as [0, 1]",
+        }
+        units = {"Intensities": meaning[IntensityRange(self.settings.intensities)]}
+        if made.uncertainty is not None:
+            units[UNCERTAINTY.capitalize()] = "standard deviation between translations, in the image's intensities"
+        return units
+
+    def _kept(self, files: SyntheticFiles) -> VolumeResult | None:
+        sidecar = files.finished()
+        return None if sidecar is None else _done(self.output_dir, files, sidecar, kept=True)
+
+
+def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
+    warnings = [text for result in results for text in result.details.get(_WARNINGS, [])]
+    return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _refused(target: Modality, reason: str) -> VolumeResult:
+    return VolumeResult(target, CompletionStatus.REFUSED, reason=reason)
+
+
+def _done(output_dir: Path, files: SyntheticFiles, sidecar: Mapping[str, Any], kept: bool = False) -> VolumeResult:
+    return VolumeResult(
+        target=files.provenance.target,
+        status=CompletionStatus.DONE,
+        sources=tuple(sidecar["SourceModalities"]),
+        file=str(files.image.relative_to(output_dir)),
+        details=sidecar,
+        kept=kept,
+    )
+
+
+def _slice_consistency(made: SyntheticVolume) -> dict[str, Any]:
+    """Return how the differences of neighbouring slices compare with those of the sources: 1 is alike, more is striped."""
+    plane = made.through_plane
+    reference = plane.sources if plane.sources > 0 else math.nan
+    numbers = asdict(plane) | {
+        "translated_to_sources": plane.translated / reference,
+        "written_to_sources": plane.written / reference,
+    }
+    return {name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()}

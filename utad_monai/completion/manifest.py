@@ -1,0 +1,141 @@
+"""What became of every case of a completion: one CSV for people, one JSON with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from utad_monai.atomic import atomic_path, write_json
+from utad_monai.keys import CompletionStatus, Modality
+
+MANIFEST_FILE = "manifest.csv"
+MANIFEST_JSON = "manifest.json"
+_COLUMNS = ("case", "status", "made", "sources", "reason", "warnings", "files")
+_SEPARATOR = "; "
+
+
+@dataclass(frozen=True)
+class VolumeResult:
+    """What became of one modality of a case.
+
+    Attributes:
+        target: the modality.
+        status: what became of it.
+        sources: the modalities that it was made from.
+        file: the image, relative to the output folder; empty when it was not made.
+        reason: why it was not made.
+        details: the sidecar's content.
+        kept: whether it was finished before and kept.
+    """
+
+    target: Modality
+    status: CompletionStatus
+    sources: tuple[str, ...] = ()
+    file: str = ""
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What became of a case.
+
+    Attributes:
+        case_id: the case.
+        volumes: one entry for each modality that was asked.
+        reason: why nothing was tried, or that nothing was missing.
+        refused: whether nothing could be tried.
+        warnings: what was doubtful.
+    """
+
+    case_id: str
+    volumes: tuple[VolumeResult, ...] = ()
+    reason: str = ""
+    refused: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> CompletionStatus:
+        """Refused when anything was, skipped when nothing was asked, done otherwise."""
+        if self.refused or any(volume.status is CompletionStatus.REFUSED for volume in self.volumes):
+            return CompletionStatus.REFUSED
+        return CompletionStatus.DONE if self.volumes else CompletionStatus.SKIPPED
+
+    @property
+    def made(self) -> tuple[VolumeResult, ...]:
+        """The volumes that are there."""
+        return tuple(volume for volume in self.volumes if volume.status is CompletionStatus.DONE)
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything that was asked was finished before."""
+        return bool(self.volumes) and all(volume.kept for volume in self.volumes)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why things were not made, each reason once."""
+        return tuple(dict.fromkeys(text for text in (self.reason, *(v.reason for v in self.volumes)) if text))
+
+
+def write_manifest(
+    output_dir: str | Path, results: Iterable[CaseResult], protocol: Mapping[str, Any] | None = None
+) -> list[CaseResult]:
+    """Write `manifest.csv` and `manifest.json`: every case once, sorted by name.
+
+    Nothing in them tells when or how often the completion ran: a repetition writes the same bytes.
+
+    Args:
+        output_dir: folder of both.
+        results: one entry for each case.
+        protocol: plain data on how the volumes were made, for the JSON.
+
+    Returns:
+        The results in the order of the files.
+    """
+    ordered = sorted(results, key=lambda result: result.case_id)
+    with atomic_path(Path(output_dir) / MANIFEST_FILE) as temporary:
+        pandas.DataFrame([_row(result) for result in ordered], columns=list(_COLUMNS)).to_csv(temporary, index=False)
+    content = {"protocol": dict(protocol or {}), "cases": [_entry(result) for result in ordered]}
+    write_json(Path(output_dir) / MANIFEST_JSON, content)
+    return ordered
+
+
+def _row(result: CaseResult) -> dict[str, str]:
+    return {
+        "case": result.case_id,
+        "status": str(result.status),
+        "made": _SEPARATOR.join(str(volume.target) for volume in result.made),
+        "sources": _SEPARATOR.join("+".join(volume.sources) for volume in result.made),
+        "reason": _one_line(result.reasons),
+        "warnings": _one_line(result.warnings),
+        "files": _SEPARATOR.join(volume.file for volume in result.made),
+    }
+
+
+def _one_line(texts: Sequence[str]) -> str:
+    return " | ".join(line for text in texts for line in text.splitlines())
+
+
+def _entry(result: CaseResult) -> dict[str, Any]:
+    return {
+        "case": result.case_id,
+        "status": str(result.status),
+        "reasons": list(result.reasons),
+        "warnings": list(result.warnings),
+        "volumes": [
+            {
+                "target": str(volume.target),
+                "status": str(volume.status),
+                "sources": list(volume.sources),
+                "file": volume.file,
+                "reason": volume.reason,
+                "sidecar": dict(volume.details),
+            }
+            for volume in result.volumes
+        ],
+    }
