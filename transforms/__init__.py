@@ -6,6 +6,7 @@ from transforms.labels import (
     CanonicalLabelsd,
     LabelsToTumourRegions,
     LabelsToTumourRegionsd,
+    StoredLabels,
     regions_to_labels,
 )
 from transforms.load import LoadNifti, LoadNiftid
@@ -37,6 +38,7 @@ __all__ = [
     "OrientLPS",
     "OrientLPSd",
     "SliceFrame",
+    "StoredLabels",
     "brain_window",
     "from_lps",
     "mask_tumour",

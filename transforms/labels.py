@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,41 +14,83 @@ from utad_monai.keys import TumourLabel
 
 
 class CanonicalLabels(Transform):
-    """Map BraTS label values to 0, 1 (necrotic), 2 (oedema), 3 (enhancing).
+    """Map the label values of a layout to 0, 1 (necrotic), 2 (oedema), 3 (enhancing).
 
     Args:
-        enhancing_label: value of the enhancing tumour on disk, 4 until BraTS 2021 and 3 since BraTS 2023.
+        meanings: canonical label of each value on disk other than 0; two values may mean the same, as long as a file
+            holds only one of them.
     """
 
-    def __init__(self, enhancing_label: int = 4) -> None:
-        self.enhancing_label = enhancing_label
+    def __init__(self, meanings: Mapping[int, TumourLabel]) -> None:
+        self.meanings = {TumourLabel.BACKGROUND.value: TumourLabel.BACKGROUND, **meanings}
 
     def __call__(self, labels: Tensor) -> Tensor:
         """Return labels of the same shape with canonical values.
 
         Raises:
-            ValueError: when a value is not one of the layout's labels.
+            ValueError: when a value is not one of the layout's labels, or two values mean the same label.
         """
-        allowed = (TumourLabel.BACKGROUND, TumourLabel.NECROTIC, TumourLabel.OEDEMA, self.enhancing_label)
-        unknown = sorted({float(value) for value in labels.unique()} - {float(value) for value in allowed})
+        values = sorted(float(value) for value in labels.unique())
+        unknown = [value for value in values if value not in self.meanings]
         if unknown:
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
-            raise ValueError(f"has unknown label values {listed}; allowed are {', '.join(map(str, allowed))}")
-        return torch.where(labels == self.enhancing_label, torch.full_like(labels, TumourLabel.ENHANCING), labels)
+            raise ValueError(f"has unknown label values {listed}; allowed are {', '.join(map(str, self.meanings))}")
+        self._refuse_two_values_of_one_meaning([int(value) for value in values])
+        canonical = labels
+        for value, meaning in self.meanings.items():
+            if value != meaning:
+                canonical = torch.where(labels == value, torch.full_like(labels, meaning.value), canonical)
+        return canonical
+
+    def _refuse_two_values_of_one_meaning(self, values: Sequence[int]) -> None:
+        first: dict[TumourLabel, int] = {}
+        for value in values:
+            other = first.setdefault(self.meanings[value], value)
+            if other != value:
+                meaning = self.meanings[value].name.lower()
+                raise ValueError(f"has both label values {other} and {value}, which mean the same ({meaning})")
+
+
+class StoredLabels(Transform):
+    """Map canonical labels to the values that a layout writes: the inverse of `CanonicalLabels`.
+
+    Args:
+        meanings: canonical label of each value on disk other than 0; of two with the same meaning the first is written.
+    """
+
+    def __init__(self, meanings: Mapping[int, TumourLabel]) -> None:
+        self.values = {meanings[value]: value for value in reversed(list(meanings))}
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        """Return canonical labels as a tensor of the same shape and type with the layout's values.
+
+        Raises:
+            ValueError: when a label is not canonical, or the layout has no value for it.
+        """
+        known = {TumourLabel.BACKGROUND, *self.values}
+        unknown = sorted({float(value) for value in labels.unique()} - {float(label) for label in known})
+        if unknown:
+            raise ValueError(f"has labels {', '.join(f'{value:g}' for value in unknown[:5])} that cannot be written")
+        stored = labels
+        for label, value in self.values.items():
+            stored = torch.where(labels == label.value, torch.full_like(labels, value), stored)
+        return stored
 
 
 class CanonicalLabelsd(MapTransform):
     """Dictionary version of `CanonicalLabels`."""
 
-    def __init__(self, keys: KeysCollection, enhancing_label: int = 4, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, meanings: Mapping[int, TumourLabel], allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.canonical = CanonicalLabels(enhancing_label)
+        self.canonical = CanonicalLabels(meanings)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Map each key's labels.
 
         Raises:
-            ValueError: when a value is not one of the layout's labels.
+            ValueError: when a value is not one of the layout's labels, or two values mean the same label.
         """
         mapped = dict(data)
         for key in self.key_iterator(mapped):

@@ -20,13 +20,18 @@ WARNINGS = "warnings"
 class LoadNifti(Transform):
     """Read one `.nii` or `.nii.gz` file with every check of `transforms.nifti.read_nifti`."""
 
-    def __call__(self, path: str | Path) -> MetaTensor:
+    def __call__(self, path: str | Path, channel: int | None = None, channel_count: int | None = None) -> MetaTensor:
         """Return the volume as `(1, X, Y, Z)` float32 in file units, with `affine` and `filename_or_obj` in its meta.
 
+        Args:
+            path: the file.
+            channel: which volume of a 4-D file, from 0 on; None for a 3-D file.
+            channel_count: how many volumes the 4-D file must hold; None for any number.
+
         Raises:
-            InvalidImageError: when the file is not a sound 3-D NIfTI volume.
+            InvalidImageError: when the file is not a sound NIfTI volume, or lacks the channel.
         """
-        volume = read_nifti(path)
+        volume = read_nifti(path, channel, channel_count)
         meta = {"filename_or_obj": str(path), WARNINGS: list(volume.warnings)}
         image = torch.from_numpy(volume.array)[None]
         return MetaTensor(image, affine=torch.from_numpy(volume.affine), meta=meta)

@@ -24,6 +24,8 @@ MAX_VOXELS = 512**3
 """Largest accepted volume (134 million voxels, 0.5 GiB as float32); a larger claim is refused before allocation."""
 MIN_AXIS = 2
 """Fewest voxels along each axis of a volume."""
+MSD_CHANNELS = "FLAIR, T1w, T1gd, T2w"
+"""Channel order of the 4-D files of the Medical Segmentation Decathlon's brain tumour task."""
 MAX_HEADER_BYTES = 1 << 20
 """Largest accepted voxel offset (header and extensions)."""
 SPACING_RANGE_MM = (0.05, 20.0)
@@ -33,6 +35,7 @@ LARGE_INTENSITY = 1e7
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
+_CHUNK_BYTES = 1 << 20
 _REAL_KINDS = "iuf"
 
 
@@ -53,25 +56,31 @@ class NiftiVolume:
     warnings: tuple[str, ...]
 
 
-def read_nifti(path: str | Path) -> NiftiVolume:
-    """Read one `.nii` or `.nii.gz` file that holds a 3-D scalar volume.
+def read_nifti(path: str | Path, channel: int | None = None, channel_count: int | None = None) -> NiftiVolume:
+    """Read one `.nii` or `.nii.gz` file that holds a 3-D scalar volume, or one channel of a 4-D file.
 
     Args:
         path: the file.
+        channel: which volume of a 4-D file, from 0 on; None for a 3-D file. Only its voxels are kept in memory and
+            judged; the gzip stream is checked to its end.
+        channel_count: how many volumes the 4-D file must hold; None for any number.
 
     Returns:
         The volume with finite float32 voxels and a non-singular affine.
 
     Raises:
         InvalidImageError: for anything that is not such a file: wrong container, damaged stream, impossible
-            header, unusable affine, voxels that are not finite real numbers.
+            header, unusable affine, voxels that are not finite real numbers, 4-D where 3-D was asked and vice versa.
     """
     path = Path(path)
     _check_regular_file(path)
-    header, header_warnings = _read_header(path)
+    header = _parse_header(path, _read_bytes(path, _NIFTI2_BYTES))
+    warnings: list[str] = []
+    _check_dimensions(path, header, warnings, channel, channel_count)
+    _check_storage(path, header, warnings)
     affine, affine_warnings = _usable_affine(path, header)
-    array = _read_voxels(path, header)
-    return NiftiVolume(array, affine, header, (*header_warnings, *affine_warnings, *_doubtful_voxels(array)))
+    array = _read_voxels(path, header, channel)
+    return NiftiVolume(array, affine, header, (*warnings, *affine_warnings, *_doubtful_voxels(array, channel)))
 
 
 def _check_regular_file(path: Path) -> None:
@@ -99,23 +108,38 @@ def _open(path: Path) -> Any:
     return gzip.open(path, "rb") if compressed else path.open("rb")
 
 
-def _read_bytes(path: Path, count: int) -> bytes:
-    """Read up to `count` bytes, checking the gzip stream (and its CRC when its end is reached)."""
+def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> bytes:
+    """Read up to `count` bytes from `start` on, then pass over what follows.
+
+    Args:
+        path: the file.
+        count: bytes to keep.
+        start: bytes to pass over first.
+        at_least: bytes that the file must hold; a little more is read, so that the gzip CRC at its end is checked.
+
+    Raises:
+        InvalidImageError: when the stream is damaged, or shorter than `at_least`.
+    """
     try:
         with _open(path) as stream:
+            total = _pass_over(stream, start)
             content: bytes = stream.read(count)
+            total += len(content)
+            if at_least:
+                total += _pass_over(stream, at_least + MAX_HEADER_BYTES - total)
     except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
         raise InvalidImageError(path, f"is a damaged or truncated gzip file ({error})", "copy it again") from error
+    if total < at_least:
+        raise InvalidImageError(path, f"is too short: {total} bytes where its header expects {at_least}")
     return content
 
 
-def _read_header(path: Path) -> tuple[nibabel.Nifti1Header, list[str]]:
-    block = _read_bytes(path, _NIFTI2_BYTES)
-    header = _parse_header(path, block)
-    warnings: list[str] = []
-    _check_dimensions(path, header, warnings)
-    _check_storage(path, header, warnings)
-    return header, warnings
+def _pass_over(stream: Any, count: int) -> int:
+    """Read up to `count` bytes without keeping them; return how many there were."""
+    passed = 0
+    while passed < count and (chunk := stream.read(min(_CHUNK_BYTES, count - passed))):
+        passed += len(chunk)
+    return passed
 
 
 def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
@@ -137,7 +161,13 @@ def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
     return header
 
 
-def _check_dimensions(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
+def _check_dimensions(
+    path: Path,
+    header: nibabel.Nifti1Header,
+    warnings: list[str],
+    channel: int | None = None,
+    channel_count: int | None = None,
+) -> None:
     dims = [int(size) for size in header["dim"]]
     rank, sizes = dims[0], dims[1:]
     if not 1 <= rank <= 7:
@@ -146,12 +176,32 @@ def _check_dimensions(path: Path, header: nibabel.Nifti1Header, warnings: list[s
         raise InvalidImageError(path, f"has a zero or negative dimension in its shape {tuple(sizes[:rank])}")
     if rank < 3 or any(size < MIN_AXIS for size in sizes[:3]):
         raise InvalidImageError(path, f"has shape {tuple(sizes[:rank])}: a 3-D volume of several slices is needed")
-    if any(size > 1 for size in sizes[3:rank]):
-        raise InvalidImageError(path, f"is {rank}-D with shape {tuple(sizes[:rank])}: one 3-D volume is needed")
-    if rank > 3:
+    if channel is not None:
+        _check_channels(path, sizes[:rank], channel, channel_count)
+    elif any(size > 1 for size in sizes[3:rank]):
+        raise _unasked_channels(path, sizes[:rank])
+    elif rank > 3:
         warnings.append(f"is stored {rank}-D with shape {tuple(sizes[:rank])}, squeezed to 3-D")
     if math.prod(sizes[:3]) > MAX_VOXELS:
         raise InvalidImageError(path, f"is too large: {tuple(sizes[:3])} is over the limit of {MAX_VOXELS} voxels")
+
+
+def _check_channels(path: Path, sizes: list[int], channel: int, channel_count: int | None) -> None:
+    """Refuse a file without the asked channel, or with another number of channels than expected."""
+    wanted = f"{channel_count} channels are" if channel_count else f"channel {channel} (counted from 0) is"
+    if len(sizes) < 4 or any(size > 1 for size in sizes[4:]):
+        raise InvalidImageError(path, f"has shape {tuple(sizes)}: a 4-D file is needed ({wanted} expected)")
+    if channel_count not in (None, sizes[3]) or not 0 <= channel < sizes[3]:
+        reason = f"has {sizes[3]} channels (shape {tuple(sizes)}) where {wanted} expected"
+        raise InvalidImageError(path, reason, f"the channel order of MSD files is {MSD_CHANNELS}")
+
+
+def _unasked_channels(path: Path, sizes: list[int]) -> InvalidImageError:
+    reason = f"is {len(sizes)}-D with shape {tuple(sizes)}: one 3-D volume is needed"
+    if len(sizes) != 4 or sizes[3] != len(MSD_CHANNELS.split(", ")):
+        return InvalidImageError(path, reason)
+    hint = f"it looks like an MSD (Medical Segmentation Decathlon) file, channel order {MSD_CHANNELS}"
+    return InvalidImageError(path, reason, f"{hint}: put it into a folder imagesTr, or split it into one file each")
 
 
 def _check_storage(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
@@ -208,28 +258,31 @@ def _same_forms(header: nibabel.Nifti1Header) -> bool:
         return False
 
 
-def _read_voxels(path: Path, header: nibabel.Nifti1Header) -> Any:
+def _read_voxels(path: Path, header: nibabel.Nifti1Header, channel: int | None) -> Any:
     shape = tuple(int(size) for size in header["dim"][1:4])
     dtype = header.get_data_dtype()
     offset = int(header["vox_offset"])
-    needed = offset + math.prod(shape) * dtype.itemsize
-    content = _read_bytes(path, needed + MAX_HEADER_BYTES)  # past the end, so that the gzip CRC is checked
-    if len(content) < needed:
-        raise InvalidImageError(path, f"is too short: {len(content)} bytes where its header expects {needed}")
-    array = np.frombuffer(content, dtype, math.prod(shape), offset).reshape(shape, order="F").astype(np.float32)
+    volume_bytes = math.prod(shape) * dtype.itemsize
+    volumes = 1 if channel is None else int(header["dim"][4])
+    content = _read_bytes(path, volume_bytes, offset + volume_bytes * (channel or 0), offset + volume_bytes * volumes)
+    array = np.frombuffer(content, dtype).reshape(shape, order="F").astype(np.float32)
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
     if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
         array = array * np.float32(slope) + np.float32(inter)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
-        raise InvalidImageError(path, f"has {count} voxels that are NaN or infinite, not finite")
+        raise InvalidImageError(path, f"{_named(channel)}has {count} voxels that are NaN or infinite, not finite")
     return array
 
 
-def _doubtful_voxels(array: Any) -> list[str]:
+def _doubtful_voxels(array: Any, channel: int | None) -> list[str]:
     warnings = []
     if array.min() < 0:
         warnings.append(f"has negative intensities (down to {array.min():g}): background must be 0")
     if array.max() > LARGE_INTENSITY:
         warnings.append(f"has an intensity out of range ({array.max():g}): an outlier spike")
-    return warnings
+    return [_named(channel) + text for text in warnings]
+
+
+def _named(channel: int | None) -> str:
+    return "" if channel is None else f"channel {channel} "

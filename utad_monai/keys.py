@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Modality(StrEnum):
@@ -34,7 +34,7 @@ class TumourRegion(StrEnum):
     """Enhancing tumour."""
 
 
-class TumourLabel:
+class TumourLabel(IntEnum):
     """The canonical label values inside this project, whatever the layout stores on disk.
 
     BraTS 2017-2021 write the enhancing tumour as 4, BraTS 2023 and later as 3; the loader maps both to 3.

@@ -127,7 +127,8 @@ def test_dataset_folder_is_not_written_to(tiny_cohort: Path, tmp_path: Path, tin
 
 def test_description_counts_cases_patients_and_modalities(mixed: Path) -> None:
     text = describe(find_cases(mixed), mixed)
-    assert text.startswith(f"{mixed}: BraTS 2017-2021, 6 cases of 5 patients")
+    labels = "labels 1 necrotic, 2 oedema, 4 enhancing"
+    assert text.startswith(f"{mixed}: BraTS 2017-2021 (flair, t1, t1ce, t2; {labels}), 6 cases of 5 patients")
     assert text.endswith("(flair 6, t1 6, t1ce 5, t2 6, seg 5)")
 
 

@@ -146,6 +146,39 @@ def test_changed_file_is_prepared_again_and_only_its_case(
     assert loaded_cases == ["A_1"]
 
 
+def test_the_same_files_with_another_meaning_are_prepared_again(
+    root: Path, prepare: Prepare, loaded_cases: list[str]
+) -> None:
+    def table(columns: str, *cells: str) -> None:
+        (root / "cohort.csv").write_text(f"{columns}\n{','.join(cells)}\n", encoding="utf-8")
+
+    first, second, seg = (f"A_1/A_1_{name}.nii.gz" for name in ("t1", "t2", "seg"))
+    table("case,t1,t2,seg", "A_1", first, second, seg)
+    windows = prepare(root).cases["A_1"].windows
+    loaded_cases.clear()
+    table("case,t2,t1,seg", "A_1", first, second, seg)
+    swapped = prepare(root).cases["A_1"].windows
+    assert (swapped[Modality.T1], swapped[Modality.T2]) == (windows[Modality.T2], windows[Modality.T1])
+    table("case,patient,t2,t1,seg", "A_1", "someone", first, second, seg)
+    assert prepare(root).cases["A_1"].patient_id == "someone"
+    assert loaded_cases == ["A_1", "A_1"]
+
+
+def test_channels_of_one_file_are_prepared_as_images_of_their_own(
+    root: Path, tmp_path: Path, prepare: Prepare, loaded_cases: list[str]
+) -> None:
+    images = [nibabel.load(root / "A_1" / f"A_1_{modality}.nii.gz") for modality in Modality]
+    volume = np.stack([np.asarray(image.dataobj) for image in images], axis=-1)
+    (tmp_path / "task" / "imagesTr").mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(volume, images[0].affine), tmp_path / "task" / "imagesTr" / "A_1.nii.gz")
+    expected, store = prepare(root), prepare(tmp_path / "task")
+    for modality in Modality:
+        np.testing.assert_array_equal(store.image("A_1", modality), expected.image("A_1", modality))
+    loaded_cases.clear()
+    prepare(tmp_path / "task")
+    assert loaded_cases == []
+
+
 def test_changed_content_is_seen(root: Path, prepare: Prepare) -> None:
     before = np.array(prepare(root).image("A_1", Modality.T1))
     path = root / "A_1" / "A_1_t1.nii.gz"

@@ -263,3 +263,19 @@ def test_modality_that_the_model_never_saw_is_refused(
 def test_teacher_is_refused(student_translator: Translator) -> None:
     with pytest.raises(CheckpointError, match="teacher"):
         VolumeTranslator(replace(student_translator, generator=TumourAwareGenerator(2)))
+
+
+def test_a_source_in_a_4d_file_gives_a_3d_image_on_its_grid(
+    translate: Make, stored: Callable[[str], Case], tmp_path: Path
+) -> None:
+    case = stored("oblique")
+    image = nibabel.load(case.images[SOURCE])
+    volume = np.zeros((*image.shape, 4), np.int16)
+    volume[...] = np.asarray(image.dataobj)[..., None]
+    (tmp_path / "task" / "imagesTr").mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(volume, None, image.header), tmp_path / "task" / "imagesTr" / "case.nii.gz")
+    made, expected = nibabel.load(translate(one_case(tmp_path / "task"))), nibabel.load(translate(case, "expected"))
+    assert made.shape == image.shape
+    assert int(made.header["dim"][0]) == 3
+    assert made.affine.tobytes() == expected.affine.tobytes()
+    np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(expected.dataobj))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -14,37 +16,81 @@ from transforms import (
     CanonicalLabelsd,
     LabelsToTumourRegions,
     LabelsToTumourRegionsd,
+    StoredLabels,
     regions_to_labels,
 )
 from utad_monai.keys import TumourLabel, TumourRegion
 
 CANONICAL = arrays("u1", (1, 3, 4, 2), elements=st.integers(0, 3))
+NECROTIC, OEDEMA, ENHANCING = TumourLabel.NECROTIC, TumourLabel.OEDEMA, TumourLabel.ENHANCING
+FOUR = {1: NECROTIC, 2: OEDEMA, 4: ENHANCING}
+THREE = {1: NECROTIC, 2: OEDEMA, 3: ENHANCING}
+EITHER = {1: NECROTIC, 2: OEDEMA, 3: ENHANCING, 4: ENHANCING}
+SWAPPED = {1: OEDEMA, 2: NECROTIC, 3: ENHANCING}
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
 def test_enhancing_four_becomes_three(dtype: torch.dtype) -> None:
-    labels = CanonicalLabels(4)(torch.tensor([[0, 1, 2, 4]], dtype=dtype))
+    labels = CanonicalLabels(FOUR)(torch.tensor([[0, 1, 2, 4]], dtype=dtype))
     assert labels.tolist() == [[0, 1, 2, 3]]
     assert labels.dtype == dtype
 
 
 def test_enhancing_three_stays_three() -> None:
-    assert CanonicalLabels(3)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 3]]
+    assert CanonicalLabels(THREE)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_labels_may_swap_places(dtype: torch.dtype) -> None:
+    labels = CanonicalLabels(SWAPPED)(torch.tensor([[0, 1, 2, 3]], dtype=dtype))
+    assert labels.tolist() == [[0, 2, 1, 3]]
+    assert labels.dtype == dtype
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2, 3], [0, 1, 2, 4]])
+def test_either_of_two_values_means_enhancing(values: list[int]) -> None:
+    assert CanonicalLabels(EITHER)(torch.tensor([values])).tolist() == [[0, 1, 2, 3]]
+
+
+def test_two_values_of_one_meaning_in_one_file_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"both label values 3 and 4, which mean the same \(enhancing\)"):
+        CanonicalLabels(EITHER)(torch.tensor([[0, 3, 4]]))
+
+
+@pytest.mark.parametrize("meanings", [FOUR, THREE, SWAPPED, EITHER], ids=["four", "three", "swapped", "either"])
+@given(array=CANONICAL)
+def test_stored_labels_are_the_inverse(meanings: dict[int, TumourLabel], array: torch.Tensor) -> None:
+    labels = torch.from_numpy(array)
+    stored = StoredLabels(meanings)(labels)
+    assert stored.dtype == labels.dtype
+    assert set(stored.unique().tolist()) <= {0, *meanings}
+    assert torch.equal(CanonicalLabels(meanings)(stored), labels)
+
+
+def test_the_first_of_two_values_is_written() -> None:
+    assert StoredLabels(EITHER)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 3]]
+    assert StoredLabels(FOUR)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 4]]
+
+
+@pytest.mark.parametrize(("meanings", "value"), [(FOUR, 4), ({1: OEDEMA}, 3), (THREE, 1.5)])
+def test_labels_that_a_layout_cannot_write_are_refused(meanings: dict[int, TumourLabel], value: float) -> None:
+    with pytest.raises(ValueError, match=f"has labels {value} that cannot be written"):
+        StoredLabels(meanings)(torch.tensor([[0, value]]))
 
 
 @pytest.mark.parametrize(
-    ("enhancing_label", "values", "named"),
-    [(4, [0, 3], "3"), (3, [0, 4], "4"), (4, [-1], "-1"), (4, [1.5], "1.5"), (4, [7, 5, 6], "5, 6, 7")],
+    ("meanings", "values", "named"),
+    [(FOUR, [0, 3], "3"), (THREE, [0, 4], "4"), (FOUR, [-1], "-1"), (FOUR, [1.5], "1.5"), (FOUR, [7, 5, 6], "5, 6, 7")],
 )
-def test_unknown_label_is_refused_and_named(enhancing_label: int, values: list[float], named: str) -> None:
-    allowed = f"allowed are 0, 1, 2, {enhancing_label}"
+def test_unknown_label_is_refused_and_named(meanings: dict[int, TumourLabel], values: list[float], named: str) -> None:
+    allowed = f"allowed are 0, {', '.join(map(str, meanings))}"
     with pytest.raises(ValueError, match=rf"unknown label values {named}; {allowed}"):
-        CanonicalLabels(enhancing_label)(torch.tensor([values]))
+        CanonicalLabels(meanings)(torch.tensor([values]))
 
 
 def test_many_unknown_labels_are_not_all_listed() -> None:
     with pytest.raises(ValueError, match=r"values 10, 11, 12, 13, 14; allowed"):
-        CanonicalLabels()(torch.arange(10, 200)[None])
+        CanonicalLabels(FOUR)(torch.arange(10, 200)[None])
 
 
 def test_regions_have_the_order_of_tumour_region() -> None:
@@ -82,8 +128,8 @@ def test_labels_with_several_channels_are_refused(shape: tuple[int, ...]) -> Non
 
 def test_dictionary_versions_equal_the_array_versions() -> None:
     data = {"seg": MetaTensor(torch.tensor([[0, 1, 2, 4]])), "case_id": "case"}
-    canonical = CanonicalLabelsd("seg", enhancing_label=4)(data)
-    assert torch.equal(canonical["seg"], CanonicalLabels(4)(data["seg"]))
+    canonical = CanonicalLabelsd("seg", FOUR)(data)
+    assert torch.equal(canonical["seg"], CanonicalLabels(FOUR)(data["seg"]))
     regions = LabelsToTumourRegionsd("seg")(canonical)
     assert torch.equal(regions["seg"], LabelsToTumourRegions()(canonical["seg"]))
     assert regions["case_id"] == "case"
@@ -91,7 +137,7 @@ def test_dictionary_versions_equal_the_array_versions() -> None:
 
 
 def test_dictionary_versions_skip_missing_keys_only_when_allowed() -> None:
-    for version in (CanonicalLabelsd, LabelsToTumourRegionsd):
+    for version in (partial(CanonicalLabelsd, meanings=FOUR), LabelsToTumourRegionsd):
         assert version("seg", allow_missing_keys=True)({"t1": 0}) == {"t1": 0}
         with pytest.raises(KeyError, match="seg"):
             version("seg")({"t1": 0})
@@ -99,4 +145,4 @@ def test_dictionary_versions_skip_missing_keys_only_when_allowed() -> None:
 
 def test_dictionary_version_refuses_unknown_labels() -> None:
     with pytest.raises(ValueError, match="unknown label values 4"):
-        CanonicalLabelsd("seg", enhancing_label=3)({"seg": torch.tensor([[4]])})
+        CanonicalLabelsd("seg", THREE)({"seg": torch.tensor([[4]])})

@@ -45,6 +45,14 @@ def test_warnings_of_the_file_are_in_the_meta_data(path: Path) -> None:
     assert "negative" in warning
 
 
+def test_a_channel_of_a_4d_file_is_loaded(tmp_path: Path) -> None:
+    volume = np.arange(2 * 3 * 4 * 2, dtype=np.int16).reshape(2, 3, 4, 2)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "four.nii.gz")
+    np.testing.assert_array_equal(LoadNifti()(tmp_path / "four.nii.gz", 1, 2).numpy()[0], volume[..., 1])
+    with pytest.raises(InvalidImageError, match="has 2 channels"):
+        LoadNifti()(tmp_path / "four.nii.gz", 1, 4)
+
+
 def test_voxels_may_be_changed_in_place(path: Path) -> None:
     loaded = LoadNifti()(path)
     loaded += 1

@@ -228,6 +228,79 @@ def test_too_large_a_claim_is_refused_before_any_voxel_is_read(tmp_path: Path, m
     assert counts == [540]
 
 
+FOUR = np.stack([VOXELS, VOXELS + 1, VOXELS + 2, VOXELS + 3], axis=-1)
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("channel", range(4))
+def test_one_channel_of_a_4d_file_is_read(tmp_path: Path, channel: int, compressed: bool) -> None:
+    content = nifti_bytes(FOUR)
+    path = write(tmp_path, gzip.compress(content) if compressed else content, f"a.nii{'.gz' if compressed else ''}")
+    volume = read_nifti(path, channel, channel_count=4)
+    assert np.array_equal(volume.array, FOUR[..., channel])
+    assert volume.warnings == ()
+    np.testing.assert_array_equal(volume.affine, AFFINE)
+
+
+def test_unasked_channels_are_refused_with_the_order_of_msd(tmp_path: Path) -> None:
+    with pytest.raises(InvalidImageError, match="4-D") as refusal:
+        read_nifti(write(tmp_path, nifti_bytes(FOUR)))
+    assert "looks like an MSD" in refusal.value.remedy
+    assert "channel order FLAIR, T1w, T1gd, T2w" in refusal.value.remedy
+    with pytest.raises(InvalidImageError, match="4-D") as refusal:
+        read_nifti(write(tmp_path, nifti_bytes(FOUR[..., :3])))
+    assert "MSD" not in refusal.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("volume", "channel", "count", "reason"),
+    [
+        (VOXELS, 0, None, r"shape \(6, 5, 4\): a 4-D file is needed \(channel 0"),
+        (VOXELS, 0, 4, r"a 4-D file is needed \(4 channels are"),
+        (FOUR, 4, None, r"has 4 channels .* where channel 4 \(counted from 0\) is expected"),
+        (FOUR, -1, None, "has 4 channels"),
+        (FOUR[..., :3], 0, 4, "has 3 channels .* where 4 channels are expected"),
+        (FOUR[..., None, :], 0, None, r"a 4-D file is needed \(channel 0"),
+    ],
+)
+def test_a_channel_that_is_not_there_is_refused(
+    tmp_path: Path, volume: np.ndarray[Any, Any], channel: int, count: int | None, reason: str
+) -> None:
+    with pytest.raises(InvalidImageError, match=reason):
+        read_nifti(write(tmp_path, nifti_bytes(volume)), channel, count)
+
+
+@pytest.mark.parametrize("channel", [0, 3])
+def test_a_4d_file_is_checked_to_its_end_whatever_the_channel(tmp_path: Path, channel: int) -> None:
+    content = nifti_bytes(FOUR)
+    with pytest.raises(InvalidImageError, match=f"too short: {len(content) - 20} bytes .* expects {len(content)}"):
+        read_nifti(write(tmp_path, content[:-20]), channel)
+    stream = bytearray(gzip.compress(content))
+    stream[-8] ^= 0xFF
+    with pytest.raises(InvalidImageError, match="CRC"):
+        read_nifti(write(tmp_path, bytes(stream), "a.nii.gz"), channel)
+
+
+def test_only_the_asked_channel_is_judged(tmp_path: Path) -> None:
+    volume = FOUR.astype(np.float32)
+    volume[1, 1, 1, 2] = NAN
+    volume[1, 1, 1, 3] = -5
+    path = write(tmp_path, nifti_bytes(volume))
+    assert read_nifti(path, 0).warnings == ()
+    with pytest.raises(InvalidImageError, match="channel 2 has 1 voxels that are NaN"):
+        read_nifti(path, 2)
+    assert read_nifti(path, 3).warnings == ("channel 3 has negative intensities (down to -5): background must be 0",)
+
+
+def test_the_size_limit_is_that_of_the_asked_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, nifti_bytes(FOUR))
+    monkeypatch.setattr(nifti, "MAX_VOXELS", VOXELS.size)
+    assert read_nifti(path, 3).array.shape == SHAPE
+    monkeypatch.setattr(nifti, "MAX_VOXELS", VOXELS.size - 1)
+    with pytest.raises(InvalidImageError, match="too large"):
+        read_nifti(path, 3)
+
+
 SOUND = {
     "plain": nifti_bytes(),
     "gzip": gzip.compress(nifti_bytes()),

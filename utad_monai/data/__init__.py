@@ -3,7 +3,19 @@
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import CompleteSlices, EvaluationCases, single_case
 from utad_monai.data.inference import InferenceCases, the_case
-from utad_monai.data.layouts import BRATS_2017_TO_2021, BRATS_2023, Case, Layout, find_cases
+from utad_monai.data.layouts import (
+    BIDS,
+    BRATS_2017_TO_2021,
+    BRATS_2023,
+    LAYOUTS,
+    MSD_TASK01,
+    TABLE,
+    Case,
+    FoundCohort,
+    Layout,
+    find_cases,
+    look_for_cases,
+)
 from utad_monai.data.phantom import default_dataset_dir, write_phantom_cohort
 from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
@@ -12,14 +24,19 @@ from utad_monai.data.split import keep_split, split_by_patient
 from utad_monai.data.unpaired import EpochSampler, UnpairedSlices
 
 __all__ = [
+    "BIDS",
     "BRATS_2017_TO_2021",
     "BRATS_2023",
+    "LAYOUTS",
+    "MSD_TASK01",
+    "TABLE",
     "Case",
     "CohortError",
     "CohortProblem",
     "CompleteSlices",
     "EpochSampler",
     "EvaluationCases",
+    "FoundCohort",
     "InferenceCases",
     "Layout",
     "PreparedCase",
@@ -31,6 +48,7 @@ __all__ = [
     "find_cases",
     "keep_split",
     "load_case",
+    "look_for_cases",
     "prepare_cohort",
     "prepare_slices",
     "single_case",

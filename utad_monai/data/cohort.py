@@ -81,8 +81,8 @@ def prepare_cohort(
 
 
 def describe(cases: list[Case], dataset_dir: str | Path) -> str:
-    """Return one line: layout, cases, patients, and how many cases have each modality."""
-    layouts = ", ".join(sorted({case.layout.name for case in cases}))
+    """Return one line: layouts with their mappings, cases, patients, and how many cases have each modality."""
+    layouts = ", ".join(sorted({case.layout.description for case in cases}))
     counts = Counter(modality for case in cases for modality in case.images)
     modalities = ", ".join(f"{modality} {counts[modality]}" for modality in Modality)
     segmented = sum(case.segmentation is not None for case in cases)

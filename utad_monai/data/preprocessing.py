@@ -26,6 +26,7 @@ from transforms import (
 )
 from transforms.load import WARNINGS
 from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
@@ -123,26 +124,23 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
         CohortError: with every problem of the case: unreadable files, volumes on different grids, unknown labels,
             empty or constant images.
     """
-    problems: list[CohortProblem] = []
-    loaded = {path: _load(case, path, problems) for path in case.files}
-    volumes = {path: volume for path, volume in loaded.items() if volume is not None}
-    problems.extend(_other_grids(case, volumes))
+    volumes, problems = load_volumes(case)
     normalise = preprocessing.normalise
     images: dict[Modality, MetaTensor] = {}
     windows: dict[Modality, IntensityWindow] = {}
-    for modality, path in case.images.items():
+    for modality in case.images:
         try:
-            if path in volumes:
-                images[modality] = normalise(volumes[path])
+            if modality in volumes:
+                images[modality] = normalise(volumes[modality])
                 windows[modality] = normalise.window_of(images[modality])
         except ValueError as error:
-            problems.append(CohortProblem(case.case_id, path, str(error), "replace the image or leave it out"))
+            problems.append(_image_problem(case, modality, str(error)))
     regions = _regions(case, volumes, problems)
     if problems:
         raise CohortError(problems)
     brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
     placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
-    warnings = [f"{path}: {text}" for path, volume in volumes.items() for text in volume.meta[WARNINGS]]
+    warnings = load_warnings(volumes)
     if placement.cuts(brain):
         warnings.append(f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut")
     if regions is not None and not bool(regions.any()):
@@ -163,25 +161,65 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
 
 
-def _load(case: Case, path: Path, problems: list[CohortProblem]) -> MetaTensor | None:
-    """Load one volume in LPS order; when it is refused, note the problem and return nothing."""
-    try:
-        loaded = LoadNifti()(path)
-    except InvalidImageError as error:
-        problems.append(CohortProblem.of(case.case_id, error))
-        return None
+def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
+    """Load the volumes of a case that can be read, in LPS voxel order, and report the others.
+
+    Returns:
+        `(1, X, Y, Z)` float32 volumes in file units by modality (and `SEGMENTATION`), and the problems: files that are
+        refused, and volumes on another grid than the first one.
+    """
+    volumes: dict[Modality | str, MetaTensor] = {}
+    problems: list[CohortProblem] = []
+    for part, path in _parts(case).items():
+        try:
+            loaded = _load(case, part, path)
+        except InvalidImageError as error:
+            problems.append(CohortProblem.of(case.case_id, error))
+            continue
+        volumes[part] = loaded
+    problems.extend(_other_grids(case, volumes))
+    return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
+
+
+def load_warnings(volumes: Mapping[Modality | str, MetaTensor]) -> list[str]:
+    """Return what was doubtful about the files of loaded volumes, one phrase each, naming the file."""
+    texts = (f"{file_of(volume)}: {text}" for volume in volumes.values() for text in volume.meta[WARNINGS])
+    return list(dict.fromkeys(texts))
+
+
+def file_of(volume: MetaTensor) -> Path:
+    """Return the file that a volume was loaded from."""
+    return Path(volume.meta["filename_or_obj"])
+
+
+def _parts(case: Case) -> dict[Modality | str, Path]:
+    parts: dict[Modality | str, Path] = dict(case.images.items())
+    return parts | ({SEGMENTATION: case.segmentation} if case.segmentation else {})
+
+
+def _load(case: Case, part: Modality | str, path: Path) -> MetaTensor:
+    """Load one volume in LPS order."""
+    channel = case.channel(part) if isinstance(part, Modality) else None
+    loaded = LoadNifti()(path, channel, None if channel is None else len(case.layout.channels))
     oriented: MetaTensor = OrientLPS()(loaded)  # type: ignore[assignment]  # of a MetaTensor it makes one
     return oriented
 
 
-def _other_grids(case: Case, volumes: Mapping[Path, MetaTensor]) -> Iterator[CohortProblem]:
+def _image_problem(case: Case, modality: Modality, reason: str) -> CohortProblem:
+    channel = case.channel(modality)
+    named = reason if channel is None else f"channel {channel} ({modality}) {reason}"
+    return CohortProblem(case.case_id, case.images[modality], named, "replace the image or leave it out")
+
+
+def _other_grids(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[CohortProblem]:
     """Yield a problem for each volume whose shape or affine (after orientation) differs from the first one's."""
-    for path, volume in volumes.items():
-        first, reference = next(iter(volumes.items()))
+    for volume in volumes.values():
+        reference = next(iter(volumes.values()))
         difference = _grid_difference(reference, volume)
         if difference:
-            reason = f"{difference} than {first.name}"
-            yield CohortProblem(case.case_id, path, reason, "co-register and resample the case to one grid")
+            reason = f"{difference} than {file_of(reference).name}"
+            remedy = "co-register and resample the case to one grid"
+            yield CohortProblem(case.case_id, file_of(volume), reason, remedy)
 
 
 def _grid_difference(reference: MetaTensor, volume: MetaTensor) -> str:
@@ -206,11 +244,11 @@ def _spacing(volume: MetaTensor) -> Sequence[float]:
     return [float(size) for size in volume.pixdim]
 
 
-def _regions(case: Case, volumes: Mapping[Path, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
-    if case.segmentation is None or case.segmentation not in volumes:
+def _regions(case: Case, volumes: Mapping[Modality | str, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
+    if case.segmentation is None or SEGMENTATION not in volumes:
         return None
     try:
-        labels = CanonicalLabels(case.layout.enhancing_label)(volumes[case.segmentation].as_tensor())
+        labels = CanonicalLabels(case.layout.labels)(volumes[SEGMENTATION].as_tensor())
     except ValueError as error:
         problems.append(CohortProblem(case.case_id, case.segmentation, str(error), "map the labels to the layout's"))
         return None

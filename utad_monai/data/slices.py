@@ -21,11 +21,12 @@ from tqdm import tqdm
 from transforms import BACKGROUND, IntensityWindow
 from utad_monai.atomic import atomic_folder
 from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the content of a cache entry changes its meaning."""
 _INDEX = "case.json"
 _LABELS = "labels"
@@ -117,8 +118,8 @@ def prepare_slices(
 ) -> SliceStore:
     """Prepare every case that is not in the cache yet, and open the cache.
 
-    An entry is keyed by the path, size and modification time of the case's files and by every preprocessing parameter;
-    it appears whole or not at all.
+    An entry is keyed by the path, size and modification time of the file (and channel) of every modality, by what the
+    labels mean and by every preprocessing parameter; it appears whole or not at all.
 
     Args:
         cases: cases to prepare.
@@ -142,8 +143,12 @@ def prepare_slices(
 
 
 def _key(case: Case, preprocessing: Preprocessing) -> str:
-    files = [(str(path.absolute()), *_identity(path)) for path in case.files]
-    content = [_FORMAT, case.case_id, case.layout.name, files, preprocessing.description()]
+    parts: list[tuple[str, int | None, Path]] = [(m, case.channel(m), path) for m, path in case.images.items()]
+    if case.segmentation:
+        parts.append((SEGMENTATION, None, case.segmentation))
+    files = [(part, channel, str(path.absolute()), *_identity(path)) for part, channel, path in parts]
+    labels = sorted(case.layout.labels.items())
+    content = [_FORMAT, case.case_id, case.patient_id, files, labels, preprocessing.description()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 

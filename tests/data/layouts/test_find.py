@@ -1,14 +1,15 @@
-"""Cases are found in every BraTS layout, and whatever cannot be told apart is refused."""
+"""Cases are found below a folder, and whatever cannot be told apart is refused."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from utad_monai.data import BRATS_2017_TO_2021, BRATS_2023, CohortError, find_cases
+from utad_monai.data import BRATS_2017_TO_2021, BRATS_2023, CohortError, find_cases, look_for_cases
 from utad_monai.keys import Modality
 
 WriteCase = Callable[..., Path]
@@ -122,6 +123,14 @@ def test_folders_too_deep_are_not_searched(tmp_path: Path) -> None:
     assert [case.case_id for case in find_cases(tmp_path)] == ["A_1"]
 
 
+def test_links_in_circles_through_derivatives_come_to_an_end(tmp_path: Path) -> None:
+    touch(tmp_path, "derivatives/x/sub-01/ses-1/anat/sub-01_ses-1_dseg.nii.gz", "A_1/A_1_t1.nii.gz")
+    (tmp_path / "derivatives" / "one").symlink_to(tmp_path)
+    (tmp_path / "derivatives" / "two").symlink_to(tmp_path)
+    with pytest.raises(CohortError, match="collides"):
+        find_cases(tmp_path)
+
+
 @pytest.mark.parametrize("target", ["HGG/A_1/link", "HGG/A_1", "HGG", "."])
 def test_links_in_circles_do_no_harm(tmp_path: Path, target: str) -> None:
     touch_case(tmp_path, "HGG/A_1")
@@ -189,38 +198,57 @@ def test_same_case_in_two_folders_is_refused(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("case_id", "patient_id"),
-    [
-        ("Brats18_2013_2_1", "Brats18_2013_2"),
-        ("Brats17_TCIA_101_2", "Brats17_TCIA_101"),
-        ("Brats18_CBICA_AAB_1", "Brats18_CBICA_AAB"),
-        ("BraTS20_Training_001", "BraTS20_Training_001"),
-        ("BraTS2021_00002", "BraTS2021_00002"),
-        ("tumour_7", "tumour_7"),
-    ],
-)
-def test_patient_of_a_case_until_2021(case_id: str, patient_id: str) -> None:
-    assert BRATS_2017_TO_2021.patient_of(case_id) == patient_id
-
-
-@pytest.mark.parametrize(
-    ("case_id", "patient_id"),
-    [
-        ("BraTS-GLI-00005-000", "BraTS-GLI-00005"),
-        ("BraTS-GLI-00005-100", "BraTS-GLI-00005"),
-        ("BraTS-MEN-RT-0001-1", "BraTS-MEN-RT-0001-1"),
-        ("anything-else", "anything-else"),
-    ],
-)
-def test_patient_of_a_case_since_2023(case_id: str, patient_id: str) -> None:
-    assert BRATS_2023.patient_of(case_id) == patient_id
-
-
 def test_visits_of_a_patient_share_the_patient(tmp_path: Path) -> None:
     for visit in ("000", "001"):
         touch_case(tmp_path, f"BraTS-GLI-00005-{visit}", NEW_ENDINGS)
     assert {case.patient_id for case in find_cases(tmp_path)} == {"BraTS-GLI-00005"}
+
+
+def test_every_problem_is_reported_at_once_and_sound_cases_are_kept(tmp_path: Path) -> None:
+    for name in ("A_1", "B_2", "C_3"):
+        touch_case(tmp_path, name)
+    touch(tmp_path, "A_1/A_1_t1.nii", "B_2/B_2_seg.nii", "B_2/B_2_t2.nii")
+    found = look_for_cases(tmp_path)
+    assert [case.case_id for case in found.cases] == ["C_3"]
+    assert [(problem.case_id, problem.path.name) for problem in found.problems] == [
+        ("A_1", "A_1_t1.nii.gz"),
+        ("B_2", "B_2_seg.nii.gz"),
+        ("B_2", "B_2_t2.nii.gz"),
+    ]
+    with pytest.raises(CohortError) as refusal:
+        find_cases(tmp_path)
+    assert refusal.value.problems == found.problems
+
+
+def test_colliding_cases_are_left_out_together(tmp_path: Path) -> None:
+    for name in ("BraTS_001", "BraTS_002", "brats_001"):
+        touch_case(tmp_path, name)
+    assert [case.case_id for case in look_for_cases(tmp_path).cases] == ["BraTS_002"]
+
+
+@pytest.mark.parametrize(("name", "warned"), [("=1+1", True), ("-a", True), ("BraTS_1", False)])
+def test_suspicious_names_are_warned_about(
+    tmp_path: Path, name: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch_case(tmp_path, name)
+    with caplog.at_level(logging.WARNING):
+        find_cases(tmp_path)
+    assert bool(caplog.records) == warned
+
+
+def test_all_layouts_may_stand_side_by_side(tmp_path: Path) -> None:
+    touch_case(tmp_path, "BraTS2021_00001")
+    touch_case(tmp_path, "BraTS-GLI-00001-000", NEW_ENDINGS)
+    touch(tmp_path, "Task01/imagesTr/BRATS_001.nii.gz", "Task01/labelsTr/BRATS_001.nii.gz")
+    touch(tmp_path, "bids/sub-01/anat/sub-01_T1w.nii.gz", "bids/sub-01/anat/sub-01_dseg.nii.gz")
+    cases = find_cases(tmp_path)
+    assert {case.case_id: case.layout.name for case in cases} == {
+        "BRATS_001": "MSD Task01",
+        "BraTS-GLI-00001-000": "BraTS 2023 and later",
+        "BraTS2021_00001": "BraTS 2017-2021",
+        "sub-01": "BIDS",
+    }
+    assert all(case.segmentation for case in cases)
 
 
 def test_tiny_cohort_is_found(tiny_cohort: Path) -> None:

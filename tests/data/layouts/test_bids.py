@@ -1,0 +1,116 @@
+"""BIDS cohorts are read by entity and suffix, and what is there twice is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from utad_monai.data import BIDS, CohortError, find_cases, look_for_cases
+from utad_monai.keys import Modality
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_a_subject_with_sessions_is_one_patient_with_several_cases(tmp_path: Path) -> None:
+    for session in ("ses-1", "ses-2"):
+        touch(tmp_path, f"sub-01/{session}/anat/sub-01_{session}_T1w.nii.gz")
+    cases = find_cases(tmp_path)
+    assert [(case.case_id, case.patient_id) for case in cases] == [
+        ("sub-01_ses-1", "sub-01"),
+        ("sub-01_ses-2", "sub-01"),
+    ]
+    assert all(case.layout is BIDS for case in cases)
+
+
+def test_suffix_and_contrast_agent_tell_the_modality(tmp_path: Path) -> None:
+    folder = "sub-01/anat/sub-01"
+    endings = ["FLAIR", "T1w", "ce-gadolinium_T1w", "acq-tse_T2w", "dseg"]
+    touch(tmp_path, *[f"{folder}_{ending}.nii.gz" for ending in endings])
+    (case,) = find_cases(tmp_path)
+    assert (case.case_id, case.patient_id) == ("sub-01", "sub-01")
+    assert {modality: path.name for modality, path in case.images.items()} == {
+        Modality.FLAIR: "sub-01_FLAIR.nii.gz",
+        Modality.T1: "sub-01_T1w.nii.gz",
+        Modality.T1CE: "sub-01_ce-gadolinium_T1w.nii.gz",
+        Modality.T2: "sub-01_acq-tse_T2w.nii.gz",
+    }
+    assert list(case.images) == list(Modality)
+    assert case.segmentation == tmp_path / f"{folder}_dseg.nii.gz"
+
+
+@pytest.mark.parametrize("entities", ["acq-3d_ce-gd", "ce-dotarem", "ce-1_run-1", "space-MNI_ce-x_desc-brain"])
+def test_any_contrast_agent_among_the_entities_is_t1ce(tmp_path: Path, entities: str) -> None:
+    touch(tmp_path, f"sub-01/anat/sub-01_{entities}_T1w.nii")
+    assert list(find_cases(tmp_path)[0].images) == [Modality.T1CE]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sub-01/ses-2/anat/sub-01_ses-2_dseg.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_space-T1w_seg.nii.gz",
+        "derivatives/manual/sub-01/ses-2/anat/sub-01_ses-2_desc-tumour_dseg.nii.gz",
+        "derivatives/sub-01_ses-2_seg.nii",
+    ],
+)
+def test_the_segmentation_lies_beside_the_image_or_in_derivatives(tmp_path: Path, path: str) -> None:
+    touch(tmp_path, "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz", path)
+    (case,) = find_cases(tmp_path)
+    assert case.segmentation == tmp_path / path
+
+
+@pytest.mark.parametrize("folder", ["derivatives/strip", "sourcedata"])
+def test_images_in_derivatives_are_passed_over_unless_the_root_lies_there(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", f"{folder}/sub-01/anat/sub-01_desc-brain_T1w.nii.gz")
+    (raw,) = find_cases(tmp_path)
+    (processed,) = find_cases(tmp_path / folder)
+    assert raw.images[Modality.T1].name == "sub-01_T1w.nii.gz"
+    assert processed.images[Modality.T1].name == "sub-01_desc-brain_T1w.nii.gz"
+
+
+@pytest.mark.parametrize("second", ["run-02_T1w", "acq-mprage_T1w"])
+def test_two_files_of_one_modality_are_reported_with_the_remedy(tmp_path: Path, second: str) -> None:
+    touch(tmp_path, "sub-01/anat/sub-01_run-01_T1w.nii.gz", f"sub-01/anat/sub-01_{second}.nii.gz")
+    touch(tmp_path, "sub-02/anat/sub-02_T1w.nii.gz")
+    found = look_for_cases(tmp_path)
+    assert [case.case_id for case in found.cases] == ["sub-02"]
+    (problem,) = found.problems
+    assert problem.case_id == "sub-01"
+    assert "t1 of this case is there twice, also as sub-01/anat/sub-01_" in problem.reason
+    assert "keep one of them, or name the one to use in a cohort.csv" in problem.remedy
+    with pytest.raises(CohortError, match="case sub-01: "):
+        find_cases(tmp_path)
+
+
+def test_two_segmentations_are_reported(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz")
+    touch(tmp_path, "derivatives/x/sub-01/anat/sub-01_dseg.nii.gz")
+    with pytest.raises(CohortError, match="seg of this case is there twice"):
+        find_cases(tmp_path)
+
+
+def test_the_same_subject_in_two_data_sets_is_a_collision(tmp_path: Path) -> None:
+    for dataset in ("a", "b"):
+        touch(tmp_path, f"{dataset}/sub-01/anat/sub-01_T1w.nii.gz")
+    with pytest.raises(CohortError, match="duplicate case name"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["sub-01", "sub-01/anat"])
+def test_a_part_of_a_data_set_is_a_cohort_too(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz")
+    (case,) = find_cases(tmp_path / folder)
+    assert case.case_id == "sub-01"
+    assert case.segmentation is not None
+
+
+@pytest.mark.parametrize("name", ["sub-01_T2star.nii.gz", "01_T1w.nii.gz", "sub-01_T1w.json", "sub-01_mask.nii.gz"])
+def test_other_names_say_nothing(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"sub-01/anat/{name}")
+    with pytest.raises(CohortError, match="holds no case"):
+        find_cases(tmp_path)

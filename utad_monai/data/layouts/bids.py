@@ -1,0 +1,61 @@
+"""BIDS: `sub-01/ses-02/anat/sub-01_ses-02_ce-gadolinium_T1w.nii.gz`, segmentations beside it or in derivatives.
+
+Names follow the Brain Imaging Data Structure 1.10, https://bids-specification.readthedocs.io.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.keys import Modality
+
+BIDS = Layout(
+    name="BIDS",
+    names={Modality.FLAIR: "FLAIR", Modality.T1: "T1w", Modality.T1CE: "ce-*_T1w", Modality.T2: "T2w"},
+    labels=EITHER_BRATS_LABELS,
+)
+"""`sub-*/[ses-*/]anat/sub-*[_ses-*][_<key>-<value>...]_{T1w,T2w,FLAIR,dseg}.nii[.gz]`; enhancing tumour is 3 or 4."""
+
+DERIVATIVES = "derivatives"
+"""Folder of what was computed: segmentations are taken from it, images are not."""
+_NOT_IMAGES = {DERIVATIVES, "sourcedata"}
+_NAME = re.compile(
+    r"(?P<patient>sub-[^_/]+)(_(?P<session>ses-[^_/]+))?(?P<entities>(_[A-Za-z0-9]+-[^_/]+)*)"
+    r"_(?P<suffix>T1w|T2w|FLAIR|dseg|seg)\.nii(\.gz)?"
+)
+_PARTS: dict[str, Modality | str] = {
+    "T1w": Modality.T1,
+    "T2w": Modality.T2,
+    "FLAIR": Modality.FLAIR,
+    "dseg": SEGMENTATION,
+    "seg": SEGMENTATION,
+}
+
+
+def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
+    """Yield what a BIDS file name below the cohort's root says; nothing for other names.
+
+    A case is a subject's session. Images below `derivatives` and `sourcedata` are passed over, unless the cohort's
+    root lies there itself: a raw image and its processed copy would otherwise be one modality twice.
+    """
+    match = _NAME.fullmatch(path.name)
+    if not match:
+        return
+    folders = path.relative_to(root).parts[:-1]
+    part = _PARTS[match["suffix"]]
+    if part is Modality.T1 and re.search(r"_ce-", match["entities"]):
+        part = Modality.T1CE
+    if part != SEGMENTATION and _NOT_IMAGES & set(folders):
+        return
+    patient = match["patient"]
+    case_id = f"{patient}_{match['session']}" if match["session"] else patient
+    yield Claim(BIDS, root.joinpath(*_dataset_folders(folders)), case_id, patient, part, path)
+
+
+def _dataset_folders(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the folders above the first one that lies inside a data set."""
+    inside = (number for number, name in enumerate(folders) if re.match(rf"(sub|ses)-|(anat|{DERIVATIVES})$", name))
+    return folders[: next(inside, len(folders))]

@@ -1,0 +1,117 @@
+"""What every cohort is read into: the layout that was recognised, and one record for each case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from utad_monai.keys import Modality, TumourLabel
+
+SEGMENTATION: Final = "seg"
+"""The part of a case that is not an image; also its column and its file ending where a layout has no other."""
+
+BRATS_LABELS = {1: TumourLabel.NECROTIC, 2: TumourLabel.OEDEMA, 4: TumourLabel.ENHANCING}
+"""Label values of BraTS until 2021."""
+BRATS_2023_LABELS = {1: TumourLabel.NECROTIC, 2: TumourLabel.OEDEMA, 3: TumourLabel.ENHANCING}
+"""Label values of BraTS since 2023: the canonical ones."""
+EITHER_BRATS_LABELS = BRATS_2023_LABELS | BRATS_LABELS
+"""Label values where nobody says which BraTS they follow: enhancing tumour is 3 or 4, and written as 3."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a family of cohorts stores its cases.
+
+    Attributes:
+        name: shown to the user.
+        names: what the layout calls an image of each modality.
+        labels: meaning of each label value in segmentation files, background left out; where two values mean the same,
+            a file may hold either of them, and the first one is written.
+        channels: position of each modality in a 4-D file; empty where every modality has a file of its own.
+    """
+
+    name: str
+    names: Mapping[Modality, str]
+    labels: Mapping[int, TumourLabel]
+    channels: Mapping[Modality, int] = field(default_factory=dict)
+
+    @property
+    def stored_labels(self) -> dict[TumourLabel, int]:
+        """The value that is written for each canonical label: the inverse of `labels`."""
+        return {self.labels[value]: value for value in reversed(list(self.labels))}
+
+    @property
+    def enhancing_label(self) -> int:
+        """The value that is written for enhancing tumour."""
+        return self.stored_labels[TumourLabel.ENHANCING]
+
+    @property
+    def description(self) -> str:
+        """Name, mapping of modalities and mapping of labels, in one phrase."""
+        if self.channels:
+            images = "4-D, channels " + ", ".join(f"{m} {channel}" for m, channel in self.channels.items())
+        else:
+            images = ", ".join(f"{m} {name}" if m != name else str(m) for m, name in self.names.items())
+        return f"{self.name} ({images}; labels {self._describe_labels()})"
+
+    def _describe_labels(self) -> str:
+        values: dict[TumourLabel, list[str]] = {}
+        for value, meaning in self.labels.items():
+            values.setdefault(meaning, []).append(str(value))
+        return ", ".join(f"{' or '.join(listed)} {meaning.name.lower()}" for meaning, listed in values.items())
+
+
+@dataclass(frozen=True)
+class Case:
+    """One visit of one patient, with whatever modalities there are.
+
+    Attributes:
+        case_id: name of the visit, unique in the cohort.
+        patient_id: the patient; splits never separate a patient's visits.
+        images: the file of each available modality, in `Modality` order; with a 4-D layout several share one file.
+        segmentation: the reference segmentation, if there is one.
+        layout: the layout that was recognised.
+    """
+
+    case_id: str
+    patient_id: str
+    images: Mapping[Modality, Path]
+    segmentation: Path | None
+    layout: Layout
+
+    @property
+    def missing(self) -> tuple[Modality, ...]:
+        """Modalities that this case lacks."""
+        return tuple(modality for modality in Modality if modality not in self.images)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the case, each once, images first."""
+        return tuple(dict.fromkeys((*self.images.values(), *([self.segmentation] if self.segmentation else []))))
+
+    def channel(self, modality: Modality) -> int | None:
+        """Return the modality's position in its 4-D file; None when the file holds nothing else."""
+        return self.layout.channels.get(modality)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a layout says of one file: it is this part of that case.
+
+    Attributes:
+        layout: the layout that recognises the file.
+        dataset: the folder within which files with one case name belong together.
+        case_id: name of the case.
+        patient_id: its patient.
+        part: a modality, or `SEGMENTATION`.
+        path: the file.
+    """
+
+    layout: Layout
+    dataset: Path
+    case_id: str
+    patient_id: str
+    part: Modality | str
+    path: Path

@@ -1,0 +1,164 @@
+"""Find the cases of a cohort, whatever its layout."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
+from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
+from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
+from utad_monai.data.layouts.case_name import doubtful_name
+from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.table import TABLE_FILE, read_table, table_of
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.keys import Modality
+
+_MAX_DEPTH = 4
+"""Levels of folders that are searched, the cohort's root among them: HGG/LGG, case, and some room."""
+_DERIVATIVES_DEPTH = 5
+"""Levels from `derivatives` on: pipeline, subject, session, anat."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FoundCohort:
+    """What was found below a folder.
+
+    Attributes:
+        cases: cases that can be told apart, sorted by name; their files were not opened.
+        problems: why other files are no case.
+    """
+
+    cases: tuple[Case, ...]
+    problems: tuple[CohortProblem, ...]
+
+
+def find_cases(dataset_dir: str | Path) -> list[Case]:
+    """Find every case of a cohort, sorted by name.
+
+    Hidden files and the `._` copies of macOS are passed over.
+
+    Args:
+        dataset_dir: the cohort's root, or a CSV table of its cases.
+
+    Raises:
+        CohortError: when the folder is missing, holds no case, or holds files whose case cannot be told; with every
+            such problem.
+    """
+    found = look_for_cases(dataset_dir)
+    if found.problems:
+        raise CohortError(found.problems)
+    for case in found.cases:
+        if doubt := doubtful_name(case.case_id):
+            _logger.warning("case %s: %s", case.case_id, doubt)
+    return list(found.cases)
+
+
+def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
+    """Find every case that can be told, and report the files of which it cannot.
+
+    Args:
+        dataset_dir: the cohort's root, or a CSV table of its cases.
+
+    Raises:
+        CohortError: when the folder or table cannot be read, or there is neither a case nor a problem.
+    """
+    root = Path(dataset_dir)
+    table = table_of(root)
+    cases, problems = read_table(table) if table else _cases_below(root)
+    cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
+    problems = [*problems, *collisions]
+    if not cases and not problems:
+        names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
+        expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
+        raise _cohort_error(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
+    return FoundCohort(tuple(cases), tuple(problems))
+
+
+def _cases_below(root: Path) -> tuple[list[Case], list[CohortProblem]]:
+    if not root.is_dir():
+        raise _cohort_error(root, "is not a folder: no cohort found", "give the folder that holds the cases")
+    grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
+    for path in _nifti_files(root, _MAX_DEPTH):
+        for claim in _claims(path, root):
+            grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
+    # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
+    grouped = {key: claims for key, claims in grouped.items() if any(claim.part != SEGMENTATION for claim in claims)}
+    problems = [problem for task in _tasks(grouped.values()) if (problem := contradiction(task))]
+    refused = {problem.path.parent for problem in problems}
+    cases = []
+    for (dataset, layout, _), claims in grouped.items():
+        twice = list(_twice(claims))
+        problems.extend(twice)
+        if not twice and not (layout == MSD_TASK01.name and dataset in refused):
+            cases.append(_case(claims))
+    return cases, problems
+
+
+def _nifti_files(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise _cohort_error(folder, f"cannot be read ({error.strerror})", "check its permission") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.name.endswith((".nii", ".nii.gz")):
+            yield Path(entry.path)
+        elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
+            # once in a path: links in circles must come to an end
+            first_derivatives = entry.name == DERIVATIVES and DERIVATIVES not in folder.parts
+            yield from _nifti_files(Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1)
+
+
+def _claims(path: Path, root: Path) -> Iterator[Claim]:
+    """Yield what the layouts say of a file; a folder called imagesTr says nothing of files that name themselves."""
+    named = [*brats_claims(path), *bids_claims(path, root)]
+    yield from named or msd_claims(path)
+
+
+def _tasks(groups: Iterable[list[Claim]]) -> list[Path]:
+    claims = (claims[0] for claims in groups)
+    return list(dict.fromkeys(claim.dataset for claim in claims if claim.layout is MSD_TASK01))
+
+
+def _twice(claims: list[Claim]) -> Iterator[CohortProblem]:
+    """Yield a problem for each file that claims a place that another file has."""
+    first: dict[str, Claim] = {}
+    for claim in claims:
+        other = first.setdefault(claim.part, claim)
+        if other is not claim:
+            also = other.path.relative_to(claim.dataset)
+            reason = f"{claim.part} of this case is there twice, also as {also}"
+            remedy = f"keep one of them, or name the one to use in a {TABLE_FILE}"
+            yield CohortProblem(claim.case_id, claim.path, reason, remedy)
+
+
+def _case(claims: list[Claim]) -> Case:
+    files = {claim.part: claim.path for claim in claims}
+    images = {modality: files[modality] for modality in Modality if modality in files}
+    any_claim = claims[0]
+    return Case(any_claim.case_id, any_claim.patient_id, images, files.get(SEGMENTATION), any_claim.layout)
+
+
+def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
+    """Leave out cases whose names are the same on a file system that ignores upper and lower case."""
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.case_id.casefold()].append(case)
+    problems = []
+    for first, *others in groups.values():
+        for case in others:
+            reason = f"duplicate case name: it collides with {first.case_id} in {first.files[0].parent}"
+            problems.append(CohortProblem(case.case_id, case.files[0].parent, reason, "rename one of them"))
+    return [group[0] for group in groups.values() if len(group) == 1], problems
+
+
+def _cohort_error(path: Path, reason: str, remedy: str) -> CohortError:
+    return CohortError([CohortProblem("", path, reason, remedy)])

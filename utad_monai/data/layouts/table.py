@@ -1,0 +1,127 @@
+"""A cohort as a CSV table: one row a case, one column a modality, paths relative to the table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
+from utad_monai.data.layouts.case_name import unsafe_name
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.keys import Modality
+
+TABLE_FILE = "cohort.csv"
+"""Name of the table that stands for its whole folder."""
+TABLE = Layout(name="CSV table", names={m: str(m) for m in Modality}, labels=EITHER_BRATS_LABELS)
+"""Columns case, patient, flair, t1, t1ce, t2, seg, all but the first optional; enhancing tumour is 3 or 4."""
+
+_CASE, _PATIENT = "case", "patient"
+_FILES = (*Modality, SEGMENTATION)
+_COLUMNS = (_CASE, _PATIENT, *_FILES)
+_MAX_TABLE_BYTES = 1 << 26
+
+
+def table_of(dataset_dir: Path) -> Path | None:
+    """Return the table that describes a cohort: the given CSV file, or the folder's `cohort.csv`."""
+    if dataset_dir.suffix.lower() == ".csv" and dataset_dir.is_file():
+        return dataset_dir
+    inside = dataset_dir / TABLE_FILE
+    return inside if inside.is_file() else None
+
+
+def read_table(path: Path) -> tuple[list[Case], list[CohortProblem]]:
+    """Read the cases of a table; rows with problems are left out and reported.
+
+    Raises:
+        CohortError: when the file is no table with the known columns.
+    """
+    cases: dict[str, Case] = {}
+    problems: list[CohortProblem] = []
+    for line, row in _rows(path):
+        name = row[_CASE]
+        reasons = [(path, f"line {line}: the case name {name!r} {unsafe_name(name)}")] if unsafe_name(name) else []
+        if name in cases:
+            reasons.append((path, f"line {line}: lists the case a second time"))
+        files: dict[str, Path] = {}
+        for column in _FILES:
+            if row[column]:
+                files[column] = path.parent / row[column]
+                reason = _unusable(path.parent, row[column])
+                reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
+        reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
+        shown = "" if unsafe_name(name) else name
+        problems.extend(CohortProblem(shown, where, reason, "correct the table") for where, reason in reasons)
+        if not reasons:
+            images = {modality: files[modality] for modality in Modality if modality in files}
+            cases[name] = Case(name, row[_PATIENT] or name, images, files.get(SEGMENTATION), TABLE)
+    return list(cases.values()), problems
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Yield line number and cells (empty where absent) of every row that is not blank."""
+    try:
+        if path.stat().st_size > _MAX_TABLE_BYTES:
+            raise ValueError("it is too large")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            columns = [name.strip().casefold() for name in next(reader, [])]
+            _check_columns(path, columns)
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    _check_width(path, reader.line_num, cells, columns)
+                    yield reader.line_num, dict.fromkeys(_COLUMNS, "") | _cells(columns, cells)
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, CohortError):
+            raise
+        raise _table_error(path, f"is not a readable CSV table ({error})") from error
+
+
+def _cells(columns: list[str], cells: list[str]) -> dict[str, str]:
+    """Pair columns and cells; only the case name keeps its spaces, so that they are noticed."""
+    return {c: cell if c == _CASE else cell.strip() for c, cell in zip(columns, cells, strict=False)}
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    unknown = [name for name in columns if name not in _COLUMNS]
+    repeated = sorted({name for name in columns if columns.count(name) > 1} - set(unknown))
+    if unknown:
+        raise _table_error(path, f"has unknown columns {', '.join(map(repr, unknown[:8]))}")
+    if repeated:
+        raise _table_error(path, f"has the columns {', '.join(repeated)} twice")
+    if _CASE not in columns:
+        raise _table_error(path, "has no column case")
+
+
+def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) -> None:
+    if len(cells) > len(columns):
+        raise _table_error(path, f"has {len(cells)} cells in line {line} and {len(columns)} columns")
+
+
+def _unusable(folder: Path, cell: str) -> str:
+    """Return why a path of the table is not a file inside its folder; empty when it is."""
+    posix, windows = PurePosixPath(cell), PureWindowsPath(cell)
+    if posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts):
+        return "points outside the table's folder"
+    path = folder / cell
+    try:
+        resolved = path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # in this order: absent, a link to itself, a null character
+        return "is a symbolic link to a file that is missing" if path.is_symlink() else "is missing: no such file"
+    return "" if resolved.is_relative_to(folder.resolve()) else "is a link that points outside the table's folder"
+
+
+def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield what is wrong with the files of one row as a whole."""
+    if not any(modality in files for modality in Modality):
+        yield "has no image"
+    columns: dict[Path, str] = {}
+    for column, path in files.items():
+        if path in columns:
+            yield f"gives the same file as {columns[path]} and as {column}"
+        columns.setdefault(path, column)
+
+
+def _table_error(path: Path, reason: str) -> CohortError:
+    remedy = f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
+    return CohortError([CohortProblem("", path, reason, remedy)])
