@@ -36,5 +36,5 @@ def test_weights_sum_to_one_and_fall_with_the_error() -> None:
 
 @pytest.mark.parametrize("errors", [{}, {T1: {FLAIR: 0.1}}, {T1: {FLAIR: 0.1, T2: 0.0}}])
 def test_a_source_without_an_error_has_no_weight(errors: dict[Modality, dict[Modality, float]]) -> None:
-    with pytest.raises(ValueError, match="no validation error of .*t2 for t1"):
+    with pytest.raises(ValueError, match=r"no validation error of .*t2 for t1"):
         source_weights(errors, T1, (FLAIR, T2))

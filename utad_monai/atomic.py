@@ -65,6 +65,15 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_partials(folder: str | Path) -> None:
+    """Remove what a killed process left half written below a folder; nobody else may be writing there."""
+    for path in Path(folder).rglob(f"{_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write plain data as indented JSON, atomically."""
     with atomic_path(path) as temporary:

@@ -133,7 +133,7 @@ def load_translator(path: str | Path) -> Translator:
     weights, description = _load(path, _TRANSLATOR)
     try:
         generator = TumourAwareGenerator(**description["generator"])
-        preprocessing = Preprocessing(**description["preprocessing"])
+        preprocessing = Preprocessing.from_description(description["preprocessing"])
         windows = {Modality(m): IntensityWindow(*window) for m, window in description["target_windows"].items()}
         errors = {
             Modality(target): {Modality(source): float(error) for source, error in errors.items()}
@@ -205,7 +205,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
     try:
         network = UNet(**description["unet"])
         modalities = tuple(map(Modality, description.get("modalities", Modality)))
-        preprocessing = Preprocessing(**description["preprocessing"])
+        preprocessing = Preprocessing.from_description(description["preprocessing"])
         _fill(path, network, weights["network"])
     except CheckpointError:
         raise

@@ -9,6 +9,7 @@ import typer
 
 from utad_monai import __version__
 from utad_monai.errors import EXPECTED
+from utad_monai.keys import FusionMethod, IntensityRange, Modality, Placing, TreeLayout, VoxelType
 
 app = typer.Typer(
     help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
@@ -136,6 +137,61 @@ def study(
     typer.echo(f"written: {len(figures)} figures in {figures[0].parent}")
     if expect is not None and not check_expected(output_dir / StudyFile.RESULTS, expect):
         raise typer.Exit(1)
+
+
+@app.command()
+def complete(
+    dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort, or a CSV table of its cases.")],
+    model: Annotated[Path, typer.Option(help="A student: its model.pt, or the folder of a package.")],
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
+    target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
+    source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
+    fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
+    flips: Annotated[bool, typer.Option("--flips", help="Translate mirror images too, and average.")] = False,
+    smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth from slice to slice, sigma in mm.")] = 0.0,
+    uncertainty: Annotated[bool, typer.Option(help="Write how much the translations disagree.")] = True,
+    intensities: Annotated[
+        IntensityRange, typer.Option(help="The range of the volumes: the model's training cohort, this cohort, [0, 1].")
+    ] = IntensityRange.TRAINING,
+    dtype: Annotated[VoxelType, typer.Option(help="How volumes are stored.")] = VoxelType.INT16,
+    layout: Annotated[
+        TreeLayout | None, typer.Option(help="Also write a cohort with all four modalities in this layout.")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link/--copy", help="Link the originals into it, or copy them.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Processes side by side; each holds model and case.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices in one pass of the network.")] = 8,
+    resume: Annotated[bool, typer.Option(help="Keep what is finished already.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+) -> None:
+    """Make every missing modality of every case, with provenance, uncertainty and a manifest."""
+    from utad_monai.completion import Completion, CompletionSettings, complete_cohort, plan_completion
+    from utad_monai.completion.console import show_completed, show_plan
+    from utad_monai.configuration import default_device
+    from utad_monai.console_log import plain_log
+
+    settings = CompletionSettings(target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype)
+    completion = Completion(
+        dataset_dir,
+        model,
+        output_dir,
+        settings,
+        workers,
+        batch_size,
+        str(default_device()),
+        resume,
+        layout or "",
+        Placing.LINK if link else Placing.COPY,
+    )
+    with plain_log():
+        if dry_run:
+            cohort, planned, problems = plan_completion(completion)
+            typer.echo(cohort)
+            show_plan(planned, problems)
+            return
+        completed = complete_cohort(completion)
+    show_completed(completed, output_dir)
+    if not completed.flawless:
+        raise typer.Exit(2)
 
 
 @app.command("import-checkpoint")

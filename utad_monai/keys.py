@@ -164,6 +164,19 @@ class IntensityRange(StrEnum):
     """The normalised brain window as [0, 1]."""
 
 
+class Normalisation(StrEnum):
+    """How the intensities of a volume become those that a network sees."""
+
+    BRAIN_PERCENTILES = "brain_percentiles"
+    """The percentile window of the whole volume's brain maps to [-1, 1]; background is exactly -1."""
+
+
+class SlicePlane(StrEnum):
+    """How a volume is sliced for a two-dimensional network."""
+
+    AXIAL = "axial"
+
+
 class VoxelType(StrEnum):
     """How a synthetic volume is stored."""
 
@@ -178,3 +191,24 @@ class CompletionStatus(StrEnum):
     SKIPPED = "skipped"
     """Nothing was missing."""
     REFUSED = "refused"
+
+
+class TreeLayout(StrEnum):
+    """A layout in which a completed cohort is handed on."""
+
+    BRATS2020 = "brats2020"
+    """`<case>/<case>_{flair,t1,t1ce,t2,seg}.nii.gz`, enhancing tumour 4."""
+    BRATS2023 = "brats2023"
+    """`<case>/<case>-{t2f,t1n,t1c,t2w,seg}.nii.gz`, enhancing tumour 3."""
+    NNUNET = "nnunet"
+    """nnU-Net v2: `Dataset501_CompletedCohort/imagesTr/<case>_0000.nii.gz` and so on."""
+    MSD = "msd"
+    """Medical Segmentation Decathlon, Task01: 4-D images."""
+
+
+class Placing(StrEnum):
+    """How files that need no change get into a tree."""
+
+    LINK = "link"
+    """As symbolic links: no space, and they break when the originals move."""
+    COPY = "copy"

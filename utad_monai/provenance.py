@@ -97,7 +97,9 @@ class Provenance:
             "Warning": f"{MARK} image, computed by a network: not a measurement, not for clinical use.",
             "Case": self.case_id,
             "Modality": str(self.target),
-            "SourceModalities": {str(modality): round(weight, 6) for modality, weight in made_from.items() if weight > 0},
+            "SourceModalities": {
+                str(modality): round(weight, 6) for modality, weight in made_from.items() if weight > 0
+            },
             "Sources": [source.file for source in self.sources],
             "SourceSha256": {source.file: source.sha256 for source in self.sources},
             "GeneratedBy": [{"Name": "UTAD-MONAI", "Version": __version__}],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,11 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from transforms import BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
+from utad_monai.completion import write_volume
 from utad_monai.data import Case, Preprocessing, find_cases
-from utad_monai.inferers import SliceTranslator, VolumeTranslator, write_synthetic
+from utad_monai.inferers import SliceTranslator, VolumeTranslator
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator
-from utad_monai.provenance import Provenance, is_synthetic
 
 Make = Callable[..., Any]
 SOURCE, TARGET = Modality.T2, Modality.T1CE
@@ -34,18 +33,13 @@ STORAGE = {"LPS": LPS, "RAS": RAS, "oblique": TILT @ LPS, "permuted": PERMUTED, 
 
 
 @pytest.fixture
-def provenance() -> Provenance:
-    return Provenance("case", SOURCE, TARGET, "case_t2.nii.gz", "f" * 64, {"image_size": [32, 32]}, {"epoch": 3})
-
-
-@pytest.fixture
-def translate(student_translator: Translator, provenance: Provenance, tmp_path: Path) -> Make:
+def translate(student_translator: Translator, tmp_path: Path) -> Make:
     """Give `translate(case, ...)`, which writes the target made from the source and returns its path."""
 
     def _translate(case: Case, name: str = "made", model: Translator = student_translator, **arguments: Any) -> Path:
         volumes = VolumeTranslator(model)
-        volume = volumes.translate(volumes.load(case), SOURCE, TARGET)
-        return write_synthetic(tmp_path / f"{name}.nii.gz", volume, case.images[SOURCE], provenance, **arguments)
+        made = volumes.translate(volumes.load(case), TARGET, (SOURCE,))
+        return write_volume(tmp_path / f"{name}.nii.gz", made.volume, case.images[SOURCE], "SYNTHETIC", **arguments)
 
     return _translate
 
@@ -157,7 +151,7 @@ def test_volume_is_the_slices_translation_put_back(
     model = replace(student_translator, preprocessing=unscaled)
     volumes, case = VolumeTranslator(model), stored("LPS")
     loaded = volumes.load(case)
-    made = volumes.translate(loaded, SOURCE, TARGET)
+    made = volumes.translate(loaded, TARGET, (SOURCE,)).volume
     image = loaded.images[SOURCE].as_tensor()[0]
     slices = torch.full((12, 32, 32), -1.0)
     row, column = (-start for start in loaded.placement.start)
@@ -179,16 +173,6 @@ def test_narrow_window_is_written_as_float32_with_a_warning(
     path = translate(stored("LPS"), model=narrow)
     assert voxels(path).dtype == np.float32
     assert "too narrow for int16" in caplog.text
-
-
-def test_file_and_sidecar_are_marked_synthetic(
-    translate: Make, stored: Callable[[str], Case], provenance: Provenance
-) -> None:
-    path = translate(stored("LPS"))
-    header = nibabel.load(path).header
-    assert is_synthetic(header)
-    assert header["descrip"].tobytes().startswith(b"SYNTHETIC t1ce from t2")
-    assert json.loads(path.with_name("made.json").read_text()) == provenance.sidecar()
 
 
 def test_same_input_gives_the_same_bytes(translate: Make, stored: Callable[[str], Case]) -> None:

@@ -36,6 +36,8 @@ class CaseCompleter:
         output_dir: folder for the volumes; never the cohort itself.
         settings: what to make; those of how a volume is made must be those of `volumes`.
         windows: the intensities of each modality in the cohort, for that range.
+        resume: whether what is finished is kept; otherwise everything is made again.
+        manifest_dir: the folder that results name files relative to; the output folder by default.
     """
 
     def __init__(
@@ -44,8 +46,12 @@ class CaseCompleter:
         output_dir: str | Path,
         settings: CompletionSettings,
         windows: Mapping[Modality, IntensityWindow] | None = None,
+        resume: bool = True,
+        manifest_dir: str | Path | None = None,
     ) -> None:
+        self.manifest_dir = Path(output_dir if manifest_dir is None else manifest_dir)
         self.volumes = volumes
+        self.resume = resume
         self.output_dir = Path(output_dir)
         self.settings = settings
         self.windows = dict(windows or {})
@@ -135,7 +141,7 @@ class CaseCompleter:
         warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources)])
         extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
         like = case.images[made.sources[0]]
-        return _done(self.output_dir, files, files.write(made, like, self.settings.dtype, extra))
+        return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
 
     def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
         translator = self.volumes.translator
@@ -153,8 +159,8 @@ class CaseCompleter:
         return units
 
     def _kept(self, files: SyntheticFiles) -> VolumeResult | None:
-        sidecar = files.finished()
-        return None if sidecar is None else _done(self.output_dir, files, sidecar, kept=True)
+        sidecar = files.finished() if self.resume else None
+        return None if sidecar is None else _done(self.manifest_dir, files, sidecar, kept=True)
 
 
 def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
@@ -166,19 +172,19 @@ def _refused(target: Modality, reason: str) -> VolumeResult:
     return VolumeResult(target, CompletionStatus.REFUSED, reason=reason)
 
 
-def _done(output_dir: Path, files: SyntheticFiles, sidecar: Mapping[str, Any], kept: bool = False) -> VolumeResult:
+def _done(manifest_dir: Path, files: SyntheticFiles, sidecar: Mapping[str, Any], kept: bool = False) -> VolumeResult:
     return VolumeResult(
         target=files.provenance.target,
         status=CompletionStatus.DONE,
         sources=tuple(sidecar["SourceModalities"]),
-        file=str(files.image.relative_to(output_dir)),
+        file=str(files.image.relative_to(manifest_dir)),
         details=sidecar,
         kept=kept,
     )
 
 
 def _slice_consistency(made: SyntheticVolume) -> dict[str, Any]:
-    """Return how the differences of neighbouring slices compare with those of the sources: 1 is alike, more is striped."""
+    """Return how neighbouring slices differ, also relative to the sources: 1 is alike, more is striped."""
     plane = made.through_plane
     reference = plane.sources if plane.sources > 0 else math.nan
     numbers = asdict(plane) | {

@@ -29,8 +29,9 @@ def refusal(loaded: LoadedCase) -> str:
         background = float((image.as_tensor() <= BACKGROUND).float().mean())
         if background < SMALLEST_BACKGROUND:
             return (
-                f"the {modality} image has no background of 0 ({background:.1%} of its voxels): it is not skull-stripped "
-                "or was normalised in another way; skull-strip it (utad-monai prepare, HD-BET, SynthStrip)"
+                f"the {modality} image has no background of 0 ({background:.1%} of its voxels): it is not "
+                "skull-stripped or was normalised in another way; "
+                "skull-strip it (utad-monai prepare, HD-BET, SynthStrip)"
             )
     return ""
 

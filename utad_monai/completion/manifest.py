@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ MANIFEST_JSON = "manifest.json"
 _COLUMNS = ("case", "status", "made", "sources", "reason", "warnings", "files")
 _SEPARATOR = "; "
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class VolumeResult:
@@ -26,7 +29,7 @@ class VolumeResult:
         target: the modality.
         status: what became of it.
         sources: the modalities that it was made from.
-        file: the image, relative to the output folder; empty when it was not made.
+        file: the image, relative to the manifest's folder; empty when it was not made.
         reason: why it was not made.
         details: the sidecar's content.
         kept: whether it was finished before and kept.
@@ -103,6 +106,16 @@ def write_manifest(
     content = {"protocol": dict(protocol or {}), "cases": [_entry(result) for result in ordered]}
     write_json(Path(output_dir) / MANIFEST_JSON, content)
     return ordered
+
+
+def log_result(result: CaseResult) -> None:
+    """Say what was doubtful about a case and what was not made of it, a line each."""
+    for warning in result.warnings:
+        _logger.warning("case %s: %s", result.case_id, warning)
+    if result.status is CompletionStatus.REFUSED:
+        for reason in result.reasons:
+            for line in reason.splitlines():
+                _logger.error("%s", line)
 
 
 def _row(result: CaseResult) -> dict[str, str]:

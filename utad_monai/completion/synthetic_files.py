@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ import nibabel
 import numpy as np
 
 from transforms import from_lps
-from utad_monai.atomic import atomic_path, write_json
+from utad_monai.atomic import write_json
 from utad_monai.checkpoints import file_sha256
+from utad_monai.completion.nifti_files import write_on_grid
 from utad_monai.inferers import SyntheticVolume
 from utad_monai.inferers.volume_translator import Volume
 from utad_monai.keys import VoxelType
@@ -24,7 +24,6 @@ UNCERTAINTY = "uncertainty"
 """Ending of the names of uncertainty volumes."""
 _NARROW_WINDOW = 256
 """A target window with fewer intensity steps would lose detail as integers: float32 is written instead."""
-_GZIP_LEVEL = 4
 _HASHES = "FileSha256"
 
 _logger = logging.getLogger(__name__)
@@ -98,27 +97,11 @@ def write_volume(
         ValueError: when `dtype` is unknown.
     """
     voxel_type = VoxelType(dtype)
-    source: Any = nibabel.load(like)
-    stored = from_lps(volume, source.affine)
+    stored = from_lps(volume, nibabel.load(like).affine)  # type: ignore[attr-defined]  # every NIfTI image has one
     if voxel_type is VoxelType.INT16 and np.ptp(stored) < _NARROW_WINDOW:
         _logger.warning("%s: written as float32, its intensity range is too narrow for int16", path)
         voxel_type = VoxelType.FLOAT32
-    image = type(source)(_as_type(stored, voxel_type), None, _header(source.header, header_text, voxel_type))
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0))
-    return path
-
-
-def _header(source: Any, text: str, dtype: VoxelType) -> Any:
-    """Return a copy of the source's header (affine bits and all) for the new voxels."""
-    header = source.copy()
-    header.extensions.clear()
-    header.set_data_dtype(np.dtype(dtype))
-    header["scl_slope"], header["scl_inter"] = 1, 0
-    header["cal_min"], header["cal_max"] = 0, 0
-    header["aux_file"], header["db_name"] = b"", b""  # free text of the source is not the new image's
-    header["descrip"] = text.encode()
-    return header
+    return write_on_grid(path, _as_type(stored, voxel_type), like, header_text)
 
 
 def _as_type(volume: Volume, dtype: VoxelType) -> np.ndarray[Any, Any]:

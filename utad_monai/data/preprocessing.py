@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from transforms.load import WARNINGS
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.keys import Modality
+from utad_monai.keys import Modality, Normalisation, SlicePlane
 
 AFFINE_TOLERANCE_MM = 1e-2
 """Two volumes lie on the same grid when no entry of their affines differs by more."""
@@ -44,17 +44,23 @@ class Preprocessing:
             needs more than one pixel).
         lower_percentile: brain percentile that maps to -1.
         upper_percentile: brain percentile that maps to 1.
+        normalisation: how intensities are scaled; models of other programs and versions may differ.
+        plane: how volumes are sliced.
 
     Raises:
-        ValueError: when a size is not positive or not a multiple of 16.
+        ValueError: when a size is not positive or not a multiple of 16, or a word is unknown.
     """
 
     frame_size_mm: tuple[float, float] = (240.0, 240.0)
     image_size: tuple[int, int] = (128, 128)
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
+    normalisation: Normalisation | str = Normalisation.BRAIN_PERCENTILES
+    plane: SlicePlane | str = SlicePlane.AXIAL
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "normalisation", Normalisation(self.normalisation))
+        object.__setattr__(self, "plane", SlicePlane(self.plane))
         # JSON gives lists: tuples keep the object hashable and equal however it was made
         object.__setattr__(self, "frame_size_mm", tuple(float(size) for size in self.frame_size_mm))
         object.__setattr__(self, "image_size", tuple(int(size) for size in self.image_size))
@@ -63,7 +69,20 @@ class Preprocessing:
 
     def description(self) -> dict[str, Any]:
         """Return the parameters as plain data."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return plain | {"normalisation": str(self.normalisation), "plane": str(self.plane)}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Preprocessing:
+        """Rebuild the parameters from plain data.
+
+        Raises:
+            ValueError: when the data describes a preprocessing that this version does not have.
+        """
+        unknown = sorted(set(description) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"another preprocessing: this version does not know {', '.join(unknown)}")
+        return cls(**description)
 
     @property
     def frame(self) -> SliceFrame:
@@ -100,6 +119,17 @@ class LoadedCase:
     brain: Tensor
     placement: FramePlacement
     warnings: tuple[str, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring voxels along x, y and z, in mm."""
+        x, y, z = _spacing(next(iter(self.images.values())))
+        return x, y, z
+
+    def only(self, modalities: Sequence[Modality]) -> LoadedCase:
+        """Return the same case with some of its images; frame and brain stay those of all."""
+        images = {modality: image for modality, image in self.images.items() if modality in modalities}
+        return replace(self, images=images)
 
 
 @dataclass(frozen=True)
@@ -138,13 +168,53 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
     regions = _regions(case, volumes, problems)
     if problems:
         raise CohortError(problems)
-    brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
-    placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
     warnings = load_warnings(volumes)
-    if placement.cuts(brain):
-        warnings.append(f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut")
     if regions is not None and not bool(regions.any()):
         warnings.append(f"{case.segmentation}: is empty: the case counts as one without tumour")
+    return _in_frame(images, windows, regions, preprocessing, warnings)
+
+
+def normalise_volumes(volumes: Mapping[Modality, MetaTensor], preprocessing: Preprocessing) -> LoadedCase:
+    """Normalise images that are in memory, as `load_case` does with files.
+
+    Args:
+        volumes: `(1, X, Y, Z)` in file units, background 0, in LPS voxel order.
+        preprocessing: what the networks shall see.
+
+    Raises:
+        ValueError: when there is no image, one is empty, constant or not finite, or they lie on different grids.
+    """
+    if not volumes:
+        raise ValueError("there is no image")
+    first, *others = volumes
+    for modality, volume in volumes.items():
+        if not bool(torch.isfinite(volume.as_tensor()).all()):
+            raise ValueError(f"the {modality} image has voxels that are NaN or infinite")
+    for modality in others:
+        difference = _grid_difference(volumes[first], volumes[modality])
+        if difference:
+            raise ValueError(f"the {modality} image {difference} than the {first} image")
+    normalise = preprocessing.normalise
+    images = {modality: normalise(volume) for modality, volume in volumes.items()}
+    windows = {modality: normalise.window_of(image) for modality, image in images.items()}
+    return _in_frame(images, windows, None, preprocessing, [])
+
+
+def _in_frame(
+    images: Mapping[Modality, MetaTensor],
+    windows: Mapping[Modality, IntensityWindow],
+    regions: Tensor | None,
+    preprocessing: Preprocessing,
+    warnings: list[str],
+) -> LoadedCase:
+    """Place the frame around the brain of normalised images."""
+    brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
+    placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
+    if placement.cuts(brain):
+        warnings = [
+            *warnings,
+            f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut",
+        ]
     return LoadedCase(images, windows, regions, brain, placement, tuple(warnings))
 
 
@@ -172,7 +242,7 @@ def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Coh
     problems: list[CohortProblem] = []
     for part, path in _parts(case).items():
         try:
-            loaded = _load(case, part, path)
+            loaded = load_image(case, part) if isinstance(part, Modality) else _in_lps(LoadNifti()(path))
         except InvalidImageError as error:
             problems.append(CohortProblem.of(case.case_id, error))
             continue
@@ -197,11 +267,19 @@ def _parts(case: Case) -> dict[Modality | str, Path]:
     return parts | ({SEGMENTATION: case.segmentation} if case.segmentation else {})
 
 
-def _load(case: Case, part: Modality | str, path: Path) -> MetaTensor:
-    """Load one volume in LPS order."""
-    channel = case.channel(part) if isinstance(part, Modality) else None
-    loaded = LoadNifti()(path, channel, None if channel is None else len(case.layout.channels))
-    oriented: MetaTensor = OrientLPS()(loaded)  # type: ignore[assignment]  # of a MetaTensor it makes one
+def load_image(case: Case, modality: Modality) -> MetaTensor:
+    """Load one image of a case: `(1, X, Y, Z)` float32 in file units, in LPS voxel order.
+
+    Raises:
+        InvalidImageError: when the file is refused.
+    """
+    channel = case.channel(modality)
+    channels = None if channel is None else len(case.layout.channels)
+    return _in_lps(LoadNifti()(case.images[modality], channel, channels))
+
+
+def _in_lps(volume: MetaTensor) -> MetaTensor:
+    oriented: MetaTensor = OrientLPS()(volume)  # type: ignore[assignment]  # of a MetaTensor it makes one
     return oriented
 
 

@@ -1,7 +1,18 @@
 """Inference: slices and whole volumes."""
 
 from utad_monai.inferers.slice_translator import SliceTranslator
+from utad_monai.inferers.source_fusion import FusedSlices, fuse
+from utad_monai.inferers.through_plane import smooth_through_plane
 from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
-from utad_monai.inferers.volume_translator import VolumeTranslator, write_synthetic
+from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator
 
-__all__ = ["RandTranslateModalityd", "SliceTranslator", "VolumeTranslator", "write_synthetic"]
+__all__ = [
+    "FusedSlices",
+    "RandTranslateModalityd",
+    "SliceTranslator",
+    "SyntheticVolume",
+    "ThroughPlane",
+    "VolumeTranslator",
+    "fuse",
+    "smooth_through_plane",
+]

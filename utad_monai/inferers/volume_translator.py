@@ -142,7 +142,7 @@ class VolumeTranslator:
         framed = {source: self._framed(loaded, source) for source in chosen}
         made = {source: self._translations(image, target) for source, image in framed.items()}
         fused = fuse(made, self.fusion, target, self.translator.source_errors)
-        smooth = smooth_through_plane(fused.image, self.smooth_mm, loaded.slice_mm)
+        smooth = smooth_through_plane(fused.image, self.smooth_mm, loaded.spacing_mm[2])
         brain = self._brain(loaded, fused)
         return SyntheticVolume(
             target,

@@ -15,13 +15,13 @@ from utad_monai.keys import Split
 from utad_monai.metrics.distribution import DISTRIBUTION_PROTOCOL
 from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
 from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
+from utad_monai.processes import default_workers
 from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, load_study_segmenter, measure_study, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
 from utad_monai.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
 from utad_monai.study.results import write_table as _write_table
 from utad_monai.study.training import DONE_FILE, train_all
-from utad_monai.study.workers import default_workers
 
 __all__ = [
     "METRICS",

@@ -18,9 +18,9 @@ from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import Modality, Split
 from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.processes import worker_pool
 from utad_monai.stages import MODEL_FILE
 from utad_monai.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
-from utad_monai.study.workers import worker_pool
 
 
 def load_methods(plan: StudyPlan, output: Path) -> dict[str, Translator]:

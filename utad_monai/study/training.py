@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from utad_monai.atomic import write_json
 from utad_monai.configuration import bundles_dir
+from utad_monai.processes import worker_pool
 from utad_monai.stages import MODEL_FILE, Stage, StudyError
 from utad_monai.study.plan import StudyMethod, StudyPlan
-from utad_monai.study.workers import worker_pool
 
 DONE_FILE = "trained.json"
 LOG_FILE = "training.log"

@@ -1,0 +1,69 @@
+"""Workers share the processor's cores, and end with the process that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from utad_monai import processes
+from utad_monai.processes import default_workers, worker_pool
+
+_ORPHANS = """
+import os, sys, time
+from utad_monai.processes import worker_pool
+if __name__ == "__main__":
+    pool = worker_pool(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_one_worker_per_processor_or_one_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(processes, "default_device", lambda: torch.device("cpu"))
+    assert default_workers() == 6
+    monkeypatch.setattr(processes, "default_device", lambda: torch.device("cuda"))
+    assert default_workers() == 1
+
+
+def test_threads_of_all_workers_are_no_more_than_the_cores() -> None:
+    with worker_pool(2) as pool:
+        assert pool.submit(torch.get_num_threads).result() == max(1, (os.cpu_count() or 1) // 2)
+
+
+def test_every_worker_is_initialised() -> None:
+    with worker_pool(1, torch.manual_seed, (5,)) as pool:
+        assert pool.submit(torch.initial_seed).result() == 5
+
+
+@pytest.mark.command_line
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system knows no SIGKILL")
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: object) -> None:
+    script = os.path.join(str(tmp_path), "orphans.py")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(_ORPHANS)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    for _ in range(200):
+        if not _runs(worker):
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker is still there")
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        with open(f"/proc/{process}/stat", encoding="ascii") as file:
+            return file.read().split()[2] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,32 @@
+"""Complete a cohort: every missing modality of every case, written, marked and accounted for."""
+
+from utad_monai.completion.case_completer import CaseCompleter
+from utad_monai.completion.cohort import Completed, Completion, PlannedCase, complete_cohort, plan_completion
+from utad_monai.completion.manifest import (
+    MANIFEST_FILE,
+    MANIFEST_JSON,
+    CaseResult,
+    VolumeResult,
+    log_result,
+    write_manifest,
+)
+from utad_monai.completion.settings import CompletionSettings
+from utad_monai.completion.synthetic_files import SyntheticFiles, write_volume
+
+__all__ = [
+    "MANIFEST_FILE",
+    "MANIFEST_JSON",
+    "CaseCompleter",
+    "CaseResult",
+    "Completed",
+    "Completion",
+    "CompletionSettings",
+    "PlannedCase",
+    "SyntheticFiles",
+    "VolumeResult",
+    "complete_cohort",
+    "log_result",
+    "plan_completion",
+    "write_manifest",
+    "write_volume",
+]

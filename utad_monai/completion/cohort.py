@@ -1,0 +1,239 @@
+"""A whole cohort completed: planned, made side by side, accounted for, and handed on as a tree."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from transforms import IntensityWindow
+from utad_monai.atomic import remove_partials
+from utad_monai.checkpoints import Translator, load_translator
+from utad_monai.completion.case_completer import CaseCompleter
+from utad_monai.completion.manifest import CaseResult, log_result, write_manifest
+from utad_monai.completion.settings import CompletionSettings
+from utad_monai.completion.trees import CompleteCase, Tree, write_tree
+from utad_monai.completion.windows import cohort_windows
+from utad_monai.data.cohort import describe
+from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.inferers import VolumeTranslator
+from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
+from utad_monai.processes import worker_pool
+from utad_monai.stages import Stage
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A way to complete a cohort.
+
+    Attributes:
+        dataset_dir: the cohort.
+        model: file (or package folder) of a student.
+        output_dir: receives `synthetic/`, the manifest and the tree; outside the cohort.
+        settings: what a volume is made of and how.
+        workers: processes side by side, each with the model and one case in memory.
+        batch_size: slices in one pass.
+        device: where to compute.
+        resume: whether what is finished is kept.
+        tree: a layout in which the whole cohort is handed on, if any.
+        placing: how files get into the tree.
+        progress: whether to show progress bars.
+    """
+
+    dataset_dir: str | Path
+    model: str | Path
+    output_dir: str | Path
+    settings: CompletionSettings = field(default_factory=CompletionSettings)
+    workers: int = 1
+    batch_size: int = 8
+    device: str = "cpu"
+    resume: bool = True
+    tree: TreeLayout | str = ""
+    placing: Placing | str = Placing.LINK
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What became of a completion.
+
+    Attributes:
+        cohort: one line on what was found.
+        results: one entry for each case, sorted by name.
+        tree: the tree, if one was asked.
+    """
+
+    cohort: str
+    results: tuple[CaseResult, ...]
+    tree: Tree | None
+
+    def count(self, status: CompletionStatus) -> int:
+        """Return the number of cases with a status."""
+        return sum(result.status is status for result in self.results)
+
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing was refused."""
+        return not self.count(CompletionStatus.REFUSED) and not (self.tree and self.tree.problems)
+
+
+@dataclass(frozen=True)
+class PlannedCase:
+    """What a completion would do with a case.
+
+    Attributes:
+        case: the case.
+        targets: what would be made or kept.
+        finished: whether everything is there already.
+    """
+
+    case: Case
+    targets: tuple[Modality, ...]
+    finished: bool
+
+
+def plan_completion(completion: Completion) -> tuple[str, list[PlannedCase], tuple[CohortProblem, ...]]:
+    """Look what a completion would do; nothing is written and no image is opened, only hashed.
+
+    Returns:
+        One line on the cohort, the cases, and files that are no case.
+
+    Raises:
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        CheckpointError: when the model cannot be used.
+    """
+    cohort, cases, problems = _find(completion)
+    completer = _completer(completion, load_translator(completion.model), {})
+    planned = [PlannedCase(case, completer.targets(case), completer.finished(case)) for case in cases]
+    return cohort, planned, problems
+
+
+def complete_cohort(completion: Completion) -> Completed:
+    """Make every missing modality of every case; one bad case never stops the others.
+
+    A repetition keeps what is finished and writes the same bytes.
+
+    Raises:
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        CheckpointError: when the model cannot be used.
+    """
+    cohort, cases, problems = _find(completion)
+    _logger.info("%s", cohort)
+    translator = load_translator(completion.model)
+    _completer(completion, translator, {})  # what is wrong with the model is said before any case is opened
+    windows = _windows(completion, cases, translator)
+    output_dir = Path(completion.output_dir)
+    remove_partials(output_dir)
+    results = [_refused(problem) for problem in problems]
+    try:
+        for result in _results(completion, translator, cases, windows):
+            log_result(result)
+            results.append(result)
+    finally:  # an interruption keeps the account of what was made
+        ordered = write_manifest(output_dir, results, _protocol(completion, translator))
+    tree = _tree(completion, cases, ordered)
+    return Completed(cohort, tuple(ordered), tree)
+
+
+def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[CohortProblem, ...]]:
+    _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
+    found = look_for_cases(completion.dataset_dir)
+    if not found.cases:
+        raise CohortError(found.problems)
+    return describe(list(found.cases), completion.dataset_dir), found.cases, found.problems
+
+
+def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
+    """Keep originals and results apart: neither may lie inside the other."""
+    cohort = (dataset_dir.parent if dataset_dir.is_file() else dataset_dir).resolve()
+    output = output_dir.resolve()
+    if cohort.is_relative_to(output) or output.is_relative_to(cohort):
+        reason = f"the output and the cohort {dataset_dir} lie inside each other"
+        raise CohortError([CohortProblem("", output_dir, reason, "choose an output folder beside the cohort")])
+
+
+def _completer(
+    completion: Completion, translator: Translator, windows: Mapping[Modality, IntensityWindow]
+) -> CaseCompleter:
+    settings = completion.settings
+    volumes = VolumeTranslator(
+        translator,
+        completion.device,
+        completion.batch_size,
+        settings.fusion,
+        settings.flips,
+        settings.smooth_mm,
+        settings.uncertainty,
+    )
+    output_dir = Path(completion.output_dir)
+    return CaseCompleter(
+        volumes, output_dir / Stage.SYNTHETIC, settings, windows, completion.resume, manifest_dir=output_dir
+    )
+
+
+def _windows(completion: Completion, cases: Sequence[Case], translator: Translator) -> dict[Modality, IntensityWindow]:
+    if completion.settings.intensities is not IntensityRange.COHORT:
+        return {}
+    return cohort_windows(cases, translator.preprocessing, completion.workers, completion.progress)
+
+
+def _results(
+    completion: Completion, translator: Translator, cases: Sequence[Case], windows: Mapping[Modality, IntensityWindow]
+) -> Iterator[CaseResult]:
+    """Yield the result of each case, in this process or from several, in the order of the cases."""
+    with ExitStack() as stack:
+        if completion.workers <= 1:
+            results: Iterator[CaseResult] = map(_completer(completion, translator, windows).complete, cases)
+        else:
+            pool = stack.enter_context(worker_pool(completion.workers, _Worker.begin, (completion, windows)))
+            results = pool.map(_Worker.complete, cases)
+        yield from tqdm(results, total=len(cases), desc="Completing", unit="case", disable=not completion.progress)
+
+
+class _Worker:
+    """What a worker process keeps between cases."""
+
+    completer: CaseCompleter
+
+    @classmethod
+    def begin(cls, completion: Completion, windows: Mapping[Modality, IntensityWindow]) -> None:
+        cls.completer = _completer(completion, load_translator(completion.model), windows)
+
+    @classmethod
+    def complete(cls, case: Case) -> CaseResult:
+        return cls.completer.complete(case)
+
+
+def _refused(problem: CohortProblem) -> CaseResult:
+    return CaseResult(problem.case_id or problem.path.name, reason=str(problem), refused=True)
+
+
+def _protocol(completion: Completion, translator: Translator) -> dict[str, Any]:
+    return {
+        "model_sha256": translator.sha256,
+        "model_training": dict(translator.training),
+        "settings": completion.settings.description(),
+        "preprocessing": translator.preprocessing.description(),
+    }
+
+
+def _tree(completion: Completion, cases: Sequence[Case], results: Sequence[CaseResult]) -> Tree | None:
+    """Write the tree of all cases that have four modalities now."""
+    if not completion.tree:
+        return None
+    output_dir = Path(completion.output_dir)
+    made = {r.case_id: {volume.target: output_dir / volume.file for volume in r.made} for r in results}
+    complete = [
+        CompleteCase(case, made[case.case_id])
+        for case in cases
+        if case.case_id in made and all(missing in made[case.case_id] for missing in case.missing)
+    ]
+    return write_tree(complete, completion.tree, completion.placing, completion.output_dir, completion.progress)
