@@ -13,8 +13,12 @@ import pytest
 import torch
 from hypothesis import settings
 
+from transforms import IntensityWindow
+from utad_monai.checkpoints import Translator, load_translator, save_translator
 from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preprocessing, prepare_cohort
+from utad_monai.data.intensity_profile import intensity_profiles
 from utad_monai.keys import Modality, TumourLabel
+from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.study import StudyPlan, load_plan, run_study
 
 Volume = np.ndarray[Any, Any]
@@ -90,6 +94,30 @@ def prepared_tiny_cohort(
     """Give the prepared tiny cohort: four patients to train, one to validate, one to test; do not change it."""
     output_dir = tmp_path_factory.mktemp("prepared")
     return prepare_cohort(tiny_cohort, output_dir, tiny_preprocessing, workers=1, progress=False)
+
+
+@pytest.fixture(scope="session")
+def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the model file of a tiny untrained student that stores everything a trained one does."""
+    torch.manual_seed(0)
+    student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
+    windows = {modality: IntensityWindow(40.0, 900.0 + modality.channel) for modality in Modality}
+    errors = {
+        target: {source: 0.1 * (1 + (target.channel - source.channel) % 4) for source in Modality if source != target}
+        for target in Modality
+    }
+    errors[Modality.T1] = {Modality.T2: 0.1, Modality.FLAIR: 0.2, Modality.T1CE: 0.3}
+    profiles = intensity_profiles(prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    path = tmp_path_factory.mktemp("student") / "model.pt"
+    preprocessing = prepared_tiny_cohort.store.preprocessing
+    save_translator(path, Translator(student, preprocessing, windows, errors, profiles, training={"stage": "student"}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def student_translator(student_file: Path) -> Translator:
+    """Give a tiny untrained student as it comes from its file; do not change it."""
+    return load_translator(student_file)
 
 
 @pytest.fixture(scope="session")

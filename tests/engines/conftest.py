@@ -1,4 +1,4 @@
-"""Tiny evaluation cases and a tiny student, shared by the tests of the engines."""
+"""Tiny evaluation cases, shared by the tests of the engines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from transforms import IntensityWindow
-from utad_monai.checkpoints import Translator, load_translator, save_translator
-from utad_monai.data import Preprocessing, single_case
+from utad_monai.data import single_case
 from utad_monai.keys import BatchKey, Modality
-from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 
 EvaluationCase = dict[str, Any]
 STEP = 0.45
@@ -37,18 +34,6 @@ def case_loader() -> Callable[[Sequence[EvaluationCase]], DataLoader[Any]]:
 def perfect_translator() -> Callable[..., Tensor]:
     """Give a translator that knows how the modalities of `evaluation_case` differ, up to rounding."""
     return _perfect
-
-
-@pytest.fixture(scope="session")
-def student_translator(tiny_preprocessing: Preprocessing, tmp_path_factory: pytest.TempPathFactory) -> Translator:
-    """Give a tiny untrained student as it comes from its file; do not change it."""
-    torch.manual_seed(0)
-    student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
-    windows = {modality: IntensityWindow(40.0, 900.0 + modality.channel) for modality in Modality}
-    errors = {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.2, Modality.T1CE: 0.3}}
-    path = tmp_path_factory.mktemp("student") / "model.pt"
-    save_translator(path, Translator(student, tiny_preprocessing, windows, errors, training={"stage": "student"}))
-    return load_translator(path)
 
 
 def _evaluation_case(

@@ -1,4 +1,4 @@
-"""Whole volumes: the source's grid to the bit, nothing outside its brain, marked as synthetic."""
+"""Whole volumes: translated, fused, smoothed, and back on the images' grid."""
 
 from __future__ import annotations
 
@@ -7,149 +7,55 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 import torch
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from transforms import BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
-from utad_monai.completion import write_volume
 from utad_monai.data import Case, Preprocessing, find_cases
-from utad_monai.inferers import SliceTranslator, VolumeTranslator
-from utad_monai.keys import Modality
+from utad_monai.data.preprocessing import LoadedCase
+from utad_monai.inferers import SliceTranslator, SyntheticVolume, VolumeTranslator
+from utad_monai.keys import FusionMethod, Modality
 from utad_monai.networks import TumourAwareGenerator
 
 Make = Callable[..., Any]
-SOURCE, TARGET = Modality.T2, Modality.T1CE
-GEOMETRY = ("pixdim", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y")
-GEOMETRY += ("qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units", "dim")
-LPS = np.array([[-1.5, 0, 0, 18], [0, -1.5, 0, 15], [0, 0, 3, -18], [0, 0, 0, 1]], dtype=float)
-RAS = np.diag([1.5, 1.5, 3.0, 1.0]) + np.array([[0, 0, 0, -18.3], [0, 0, 0, -15], [0, 0, 0, -18], [0] * 4])
-TILT = np.array([[1, 0, 0, 0], [0, np.cos(0.2), -np.sin(0.2), 0], [0, np.sin(0.2), np.cos(0.2), 0], [0, 0, 0, 1]])
-PERMUTED = np.array([[0, 0, 1.5, -18], [3.0, 0, 0, -15], [0, -1.5, 0, 18], [0, 0, 0, 1]], dtype=float)
-STORAGE = {"LPS": LPS, "RAS": RAS, "oblique": TILT @ LPS, "permuted": PERMUTED, "oblique permuted": TILT @ PERMUTED}
+FLAIR, T1, T1CE, T2 = Modality
+SOURCE, TARGET = T2, T1CE
+ERRORS = {T1CE: {T2: 0.1, T1: 0.2, FLAIR: 0.4}}
 
 
 @pytest.fixture
-def translate(student_translator: Translator, tmp_path: Path) -> Make:
-    """Give `translate(case, ...)`, which writes the target made from the source and returns its path."""
-
-    def _translate(case: Case, name: str = "made", model: Translator = student_translator, **arguments: Any) -> Path:
-        volumes = VolumeTranslator(model)
-        made = volumes.translate(volumes.load(case), TARGET, (SOURCE,))
-        return write_volume(tmp_path / f"{name}.nii.gz", made.volume, case.images[SOURCE], "SYNTHETIC", **arguments)
-
-    return _translate
-
-
-def one_case(root: Path) -> Case:
-    (case,) = find_cases(root)
-    return case
-
-
-def voxels(path: Path) -> np.ndarray[Any, Any]:
-    return np.asarray(nibabel.load(path).dataobj)
+def case(tmp_path: Path, write_case: Make) -> Case:
+    write_case(tmp_path / "cohort", "case")
+    (found,) = find_cases(tmp_path / "cohort")
+    return found
 
 
 @pytest.fixture
-def stored(tmp_path: Path, write_case: Make) -> Callable[[str], Case]:
-    """Give `stored(name)`: the same case, its voxels stored in the order of `STORAGE[name]`."""
-
-    def _stored(name: str) -> Case:
-        shape = (12, 20, 24) if "permuted" in name else (24, 20, 12)
-        write_case(tmp_path / name, "case", [SOURCE], shape=shape, affine=STORAGE[name])
-        return one_case(tmp_path / name)
-
-    return _stored
+def model(student_translator: Translator) -> Translator:
+    return replace(student_translator, source_errors=ERRORS)
 
 
-@pytest.mark.parametrize("name", STORAGE)
-def test_geometry_is_the_sources_to_the_bit(translate: Make, stored: Callable[[str], Case], name: str) -> None:
-    case = stored(name)
-    source, made = nibabel.load(case.images[SOURCE]), nibabel.load(translate(case))
-    assert made.shape == source.shape
-    assert made.affine.tobytes() == source.affine.tobytes()
-    for field in GEOMETRY:
-        assert made.header[field].tobytes() == source.header[field].tobytes(), field
+@pytest.fixture
+def loaded(model: Translator, case: Case) -> LoadedCase:
+    return VolumeTranslator(model).load(case)
 
 
-@pytest.mark.parametrize("forms", [(1, 0), (0, 2), (1, 2), (3, 4)])
-def test_both_forms_keep_their_codes_and_bits(
-    translate: Make, stored: Callable[[str], Case], forms: tuple[int, int]
-) -> None:
-    case = stored("oblique")
-    image = nibabel.load(case.images[SOURCE])
-    voxel_data, affine = np.asarray(image.dataobj), image.affine
-    shifted = affine + np.array([[0, 0, 0, 0.001]] * 3 + [[0] * 4])
-    image = nibabel.Nifti1Image(voxel_data, None, image.header)
-    image.header.set_qform(affine, code=forms[0])
-    image.header.set_sform(shifted if forms[1] else None, code=forms[1])
-    nibabel.save(image, case.images[SOURCE])
-    source, made = nibabel.load(case.images[SOURCE]).header, nibabel.load(translate(case)).header
-    assert (int(made["qform_code"]), int(made["sform_code"])) == forms
-    for field in GEOMETRY:
-        assert made[field].tobytes() == source[field].tobytes(), field
+def make(model: Translator, loaded: LoadedCase, sources: Any = (), **arguments: Any) -> SyntheticVolume:
+    return VolumeTranslator(model, **arguments).translate(loaded, TARGET, sources)
 
 
-@pytest.mark.parametrize("name", ["RAS", "permuted"])
-def test_voxel_order_of_the_file_does_not_change_the_result(
-    translate: Make, stored: Callable[[str], Case], tmp_path: Path, name: str
-) -> None:
-    case = stored("LPS")
-    source = nibabel.load(case.images[SOURCE])
-    reordering = ornt_transform(io_orientation(source.affine), io_orientation(STORAGE[name]))
-    (tmp_path / "reordered" / "case").mkdir(parents=True)
-    nibabel.save(source.as_reoriented(reordering), tmp_path / "reordered" / "case" / "case_t2.nii.gz")
-    made, reordered = translate(case), translate(one_case(tmp_path / "reordered"), "reordered")
-    back = ornt_transform(io_orientation(STORAGE[name]), axcodes2ornt(("L", "P", "S")))
-    assert not np.array_equal(voxels(made), voxels(reordered))
-    np.testing.assert_array_equal(voxels(made), np.asarray(nibabel.load(reordered).as_reoriented(back).dataobj))
+def unscaled(model: Translator, loaded: LoadedCase) -> tuple[Translator, LoadedCase]:
+    """Return both with a frame of the volume's own voxels."""
+    preprocessing = Preprocessing(frame_size_mm=(48, 48), image_size=(32, 32))
+    placement = preprocessing.frame.place(loaded.brain, loaded.spacing_mm)
+    return replace(model, preprocessing=preprocessing), replace(loaded, placement=placement)
 
 
-@pytest.mark.parametrize("dtype", ["int16", "float32"])
-@pytest.mark.parametrize("name", STORAGE)
-def test_outside_the_sources_brain_every_voxel_is_exactly_0(
-    translate: Make, stored: Callable[[str], Case], name: str, dtype: str
-) -> None:
-    case = stored(name)
-    made, source = voxels(translate(case, dtype=dtype)), voxels(case.images[SOURCE])
-    assert bool((made[source == 0] == 0).all())
-    assert bool((made[source != 0] > 0).all())
-    assert made.dtype == np.dtype(dtype)
-
-
-def test_paper_switch_for_the_background_paints_nothing_outside_the_brain_either(
-    translate: Make, stored: Callable[[str], Case], student_translator: Translator
-) -> None:
-    torch.manual_seed(0)
-    painter = TumourAwareGenerator(2, second_input="whole_image", keep_background=False).eval()
-    case = stored("LPS")
-    made = voxels(translate(case, model=replace(student_translator, generator=painter)))
-    assert bool((made[voxels(case.images[SOURCE]) == 0] == 0).all())
-
-
-def test_intensities_are_those_of_the_targets_window(translate: Make, stored: Callable[[str], Case]) -> None:
-    made = voxels(translate(stored("LPS"), dtype="float32"))
-    brain = made[made != 0]
-    assert float(brain.min()) >= 40
-    assert float(brain.max()) <= 900 + TARGET.channel
-    assert float(np.ptp(brain)) > 10
-
-
-def test_int16_is_the_rounded_float32(translate: Make, stored: Callable[[str], Case]) -> None:
-    case = stored("RAS")
-    exact, rounded = voxels(translate(case, "exact", dtype="float32")), voxels(translate(case, "rounded"))
-    np.testing.assert_array_equal(rounded, np.rint(exact).astype(np.int16))
-
-
-def test_volume_is_the_slices_translation_put_back(
-    stored: Callable[[str], Case], student_translator: Translator
-) -> None:
-    unscaled = Preprocessing(frame_size_mm=(48, 48), image_size=(32, 32))
-    model = replace(student_translator, preprocessing=unscaled)
-    volumes, case = VolumeTranslator(model), stored("LPS")
+def test_volume_is_the_slices_translation_put_back(case: Case, student_translator: Translator) -> None:
+    model = replace(student_translator, preprocessing=Preprocessing(frame_size_mm=(48, 48), image_size=(32, 32)))
+    volumes = VolumeTranslator(model)
     loaded = volumes.load(case)
     made = volumes.translate(loaded, TARGET, (SOURCE,)).volume
     image = loaded.images[SOURCE].as_tensor()[0]
@@ -163,103 +69,96 @@ def test_volume_is_the_slices_translation_put_back(
     assert int(brain.sum()) > 500
 
 
-def test_narrow_window_is_written_as_float32_with_a_warning(
-    translate: Make,
-    stored: Callable[[str], Case],
-    student_translator: Translator,
-    caplog: pytest.LogCaptureFixture,
+def test_best_fusion_is_the_translation_of_the_best_source(model: Translator, loaded: LoadedCase) -> None:
+    made = make(model, loaded)
+    assert made.sources == (T2,)
+    np.testing.assert_array_equal(made.volume, make(model, loaded, (T2,)).volume)
+    assert made.uncertainty is None
+    np.testing.assert_array_equal(make(model, loaded, (FLAIR, T1)).volume, make(model, loaded, (T1,)).volume)
+
+
+def test_best_fusion_with_uncertainty_looks_at_every_source_and_gives_the_same_image(
+    model: Translator, loaded: LoadedCase
 ) -> None:
-    narrow = replace(student_translator, target_windows={TARGET: IntensityWindow(0.0, 3.0)})
-    path = translate(stored("LPS"), model=narrow)
-    assert voxels(path).dtype == np.float32
-    assert "too narrow for int16" in caplog.text
+    made = make(model, loaded, uncertainty=True)
+    assert made.weights == {FLAIR: 0.0, T1: 0.0, T2: 1.0}
+    np.testing.assert_array_equal(made.volume, make(model, loaded).volume)
+    assert made.uncertainty is not None
 
 
-def test_same_input_gives_the_same_bytes(translate: Make, stored: Callable[[str], Case]) -> None:
-    case = stored("oblique")
-    first = translate(case).read_bytes()
-    assert translate(case, "elsewhere").read_bytes() == first
+@pytest.mark.parametrize("fusion", [FusionMethod.MEAN, FusionMethod.WEIGHTED, FusionMethod.MEDIAN])
+def test_fused_volume_lies_between_its_sources(model: Translator, loaded: LoadedCase, fusion: FusionMethod) -> None:
+    model, loaded = unscaled(model, loaded)  # resizing would mix pixels of different sources
+    made = make(model, loaded, fusion=fusion)
+    single = np.stack([make(model, loaded, (source,)).volume for source in (FLAIR, T1, T2)])
+    assert made.sources == (FLAIR, T1, T2)
+    inside = (single > 0).all(axis=0)
+    assert bool((made.volume >= single.min(axis=0) - 1)[inside].all())
+    assert bool((made.volume <= single.max(axis=0) + 1)[inside].all())
+    assert not any(np.array_equal(made.volume, volume) for volume in single)
 
 
-def test_sources_scaling_display_range_and_extensions_are_not_inherited(
-    translate: Make, stored: Callable[[str], Case]
-) -> None:
-    case = stored("LPS")
-    plain = voxels(translate(case, "plain"))
-    image = nibabel.load(case.images[SOURCE])
-    header = image.header.copy()
-    header["cal_max"], header["descrip"] = 500, b"hospital"
-    header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"patient name"))
-    scaled = nibabel.Nifti1Image(np.asarray(image.dataobj), None, header)
-    scaled.header.set_slope_inter(2.0, 0.0)
-    nibabel.save(scaled, case.images[SOURCE])
-    path = translate(case, "made")
-    made = nibabel.load(path)
-    np.testing.assert_array_equal(np.asarray(made.dataobj), plain)
-    assert not made.header.extensions
-    assert float(made.header["cal_max"]) == 0
-    assert b"patient" not in made.to_bytes()
+def test_uncertainty_is_the_spread_of_the_translations_in_file_units(model: Translator, loaded: LoadedCase) -> None:
+    model, loaded = unscaled(model, loaded)
+    made = make(model, loaded, fusion="mean", uncertainty=True)
+    single = np.stack([make(model, loaded, (source,)).volume for source in (FLAIR, T1, T2)])
+    assert made.uncertainty is not None
+    inside = (single > 0).all(axis=0)
+    np.testing.assert_allclose(made.uncertainty[inside], single.std(axis=0)[inside], atol=0.5)
+    assert float(made.uncertainty[inside].max()) > 5
+    assert bool((made.uncertainty[made.volume == 0] == 0).all())
 
 
-@pytest.mark.parametrize("kind", ["nifti2", "big-endian"])
-def test_unusual_but_sound_files_are_answered_in_kind(
-    translate: Make, stored: Callable[[str], Case], kind: str
-) -> None:
-    case = stored("RAS")
-    image = nibabel.load(case.images[SOURCE])
-    plain = voxels(translate(case, "plain"))
-    if kind == "nifti2":
-        other: Any = nibabel.Nifti2Image(np.asarray(image.dataobj), image.affine)
-    else:
-        header = image.header.as_byteswapped(">")
-        other = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(">i2"), None, header)
-    nibabel.save(other, case.images[SOURCE])
-    made = nibabel.load(translate(case))
-    assert type(made) is type(other)
-    assert made.affine.tobytes() == nibabel.load(case.images[SOURCE]).affine.tobytes()
-    np.testing.assert_array_equal(np.asarray(made.dataobj), plain)
+def test_target_image_that_exists_is_not_looked_at(model: Translator, case: Case, loaded: LoadedCase) -> None:
+    without = replace(case, images={m: path for m, path in case.images.items() if m is not TARGET})
+    made, blind = make(model, loaded, fusion="mean"), make(model, VolumeTranslator(model).load(without), fusion="mean")
+    np.testing.assert_array_equal(made.volume, blind.volume)
 
 
-def test_corrupt_segmentation_does_not_matter(
-    translate: Make, student_translator: Translator, tmp_path: Path, write_case: Make
-) -> None:
-    write_case(tmp_path / "seg", "case", [SOURCE])
-    case = one_case(tmp_path / "seg")
+def test_flips_average_a_translation_with_that_of_the_mirror_image(model: Translator, loaded: LoadedCase) -> None:
+    made = make(model, loaded, (SOURCE,), flips=True)
+    plain = make(model, loaded, (SOURCE,))
+    assert made.uncertainty is not None
+    assert not np.array_equal(made.volume, plain.volume)
+    mirrored = replace(loaded, images={SOURCE: loaded.images[SOURCE].flip(1)})
+    back = make(model, mirrored, (SOURCE,), flips=True).volume[::-1]
+    np.testing.assert_allclose(back, made.volume, atol=0.01)
+
+
+def test_smoothing_brings_neighbouring_slices_together_and_says_so(model: Translator, loaded: LoadedCase) -> None:
+    plain, smooth = make(model, loaded), make(model, loaded, smooth_mm=4.0)
+    assert plain.through_plane.written == plain.through_plane.translated == smooth.through_plane.translated
+    assert smooth.through_plane.written < smooth.through_plane.translated
+    assert smooth.through_plane.sources == plain.through_plane.sources > 0
+    assert not np.array_equal(plain.volume, smooth.volume)
+    np.testing.assert_array_equal(plain.volume > 0, smooth.volume > 0)
+
+
+def test_window_decides_the_intensities(model: Translator, loaded: LoadedCase) -> None:
+    volumes = VolumeTranslator(model)
+    trained, unit = volumes.translate(loaded, TARGET), volumes.translate(loaded, TARGET, (), IntensityWindow(0.0, 1.0))
+    low, high = model.target_windows[TARGET].lower, model.target_windows[TARGET].upper
+    brain = trained.volume > 0
+    np.testing.assert_allclose((trained.volume[brain] - low) / (high - low), unit.volume[brain], atol=1e-5)
+    assert 0 < float(unit.volume[brain].min()) <= float(unit.volume.max()) <= 1
+
+
+def test_segmentation_is_not_read(case: Case, student_translator: Translator) -> None:
     assert case.segmentation is not None
-    clean = translate(case, "clean").read_bytes()
     case.segmentation.write_bytes(b"no segmentation at all")
-    assert translate(case).read_bytes() == clean
     assert VolumeTranslator(student_translator).load(case).regions is None
 
 
-def test_unknown_voxel_type_is_refused(translate: Make, stored: Callable[[str], Case]) -> None:
-    with pytest.raises(ValueError, match="uint8"):
-        translate(stored("LPS"), dtype="uint8")
-
-
-def test_modality_that_the_model_never_saw_is_refused(
-    translate: Make, stored: Callable[[str], Case], student_translator: Translator
-) -> None:
+def test_modality_that_the_model_never_saw_is_refused(loaded: LoadedCase, student_translator: Translator) -> None:
     with pytest.raises(CheckpointError, match="without t1ce images"):
-        translate(stored("LPS"), model=replace(student_translator, target_windows={}))
+        make(replace(student_translator, target_windows={}), loaded)
+
+
+def test_weights_need_validation_errors(loaded: LoadedCase, student_translator: Translator) -> None:
+    with pytest.raises(ValueError, match="stores no validation error"):
+        make(replace(student_translator, source_errors={}), loaded, fusion="weighted")
 
 
 def test_teacher_is_refused(student_translator: Translator) -> None:
     with pytest.raises(CheckpointError, match="teacher"):
         VolumeTranslator(replace(student_translator, generator=TumourAwareGenerator(2)))
-
-
-def test_a_source_in_a_4d_file_gives_a_3d_image_on_its_grid(
-    translate: Make, stored: Callable[[str], Case], tmp_path: Path
-) -> None:
-    case = stored("oblique")
-    image = nibabel.load(case.images[SOURCE])
-    volume = np.zeros((*image.shape, 4), np.int16)
-    volume[...] = np.asarray(image.dataobj)[..., None]
-    (tmp_path / "task" / "imagesTr").mkdir(parents=True)
-    nibabel.save(nibabel.Nifti1Image(volume, None, image.header), tmp_path / "task" / "imagesTr" / "case.nii.gz")
-    made, expected = nibabel.load(translate(one_case(tmp_path / "task"))), nibabel.load(translate(case, "expected"))
-    assert made.shape == image.shape
-    assert int(made.header["dim"][0]) == 3
-    assert made.affine.tobytes() == expected.affine.tobytes()
-    np.testing.assert_array_equal(np.asarray(made.dataobj), np.asarray(expected.dataobj))
