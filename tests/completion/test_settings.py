@@ -1,0 +1,44 @@
+"""Settings are checked once and stay plain."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from utad_monai.completion import CompletionSettings
+from utad_monai.keys import FusionMethod, IntensityRange, Modality, VoxelType
+
+
+def test_words_of_a_command_line_become_members() -> None:
+    settings = CompletionSettings(["t1"], ["t2"], "mean", intensities="cohort", dtype="float32")
+    assert settings == CompletionSettings(
+        (Modality.T1,),
+        (Modality.T2,),
+        FusionMethod.MEAN,
+        intensities=IntensityRange.COHORT,
+        dtype=VoxelType.FLOAT32,
+    )
+
+
+def test_unit_intensities_are_never_rounded_to_integers() -> None:
+    assert CompletionSettings(intensities="unit", dtype="int16").dtype is VoxelType.FLOAT32
+
+
+@pytest.mark.parametrize("wrong", [{"targets": ["t9"]}, {"fusion": "vote"}, {"dtype": "uint8"}, {"smooth_mm": -1.0}])
+def test_unknown_words_and_negative_smoothing_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"t9|vote|uint8|at least 0"):
+        CompletionSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_description_is_json_and_does_not_depend_on_which_targets_are_asked() -> None:
+    description = CompletionSettings(["t1"], fusion="median", smooth_mm=1.5).description()
+    assert json.loads(json.dumps(description)) == {
+        "fusion": "median",
+        "flips": False,
+        "smooth_mm": 1.5,
+        "uncertainty": True,
+        "intensities": "training",
+        "dtype": "int16",
+    }
+    assert description == CompletionSettings(fusion="median", smooth_mm=1.5).description()
