@@ -1,3 +1,21 @@
 """UTAD-MONAI: tumour-aware translation between brain MRI modalities, as a MONAI pipeline."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from utad_monai.translator import Translator
+
+__all__ = ["Translator", "__version__"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the translator when it is asked for: the command and its help do not wait for torch."""
+    if name == "Translator":
+        from utad_monai.translator import Translator
+
+        return Translator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -273,9 +273,18 @@ def load_image(case: Case, modality: Modality) -> MetaTensor:
     Raises:
         InvalidImageError: when the file is refused.
     """
+    return _in_lps(load_stored_image(case, modality))
+
+
+def load_stored_image(case: Case, modality: Modality) -> MetaTensor:
+    """Load one image of a case: `(1, X, Y, Z)` float32 in file units, in the voxel order of the file.
+
+    Raises:
+        InvalidImageError: when the file is refused.
+    """
     channel = case.channel(modality)
     channels = None if channel is None else len(case.layout.channels)
-    return _in_lps(LoadNifti()(case.images[modality], channel, channels))
+    return LoadNifti()(case.images[modality], channel, channels)
 
 
 def _in_lps(volume: MetaTensor) -> MetaTensor:

@@ -1,0 +1,227 @@
+"""The Python door: translate one image, or complete a case, in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
+from utad_monai.checkpoints import Translator as TrainedTranslator
+from utad_monai.checkpoints import load_translator
+from utad_monai.completion.guards import doubts, refusal
+from utad_monai.configuration import default_device
+from utad_monai.data.layouts import Case, find_cases
+from utad_monai.data.preprocessing import LoadedCase, load_stored_image, normalise_volumes
+from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.inferers import SyntheticVolume, VolumeTranslator
+from utad_monai.keys import FusionMethod, IntensityRange, Modality
+
+Array = np.ndarray[Any, Any]
+Image = str | Path | Array | MetaTensor
+"""A NIfTI file, an array `(X, Y, Z)` in LPS order, or a MetaTensor `(1, X, Y, Z)` or `(X, Y, Z)` with its affine."""
+
+_UNIT = IntensityWindow(0.0, 1.0)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CompletedImage:
+    """A modality that a case lacked.
+
+    Attributes:
+        image: an array where arrays were given, else a MetaTensor; shape and affine of the sources, background 0.
+        uncertainty: standard deviation between translations in the image's intensities; None where only one was made.
+        weights: what each source counted; sum 1.
+    """
+
+    image: Array | MetaTensor
+    uncertainty: Array | MetaTensor | None
+    weights: Mapping[Modality, float]
+
+
+class Translator:
+    """A student, ready to translate.
+
+    Images must be skull-stripped (background 0) and, within a case, lie on one grid. What comes back is synthetic:
+    computed, not measured, not for clinical use. To have it written with provenance, use `utad-monai complete` or
+    `utad_monai.completion.CaseCompleter`.
+
+    Args:
+        model: the model and its preprocessing.
+        device: where to compute; the first GPU, if there is one, when None.
+        fusion: how translations of several sources become one.
+        flips: whether mirror images are translated too, and averaged.
+        smooth_mm: standard deviation of a smoothing from slice to slice, in mm.
+        intensities: those of the model's training cohort, or [0, 1].
+        batch_size: slices in one pass.
+
+    Raises:
+        CheckpointError: when the model is a teacher.
+        ValueError: for an unknown word.
+
+    Examples:
+        >>> from utad_monai import Translator
+        >>> translator = Translator.from_checkpoint("student/model.pt")
+        >>> t2 = translator.translate("case/case_t1.nii.gz", source="t1", target="t2")
+        >>> t2.shape, t2.affine.shape
+        (torch.Size([1, 24, 20, 12]), torch.Size([4, 4]))
+        >>> made = translator.complete({"t1": "case/case_t1.nii.gz", "flair": "case/case_flair.nii.gz"})
+        >>> sorted(made)
+        [<Modality.T1CE: 't1ce'>, <Modality.T2: 't2'>]
+        >>> made["t1ce"].uncertainty.shape
+        torch.Size([1, 24, 20, 12])
+    """
+
+    def __init__(
+        self,
+        model: TrainedTranslator,
+        device: torch.device | str | None = None,
+        fusion: FusionMethod | str = FusionMethod.BEST,
+        flips: bool = False,
+        smooth_mm: float = 0.0,
+        intensities: IntensityRange | str = IntensityRange.TRAINING,
+        batch_size: int = 8,
+    ) -> None:
+        if IntensityRange(intensities) is IntensityRange.COHORT:
+            raise ValueError("one case has no cohort to take intensities from: use training or unit")
+        self.model = model
+        self.window = _UNIT if IntensityRange(intensities) is IntensityRange.UNIT else None
+        self.volumes = VolumeTranslator(
+            model, device or default_device(), batch_size, fusion, flips, smooth_mm, uncertainty=True
+        )
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, **options: Any) -> Translator:
+        """Load a student from its `model.pt` or from a package's folder.
+
+        Args:
+            path: the file or folder.
+            options: arguments of `Translator`.
+
+        Raises:
+            CheckpointError: when it is not a sound student of this project.
+        """
+        return cls(load_translator(path), **options)
+
+    def translate(
+        self,
+        volume: Image,
+        source: Modality | str,
+        target: Modality | str,
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Array | MetaTensor:
+        """Translate one image.
+
+        Args:
+            volume: the image.
+            source: what it shows.
+            target: what to make.
+            spacing_mm: voxel size of an array; files and MetaTensors bring theirs.
+
+        Returns:
+            An array for an array, else a MetaTensor; shape and affine of the source, background 0.
+
+        Raises:
+            CheckpointError: when the model never saw the target.
+            InvalidImageError: when the file is refused.
+            ValueError: when the image cannot be used, or source and target are the same.
+        """
+        given = {Modality(source): _as_volume(volume, spacing_mm)}
+        made = self._make(self._load(given), Modality(target), (Modality(source),))
+        return _like(volume, given[Modality(source)], made.volume)
+
+    def complete(
+        self, case: Case | str | Path | Mapping[Any, Image], spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ) -> dict[Modality, CompletedImage]:
+        """Make every modality that a case lacks.
+
+        Args:
+            case: a `Case`, the folder of one case, or its images by modality.
+            spacing_mm: voxel size of arrays.
+
+        Raises:
+            CohortError: when the folder holds no case, or several.
+            CheckpointError: when the model never saw a modality that is missing.
+            InvalidImageError: when a file is refused.
+            ValueError: when the images cannot be used.
+        """
+        if isinstance(case, str | Path):
+            case = _only_case(case)
+        if isinstance(case, Case):
+            volumes = {modality: load_stored_image(case, modality) for modality in case.images}
+            images: Mapping[Modality, Image] = case.images
+        else:
+            images = {Modality(modality): image for modality, image in case.items()}
+            volumes = {modality: _as_volume(image, spacing_mm) for modality, image in images.items()}
+        loaded = self._load(volumes)
+        missing = [modality for modality in Modality if modality not in volumes]
+        return {modality: self._completed(loaded, modality, images, volumes) for modality in missing}
+
+    def _completed(
+        self,
+        loaded: LoadedCase,
+        target: Modality,
+        images: Mapping[Modality, Image],
+        volumes: Mapping[Modality, MetaTensor],
+    ) -> CompletedImage:
+        made = self._make(loaded, target, ())
+        image, volume = images[made.sources[0]], volumes[made.sources[0]]
+        uncertainty = None if made.uncertainty is None else _like(image, volume, made.uncertainty)
+        return CompletedImage(_like(image, volume, made.volume), uncertainty, made.weights)
+
+    def _load(self, volumes: Mapping[Modality, MetaTensor]) -> LoadedCase:
+        oriented = {modality: OrientLPS()(volume) for modality, volume in volumes.items()}
+        loaded = normalise_volumes(oriented, self.model.preprocessing)  # type: ignore[arg-type]  # MetaTensors stay so
+        reason = refusal(loaded)
+        if reason:
+            raise ValueError(reason)
+        for doubt in doubts(loaded, self.model.intensity_profiles, self.model.preprocessing):
+            _logger.warning("%s", doubt)
+        return loaded
+
+    def _make(self, loaded: LoadedCase, target: Modality, sources: tuple[Modality, ...]) -> SyntheticVolume:
+        return self.volumes.translate(loaded, target, sources, self.window)
+
+
+def _only_case(folder: str | Path) -> Case:
+    cases = find_cases(folder)
+    if len(cases) != 1:
+        problem = CohortProblem("", Path(folder), f"holds {len(cases)} cases", "give the folder of one case")
+        raise CohortError([problem])
+    return cases[0]
+
+
+def _as_volume(image: Image, spacing_mm: tuple[float, float, float]) -> MetaTensor:
+    """Return an image as `(1, X, Y, Z)` float32 with its affine.
+
+    Raises:
+        InvalidImageError: when the file is refused.
+        ValueError: when the image is not a volume.
+    """
+    if isinstance(image, str | Path):
+        return LoadNifti()(image)
+    given = image if isinstance(image, torch.Tensor) else np.ascontiguousarray(image)  # torch knows no negative strides
+    tensor = torch.as_tensor(given).to(torch.float32)
+    tensor = tensor[None] if tensor.ndim == 3 else tensor
+    if tensor.ndim != 4 or len(tensor) != 1:
+        raise ValueError(f"an image must be (X, Y, Z) or (1, X, Y, Z), got shape {tuple(np.shape(image))}")
+    if isinstance(image, MetaTensor):
+        return MetaTensor(tensor, affine=image.affine)
+    x, y, z = spacing_mm
+    return MetaTensor(tensor, affine=torch.diag(torch.tensor([-x, -y, z, 1.0], dtype=torch.float64)))
+
+
+def _like(image: Image, volume: MetaTensor, made: Array) -> Array | MetaTensor:
+    """Return a volume in LPS order in the voxel order, shape and kind of the image that it was made from."""
+    stored = np.ascontiguousarray(from_lps(made, np.asarray(volume.affine)))
+    if isinstance(image, str | Path):
+        return MetaTensor(torch.from_numpy(stored)[None], affine=volume.affine)
+    shaped = stored.reshape(np.shape(image))
+    return MetaTensor(torch.from_numpy(shaped), affine=image.affine) if isinstance(image, MetaTensor) else shaped
