@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose, RandFlipd
+from monai.utils import set_determinism
 
 from utad_monai.data import (
     CompleteSlices,
@@ -131,3 +133,16 @@ def test_one_case_is_collated_as_it_is() -> None:
     assert single_case([case]) is case
     with pytest.raises(ValueError, match="too many values"):
         single_case([case, case])
+
+
+def test_random_transforms_draw_anew_for_every_sample_of_a_seeded_run(prepared_tiny_cohort: PreparedCohort) -> None:
+    set_determinism(seed=5)  # with it, the length of a MONAI Compose seeds its transforms again
+    try:
+        flip = Compose([RandFlipd(BatchKey.IMAGE, prob=0.5, spatial_axis=1)])
+        cases = prepared_tiny_cohort.complete_cases(Split.TRAIN)
+        flipped = CompleteSlices(prepared_tiny_cohort.store, cases, transform=flip)
+        plain = CompleteSlices(prepared_tiny_cohort.store, cases)
+        same = [torch.equal(flipped[i][BatchKey.IMAGE], plain[i][BatchKey.IMAGE]) for i in range(len(plain))]
+    finally:
+        set_determinism(seed=None)
+    assert 0.25 < sum(same) / len(same) < 0.75

@@ -60,7 +60,8 @@ class CompleteSlices(Dataset[dict[str, Any]]):
             BatchKey.CASE_ID: case_id,
             BatchKey.SLICE_INDEX: place,
         }
-        return self.transform(sample) if self.transform else sample
+        # not `if self.transform`: the length of a MONAI Compose makes a new one, which seeds the same transforms again
+        return sample if self.transform is None else self.transform(sample)
 
 
 class EvaluationCases(Dataset[dict[str, Any]]):
