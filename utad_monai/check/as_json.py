@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai import __version__
-from utad_monai.atomic import write_json
+from utad_monai.atomic import atomic_path
 from utad_monai.check.finding import CaseReport, CohortReport, Finding, Grid
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortError, CohortProblem
@@ -27,7 +27,7 @@ def report_as_json(report: CohortReport) -> dict[str, Any]:
         "cohort": str(report.root),
         "exit_code": report.exit_code,
         "layouts": sorted({case.case.layout.description for case in report.cases}),
-        "cases": len(report.cases),
+        "cases": report.found,
         "usable": report.usable,
         "refused": report.refused,
         "patients": report.patients,
@@ -78,13 +78,15 @@ def write_report_json(report: CohortReport, destination: str | Path) -> None:
     Raises:
         CohortError: when the file would lie inside the cohort.
     """
-    content = report_as_json(report)
+    # in ASCII: file names may hold bytes that are no text
+    text = json.dumps(report_as_json(report), indent=4) + "\n"
     if str(destination) == "-":
-        sys.stdout.write(json.dumps(content, indent=4) + "\n")
+        sys.stdout.write(text)
         return
     path = Path(destination)
     if path.resolve().is_relative_to(report.root.resolve()):
         raise CohortError(
             [CohortProblem("", path, "lies inside the cohort, into which nothing is written", "choose another place")]
         )
-    write_json(path, content)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="ascii")

@@ -42,5 +42,7 @@ def check_cohort(
         return CohortReport(root, (), error.problems, ())
     check = partial(check_case, preprocessing=preprocessing or Preprocessing())
     results = map_in_threads(check, found.cases, workers or os.cpu_count() or 1)
-    reports = tuple(tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True))
+    # on a terminal only: a log file has no use for a bar
+    bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
+    reports = tuple(bar)
     return CohortReport(root, reports, found.problems, tuple(duplicates(reports)))

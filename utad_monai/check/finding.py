@@ -122,6 +122,12 @@ class CohortReport:
         return tuple(sorted(findings, key=lambda finding: finding.case_id))
 
     @property
+    def found(self) -> int:
+        """Number of cases, usable or refused."""
+        refused_at_once = {problem.case_id for problem in self.problems if problem.case_id}
+        return len(self.cases) + len(refused_at_once - {report.case.case_id for report in self.cases})
+
+    @property
     def usable(self) -> int:
         """Number of cases that training and inference would take."""
         return sum(report.usable for report in self.cases)
@@ -129,7 +135,7 @@ class CohortReport:
     @property
     def refused(self) -> int:
         """Number of cases that have a problem."""
-        return len({problem.case_id for problem in self.all_problems if problem.case_id})
+        return self.found - self.usable
 
     @property
     def patients(self) -> int:

@@ -6,9 +6,9 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import wrap
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -45,11 +45,11 @@ def show_report(report: CohortReport, console: Console | None = None) -> None:
 
 
 def _show_head(report: CohortReport, console: Console) -> None:
-    console.print(_plain(str(report.root)), style="bold")
+    _show_text(console, str(report.root), "bold")
     for layout in sorted({checked.case.layout.description for checked in report.cases}):
-        console.print(_plain(layout))
-    counts = f"{len(report.cases)} cases of {report.patients} patients"
-    console.print(_plain(f"{counts}: {report.usable} usable, {report.refused} refused"))
+        _show_text(console, layout)
+    counts = f"{report.found} cases of {report.patients} patients" if report.cases else f"{report.found} cases"
+    _show_text(console, f"{counts}: {report.usable} usable, {report.refused} refused")
 
 
 def _show_modalities(report: CohortReport, console: Console) -> None:
@@ -80,12 +80,12 @@ def _show_grids(report: CohortReport, console: Console) -> None:
 
 def _show_problems(report: CohortReport, console: Console) -> None:
     problems = report.all_problems
-    cases = {problem.case_id for problem in problems if problem.case_id}
     console.print()
     if not problems:
         console.print("Problems: none", style="bold green")
         return
-    console.print(f"Problems: {len(problems)}, {len(cases)} cases refused", style="bold red")
+    refused = f", {report.refused} of {report.found} cases refused" if report.found else ""
+    console.print(f"Problems: {len(problems)}{refused}", style="bold red")
     lines: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         where = _file(report, problem.path, problem.case_id)
@@ -124,17 +124,28 @@ def _cases(findings: Iterable[Finding]) -> str:
 def _show_lines(lines: Mapping[str, list[str]], console: Console) -> None:
     """List what was found, under the name of each case."""
     for case_id, texts in lines.items():
-        console.print(_plain(f"    {case_id or '(no case)'}"), style="bold")
+        if case_id:
+            _show_text(console, case_id, "bold", indent=4)
         for text in texts:
-            console.print(Padding(_plain(text), (0, 0, 0, 6)))
+            _show_text(console, text, indent=6)
+
+
+def _show_text(console: Console, text: str, style: str = "", indent: int = 0) -> None:
+    """Write text in lines of the console's width, but never break a path."""
+    leading = " " * indent
+    lines = wrap(_printable(text.strip()), console.width - len(leading), break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(leading + line), style=style, soft_wrap=True)
 
 
 def _file(report: CohortReport, path: Path, case_id: str) -> str:
     """Return a file's path below the cohort; within its case's own folder the name is enough."""
     relative = report.relative(path)
+    if relative == Path():
+        return str(report.root)
     return relative.name if relative.parent.name == case_id else str(relative)
 
 
-def _plain(text: str) -> Text:
-    """Return text as it is: brackets are no markup, and what cannot be printed is shown as its code."""
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+def _printable(text: str) -> str:
+    """Show what cannot be printed as its code: a name must not steer the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
