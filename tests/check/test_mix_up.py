@@ -56,6 +56,21 @@ def test_flair_and_t1_are_not_told_apart_without_t2(phantoms: list[Voxels], othe
     assert swap_in(swapped(only(phantoms[2], FLAIR, other), FLAIR, other)) is None
 
 
+@pytest.mark.parametrize("other", [T1, T1CE])
+def test_likeness_to_t2_is_needed_to_suspect_flair(phantoms: list[Voxels], other: Modality) -> None:
+    voxels = swapped(only(phantoms[2], FLAIR, T1, T1CE), FLAIR, other)
+    assert swap_in(voxels) != (FLAIR, other)
+
+
+def test_all_signs_must_agree() -> None:
+    draw = np.random.default_rng(0)
+    t1 = draw.uniform(-0.5, 0.5, 5000)
+    spikes = np.where(np.arange(5000) < 3, -20.0, draw.uniform(-0.5, 0.5, 5000))
+    alike = {T1: t1, T1CE: t1 + draw.normal(0, 0.05, 5000)}
+    assert swap_in({T1: t1, T2: spikes}) == (T1, T2)
+    assert swap_in({**alike, T2: spikes}) not in ((T1, T2), (T1CE, T2))
+
+
 @pytest.mark.parametrize("sigma", [0.1, 0.3])
 def test_noise_raises_no_suspicion(phantoms: list[Voxels], sigma: float) -> None:
     draw = np.random.default_rng(0)
