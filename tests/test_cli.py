@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,24 @@ def test_an_unknown_study_method_is_a_usage_error(study_calls: list[Any], tmp_pa
     assert result.exit_code == 2
     assert "no method cyclegan" in result.output
     assert study_calls == []
+
+
+@pytest.mark.parametrize(("damage", "code"), [((), 0), (("B_2",), 2), (("A_1", "B_2"), 1)])
+def test_check_tells_sound_cohorts_from_others_by_its_exit_code(
+    tmp_path: Path, write_case: Any, damage: tuple[str, ...], code: int
+) -> None:
+    for seed, case_id in enumerate(("A_1", "B_2")):
+        write_case(tmp_path / "cohort", case_id, seed=seed)
+    for case_id in damage:
+        (tmp_path / "cohort" / case_id / f"{case_id}_t1.nii.gz").write_bytes(b"")
+    result = runner.invoke(app, ["check", str(tmp_path / "cohort"), "--json", str(tmp_path / "check.json")])
+    assert result.exit_code == code, result.output
+    assert f"{2 - len(damage)} usable, {len(damage)} refused" in result.stdout
+    assert json.loads((tmp_path / "check.json").read_text())["exit_code"] == code
+
+
+def test_check_prints_json_alone_when_asked(tmp_path: Path, write_case: Any) -> None:
+    write_case(tmp_path, "A_1")
+    result = runner.invoke(app, ["check", str(tmp_path), "--json", "-", "--workers", "1"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["cases"] == 1

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -15,6 +16,8 @@ from transforms.nifti import read_nifti
 
 WARNINGS = "warnings"
 """Meta key of the phrases that describe what was doubtful about a file."""
+ORIENTATION = "stored_orientation"
+"""Meta key of the directions in which the file's voxel axes grow, such as `LPS`."""
 
 
 class LoadNifti(Transform):
@@ -32,7 +35,8 @@ class LoadNifti(Transform):
             InvalidImageError: when the file is not a sound NIfTI volume, or lacks the channel.
         """
         volume = read_nifti(path, channel, channel_count)
-        meta = {"filename_or_obj": str(path), WARNINGS: list(volume.warnings)}
+        orientation = "".join(str(end) for end in nibabel.aff2axcodes(volume.affine))
+        meta = {"filename_or_obj": str(path), WARNINGS: list(volume.warnings), ORIENTATION: orientation}
         image = torch.from_numpy(volume.array)[None]
         return MetaTensor(image, affine=torch.from_numpy(volume.affine), meta=meta)
 

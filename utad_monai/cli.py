@@ -211,3 +211,22 @@ def import_checkpoint(
     second_input = SecondInput.WHOLE_IMAGE if student else SecondInput.TUMOUR_IMAGE
     import_published_checkpoint(state_dict, output, preprocessing, second_input)
     typer.echo(f"written: {output}")
+
+
+@app.command()
+def check(
+    dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="The cohort's folder, or its CSV table.")],
+    json_file: Annotated[
+        str, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - prints it instead of the tables.")
+    ] = "",
+    workers: Annotated[int, typer.Option(min=0, help="Cases checked at a time; 0 for one per processor.")] = 0,
+) -> None:
+    """Show what a cohort holds and what is wrong with it; exit code 2 when some cases would be refused."""
+    from utad_monai.check import check_cohort, show_report, write_report_json
+
+    report = check_cohort(dataset_dir, workers=workers or None)
+    if json_file:
+        write_report_json(report, json_file)
+    if json_file != "-":
+        show_report(report)
+    raise typer.Exit(report.exit_code)

@@ -164,6 +164,12 @@ def test_the_same_files_with_another_meaning_are_prepared_again(
     assert loaded_cases == ["A_1", "A_1"]
 
 
+def test_a_file_that_becomes_another_modality_is_prepared_again(root: Path, prepare: Prepare) -> None:
+    for modality in (Modality.T1, Modality.T2):
+        (root / "cohort.csv").write_text(f"case,{modality}\nA_1,A_1/A_1_t1.nii.gz\n", encoding="utf-8")
+        assert prepare(root).cases["A_1"].modalities == (modality,)
+
+
 def test_channels_of_one_file_are_prepared_as_images_of_their_own(
     root: Path, tmp_path: Path, prepare: Prepare, loaded_cases: list[str]
 ) -> None:

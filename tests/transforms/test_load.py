@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from transforms import InvalidImageError, LoadNifti, LoadNiftid
-from transforms.load import WARNINGS
+from transforms.load import ORIENTATION, WARNINGS
 
 AFFINE = np.array([[-1.5, 0, 0, 4], [0, -2, 0, 5], [0, 0, 3, -6], [0, 0, 0, 1]])
 VOXELS = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4)
@@ -37,6 +37,7 @@ def test_affine_and_name_are_in_the_meta_data(path: Path) -> None:
     assert loaded.affine.dtype == torch.float64
     assert loaded.meta["filename_or_obj"] == str(path)
     assert loaded.meta[WARNINGS] == []
+    assert loaded.meta[ORIENTATION] == "LPS"
 
 
 def test_warnings_of_the_file_are_in_the_meta_data(path: Path) -> None:

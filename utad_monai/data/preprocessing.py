@@ -155,6 +155,21 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
             empty or constant images.
     """
     volumes, problems = load_volumes(case)
+    return normalise_case(case, volumes, problems, preprocessing)
+
+
+def normalise_case(
+    case: Case,
+    volumes: Mapping[Modality | str, MetaTensor],
+    problems: Sequence[CohortProblem],
+    preprocessing: Preprocessing,
+) -> LoadedCase:
+    """Normalise what `load_volumes` returned: the second half of `load_case`.
+
+    Raises:
+        CohortError: with the given problems and those of labels and intensities, if there is any.
+    """
+    problems = list(problems)
     normalise = preprocessing.normalise
     images: dict[Modality, MetaTensor] = {}
     windows: dict[Modality, IntensityWindow] = {}

@@ -7,8 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
+from utad_monai.threads import map_in_threads
 
 _FORMAT = 3
 """Raised whenever the content of a cache entry changes its meaning."""
@@ -165,23 +165,12 @@ def _prepare_all(
 ) -> None:
     problems: list[CohortProblem] = []
     jobs = [(case, entry, preprocessing) for case, entry in waiting]
-    results = _in_threads(jobs, min(workers, len(jobs)))
+    results = map_in_threads(_prepare_one, jobs, workers)
     bar = tqdm(results, total=len(jobs), desc="Preparing slices", unit="case", disable=not progress)
     for found in bar:
         problems.extend(found)
     if problems:
         raise CohortError(problems)
-
-
-def _in_threads(jobs: Sequence[tuple[Case, Path, Preprocessing]], workers: int) -> Iterator[tuple[CohortProblem, ...]]:
-    """Prepare cases side by side: decompressing and resampling release Python's lock, and threads start at once."""
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # each worker computes on one processor; torch's own threads would only compete
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(_prepare_one, jobs)
-    finally:
-        torch.set_num_threads(torch_threads)
 
 
 def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:

@@ -153,9 +153,10 @@ def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[CohortProbl
     for case in cases:
         groups[case.case_id.casefold()].append(case)
     problems = []
-    for first, *others in groups.values():
-        for case in others:
-            reason = f"duplicate case name: it collides with {first.case_id} in {first.files[0].parent}"
+    for group in groups.values():
+        for number, case in enumerate(group if len(group) > 1 else ()):
+            other = group[1 if number == 0 else 0]
+            reason = f"duplicate case name: it collides with {other.case_id} in {other.files[0].parent}"
             problems.append(CohortProblem(case.case_id, case.files[0].parent, reason, "rename one of them"))
     return [group[0] for group in groups.values() if len(group) == 1], problems
 
