@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from utad_monai import atomic
-from utad_monai.atomic import atomic_folder, atomic_path, write_json
+from utad_monai.atomic import atomic_folder, atomic_path, remove_partials, write_json
 
 
 def write_half_a_file(path: Path) -> None:
@@ -173,3 +173,14 @@ def test_content_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
         write_json(tmp_path / "file.json", {"new": object()})
     assert json.loads((tmp_path / "file.json").read_text()) == {"old": 1}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / ".partial-abc-image.nii.gz").write_bytes(b"half")
+    (tmp_path / ".partial-folder").mkdir()
+    (tmp_path / ".partial-folder" / "file").write_bytes(b"half")
+    (tmp_path / "case" / "image.nii.gz").write_bytes(b"whole")
+    remove_partials(tmp_path)
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["case", "image.nii.gz"]
+    remove_partials(tmp_path / "absent")

@@ -130,3 +130,69 @@ def test_check_prints_json_alone_when_asked(tmp_path: Path, write_case: Any) -> 
     result = runner.invoke(app, ["check", str(tmp_path), "--json", "-", "--workers", "1"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["cases"] == 1
+
+
+@pytest.fixture
+def lacking(tmp_path: Path, write_case: Any) -> Path:
+    """Give a cohort: one case lacks T1, one has all."""
+    write_case(tmp_path / "cohort", "a", ["flair", "t1ce", "t2"], seed=1)
+    write_case(tmp_path / "cohort", "b", seed=2)
+    return tmp_path / "cohort"
+
+
+def complete(cohort: Path, model: Path, *options: str) -> Any:
+    arguments = ["complete", str(cohort), "--model", str(model), "--output", str(cohort.parent / "out"), *options]
+    return runner.invoke(app, arguments)
+
+
+def test_complete_says_what_it_found_what_it_did_and_in_which_channel_order(lacking: Path, student_file: Path) -> None:
+    result = complete(lacking, student_file, "--layout", "nnunet")
+    assert result.exit_code == 0, result.output
+    assert "2 cases of 2 patients (flair 2, t1 1, t1ce 2, t2 2, seg 2)" in result.output
+    assert "2 cases: 1 done, 1 skipped, 0 refused" in result.output
+    assert "_0000 flair, _0001 t1, _0002 t1ce, _0003 t2" in result.output
+    assert (lacking.parent / "out" / "synthetic" / "a" / "a_t1_synthetic.nii.gz").is_file()
+    assert "(1 were finished before)" in complete(lacking, student_file, "--layout", "nnunet").output
+
+
+def test_complete_shows_its_plan_and_does_nothing(lacking: Path, student_file: Path) -> None:
+    result = complete(lacking, student_file, "--dry-run", "--target", "t1", "--source", "t2")
+    assert result.exit_code == 0, result.output
+    assert "make   a: t1 from t2" in result.output
+    assert "make   b: t1 from t2" in result.output
+    assert "2 volumes would be made; nothing was written" in result.output
+    assert not (lacking.parent / "out").exists()
+
+
+def test_complete_ends_with_2_when_something_was_refused(lacking: Path, student_file: Path) -> None:
+    (lacking / "a" / "a_t2.nii.gz").write_bytes(b"broken")
+    result = complete(lacking, student_file)
+    assert result.exit_code == 2
+    assert "error: case a:" in result.output
+    assert "a_t2.nii.gz" in result.output
+    assert "0 done, 1 skipped, 1 refused" in result.output
+
+
+def test_complete_reports_a_segmentation_that_cannot_go_along(lacking: Path, student_file: Path) -> None:
+    (lacking / "b" / "b_seg.nii.gz").write_bytes(b"broken")
+    result = complete(lacking, student_file, "--layout", "brats2020")
+    assert result.exit_code == 2
+    assert "b_seg.nii.gz" in result.output
+
+
+def test_complete_without_a_model_ends_in_one_plain_line(
+    lacking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", str(tmp_path / "none.pt"), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["utad-monai", "complete", str(lacking), *options])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 1
+    assert "error: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_complete_refuses_unknown_words_with_the_known_ones(lacking: Path, student_file: Path) -> None:
+    result = complete(lacking, student_file, "--fuse", "vote")
+    assert result.exit_code == 2
+    assert "weighted" in result.output

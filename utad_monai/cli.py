@@ -184,9 +184,7 @@ def complete(
     )
     with plain_log():
         if dry_run:
-            cohort, planned, problems = plan_completion(completion)
-            typer.echo(cohort)
-            show_plan(planned, problems)
+            show_plan(plan_completion(completion))
             return
         completed = complete_cohort(completion)
     show_completed(completed, output_dir)

@@ -14,7 +14,7 @@ import pytest
 
 from transforms import IntensityWindow
 from utad_monai.checkpoints import Translator
-from utad_monai.completion import CaseCompleter, CompletionSettings
+from utad_monai.completion import CaseCompleter, CompletionSettings, PlannedVolume
 from utad_monai.data import Case, find_cases
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, Modality
@@ -129,13 +129,14 @@ def test_changed_source_makes_it_again(completer: Any, case: Case, monkeypatch: 
     assert asked == [T1]
 
 
-def test_finished_is_known_without_loading(completer: Any, case: Case) -> None:
-    assert not completer().finished(case)
+def test_plan_knows_what_is_finished_without_loading(completer: Any, case: Case) -> None:
+    assert completer().plan(case) == (PlannedVolume(T1, (FLAIR, T1CE, T2)),)
     completer().complete(case)
-    assert completer().finished(case)
-    assert not completer(fusion="mean").finished(case)
+    assert completer().plan(case) == (PlannedVolume(T1, (FLAIR, T1CE, T2), finished=True),)
+    assert completer(fusion="mean", sources=["t2"]).plan(case) == (PlannedVolume(T1, (T2,)),)
     case.images[FLAIR].unlink()
-    assert not completer().finished(case)
+    (planned,) = completer().plan(case)
+    assert "No such file" in planned.reason
 
 
 @pytest.mark.parametrize(("intensities", "low", "high"), [("unit", 0, 1), ("cohort", 5, 77), ("training", 40, 901)])

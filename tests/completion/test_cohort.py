@@ -153,18 +153,18 @@ def test_interruption_keeps_the_account(completion: Any, tmp_path: Path, monkeyp
 
 
 def test_plan_says_what_would_be_done_and_writes_nothing(completion: Any, tmp_path: Path) -> None:
-    cohort, planned, problems = plan_completion(completion())
-    assert "4 cases of 4 patients" in cohort
-    assert [(item.case.case_id, item.targets, item.finished) for item in planned] == [
-        ("a", (T1,), False),
-        ("b", (T1, T2), False),
-        ("c", (), True),
-        ("d", (FLAIR, T1, T1CE), False),
-    ]
-    assert problems == ()
+    plan = plan_completion(completion())
+    assert "4 cases of 4 patients" in plan.cohort
+    assert {name: [volume.target for volume in volumes] for name, volumes in plan.cases.items()} == {
+        "a": [T1],
+        "b": [T1, T2],
+        "c": [],
+        "d": [FLAIR, T1, T1CE],
+    }
+    assert plan.problems == ()
     assert not (tmp_path / "out").exists()
     complete_cohort(completion())
-    assert all(item.finished for item in plan_completion(completion())[1])
+    assert all(volume.finished for volumes in plan_completion(completion()).cases.values() for volume in volumes)
 
 
 def test_wrong_model_is_refused_before_anything_is_written(completion: Any, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Complete a cohort: every missing modality of every case, written, marked and accounted for."""
 
-from utad_monai.completion.case_completer import CaseCompleter
-from utad_monai.completion.cohort import Completed, Completion, PlannedCase, complete_cohort, plan_completion
+from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
+from utad_monai.completion.cohort import Completed, Completion, Plan, complete_cohort, plan_completion
 from utad_monai.completion.manifest import (
     MANIFEST_FILE,
     MANIFEST_JSON,
@@ -21,7 +21,8 @@ __all__ = [
     "Completed",
     "Completion",
     "CompletionSettings",
-    "PlannedCase",
+    "Plan",
+    "PlannedVolume",
     "SyntheticFiles",
     "VolumeResult",
     "complete_cohort",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,23 @@ from utad_monai.source_choice import usable_sources
 
 _UNIT = IntensityWindow(0.0, 1.0)
 _WARNINGS = "Warnings"
+
+
+@dataclass(frozen=True)
+class PlannedVolume:
+    """What would be done for one modality of a case.
+
+    Attributes:
+        target: the modality.
+        sources: what it would be made from.
+        finished: whether it is there already.
+        reason: why it could not be made.
+    """
+
+    target: Modality
+    sources: tuple[Modality, ...] = ()
+    finished: bool = False
+    reason: str = ""
 
 
 class CaseCompleter:
@@ -81,12 +98,17 @@ class CaseCompleter:
         """Return the modalities that are asked of a case."""
         return tuple(map(Modality, self.settings.targets)) or case.missing
 
-    def finished(self, case: Case) -> bool:
-        """Tell whether everything that is asked of a case is there already; nothing is loaded."""
+    def plan(self, case: Case) -> tuple[PlannedVolume, ...]:
+        """Return what would be done for each modality that is asked; images are hashed, not opened."""
+        return tuple(self._plan(case, target) for target in self.targets(case))
+
+    def _plan(self, case: Case, target: Modality) -> PlannedVolume:
         try:
-            return all(self._kept(self._files(case, target)) for target in self.targets(case))
-        except (OSError, ValueError):
-            return False
+            files = self._files(case, target)
+        except (CheckpointError, OSError, ValueError) as error:
+            return PlannedVolume(target, reason=str(error))
+        sources = tuple(source.modality for source in files.provenance.sources)
+        return PlannedVolume(target, sources, finished=self._kept(files) is not None)
 
     def _files(self, case: Case, target: Modality) -> SyntheticFiles:
         translator = self.volumes.translator

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transforms import IntensityWindow
 from utad_monai.atomic import remove_partials
 from utad_monai.checkpoints import Translator, load_translator
-from utad_monai.completion.case_completer import CaseCompleter
+from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.completion.manifest import CaseResult, log_result, write_manifest
 from utad_monai.completion.settings import CompletionSettings
 from utad_monai.completion.trees import CompleteCase, Tree, write_tree
@@ -86,25 +86,22 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class PlannedCase:
-    """What a completion would do with a case.
+class Plan:
+    """What a completion would do.
 
     Attributes:
-        case: the case.
-        targets: what would be made or kept.
-        finished: whether everything is there already.
+        cohort: one line on what was found.
+        cases: for each case the modalities that would be made or kept.
+        problems: files that are no case.
     """
 
-    case: Case
-    targets: tuple[Modality, ...]
-    finished: bool
+    cohort: str
+    cases: Mapping[str, tuple[PlannedVolume, ...]]
+    problems: tuple[CohortProblem, ...]
 
 
-def plan_completion(completion: Completion) -> tuple[str, list[PlannedCase], tuple[CohortProblem, ...]]:
+def plan_completion(completion: Completion) -> Plan:
     """Look what a completion would do; nothing is written and no image is opened, only hashed.
-
-    Returns:
-        One line on the cohort, the cases, and files that are no case.
 
     Raises:
         CohortError: when there is no cohort, or output and cohort lie inside each other.
@@ -112,8 +109,7 @@ def plan_completion(completion: Completion) -> tuple[str, list[PlannedCase], tup
     """
     cohort, cases, problems = _find(completion)
     completer = _completer(completion, load_translator(completion.model), {})
-    planned = [PlannedCase(case, completer.targets(case), completer.finished(case)) for case in cases]
-    return cohort, planned, problems
+    return Plan(cohort, {case.case_id: completer.plan(case) for case in cases}, problems)
 
 
 def complete_cohort(completion: Completion) -> Completed:

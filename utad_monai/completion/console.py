@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from utad_monai.completion.cohort import Completed, PlannedCase
+from utad_monai.completion.case_completer import PlannedVolume
+from utad_monai.completion.cohort import Completed, Plan
 from utad_monai.completion.manifest import MANIFEST_FILE
-from utad_monai.data.problems import CohortProblem
 from utad_monai.keys import CompletionStatus
 from utad_monai.stages import Stage
 
 
-def show_plan(planned: Sequence[PlannedCase], problems: Sequence[CohortProblem]) -> None:
-    """Print one line for each case: what would be made, from what."""
-    for problem in problems:
+def show_plan(plan: Plan) -> None:
+    """Print what was found and, for each modality of each case, what would be done."""
+    typer.echo(plan.cohort)
+    for problem in plan.problems:
         typer.echo(f"  refuse {problem}")
-    for item in planned:
-        case, available = item.case, ", ".join(item.case.images)
-        if not item.targets:
-            typer.echo(f"  skip   {case.case_id}: nothing is missing")
-        else:
-            verb = "keep" if item.finished else "make"
-            typer.echo(f"  {verb}   {case.case_id}: {', '.join(item.targets)} from {available}")
-    waiting = sum(len(item.targets) for item in planned if not item.finished)
-    typer.echo(f"{waiting} volumes would be made; nothing was written.")
+    for case_id, volumes in plan.cases.items():
+        if not volumes:
+            typer.echo(f"  skip   {case_id}: nothing is missing")
+        for volume in volumes:
+            typer.echo(f"  {_intention(case_id, volume)}")
+    waiting = [
+        volume for volumes in plan.cases.values() for volume in volumes if not (volume.finished or volume.reason)
+    ]
+    typer.echo(f"{len(waiting)} volumes would be made; nothing was written.")
+
+
+def _intention(case_id: str, volume: PlannedVolume) -> str:
+    if volume.reason:
+        return f"refuse {case_id}: {volume.target}: {volume.reason}"
+    verb = "keep" if volume.finished else "make"
+    return f"{verb}   {case_id}: {volume.target} from {', '.join(volume.sources)}"
 
 
 def show_completed(completed: Completed, output_dir: str | Path) -> None:
