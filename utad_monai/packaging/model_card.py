@@ -14,19 +14,19 @@ from utad_monai.checkpoints import Translator
 from utad_monai.keys import Modality
 from utad_monai.packaging.configs import Label
 from utad_monai.packaging.layout import PackageFile
-from utad_monai.packaging.parity import TOLERANCE
+from utad_monai.packaging.parity import TOLERANCE, Parity
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def model_card(label: Label, translator: Translator, original_sha256: str, parity: Mapping[str, float]) -> str:
+def model_card(label: Label, translator: Translator, original_sha256: str, parity: Mapping[str, Parity]) -> str:
     """Return the text of `docs/README.md`.
 
     Args:
         label: name, release and data source.
         translator: the packaged student.
         original_sha256: hash of the model file that was packaged.
-        parity: exported files and their largest difference from the student, on [-1, 1].
+        parity: exported files, and how equal they are to the student.
     """
     generator = translator.generator
     return _render(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from utad_monai.packaging.errors import required_module
 from utad_monai.packaging.instance_norm import with_two_step_norms
-from utad_monai.packaging.parity import Network, checked_difference, probe
+from utad_monai.packaging.parity import Network, Parity, checked_parity, probe
 
 INPUT, OUTPUT = "image", "pred"
 """Names of the graph's input and output, those of `network_data_format` in the metadata."""
@@ -34,7 +34,7 @@ def refuse_without_libraries() -> None:
         required_module(name)
 
 
-def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]) -> float:
+def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]) -> Parity:
     """Write the network as ONNX and compare it with the student.
 
     Args:
@@ -43,10 +43,10 @@ def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]
         image_size: height and width that the student was trained with; the file takes others as well.
 
     Returns:
-        The largest absolute difference from the student over all probes, on [-1, 1].
+        How equal the file is to the student.
 
     Raises:
-        PackageError: when a library is missing or the difference is above the tolerance.
+        PackageError: when a library is missing or the file is not equal enough.
     """
     refuse_without_libraries()
     free = dict.fromkeys(_AXES, torch.export.Dim.DYNAMIC)
@@ -63,7 +63,7 @@ def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]
     _tidy(program.model)
     size = sum(weight.numel() * weight.element_size() for weight in student.parameters())
     program.save(str(path), external_data=size > _LARGEST_FILE_BYTES)
-    return checked_difference(student, onnx_network(path), image_size, "the ONNX file")
+    return checked_parity(student, onnx_network(path), image_size, "the ONNX file")
 
 
 def onnx_network(path: str | Path) -> Network:

@@ -13,12 +13,12 @@ from monai.data import save_net_with_metadata
 from monai.networks.utils import convert_to_torchscript
 from torch import nn
 
-from utad_monai.packaging.parity import checked_difference
+from utad_monai.packaging.parity import Parity, checked_parity
 
 
 def write_torchscript(
     student: nn.Module, path: str | Path, image_size: tuple[int, int], configs: Mapping[str, Any]
-) -> float:
+) -> Parity:
     """Write the scripted network with its configs inside, and compare it with the student.
 
     Args:
@@ -28,10 +28,10 @@ def write_torchscript(
         configs: file name to content; `metadata.json` is among them.
 
     Returns:
-        The largest absolute difference from the student over all probes, on [-1, 1].
+        How equal the file is to the student.
 
     Raises:
-        PackageError: when the difference is above the tolerance.
+        PackageError: when the file is not equal enough.
     """
     others = {name: json.dumps(content).encode() for name, content in configs.items() if name != "metadata.json"}
     with warnings.catch_warnings():
@@ -44,4 +44,4 @@ def write_torchscript(
             meta_values=configs["metadata.json"],
             more_extra_files=others,
         )
-        return checked_difference(student, torch.jit.load(str(path)), image_size, "the TorchScript file")
+        return checked_parity(student, torch.jit.load(str(path)), image_size, "the TorchScript file")

@@ -23,6 +23,7 @@ from utad_monai.packaging.errors import PackageError
 from utad_monai.packaging.layout import PackageFile
 from utad_monai.packaging.model_card import data_licence, model_card
 from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
+from utad_monai.packaging.parity import Parity
 from utad_monai.packaging.replacement import recover_folder, replaced_folder
 from utad_monai.packaging.torchscript_file import write_torchscript
 
@@ -39,18 +40,18 @@ class Package:
     Attributes:
         folder: its folder.
         sizes: bytes of each file, by name relative to the folder.
-        parity: exported files and their largest difference from the student, on [-1, 1].
+        parity: exported files, and how equal they are to the student.
     """
 
     folder: Path
     sizes: Mapping[str, int] = field(default_factory=dict)
-    parity: Mapping[str, float] = field(default_factory=dict)
+    parity: Mapping[str, Parity] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """Return one line per file: size in MB, name, and how equal an exported network is."""
         return [
             f"{size / 1e6:10.3f} MB  {self.folder / name}"
-            + (f"  (largest difference {self.parity[name]:.1e})" if name in self.parity else "")
+            + (f"  (largest error {self.parity[name].from_exact:.1e})" if name in self.parity else "")
             for name, size in self.sizes.items()
         ]
 
@@ -154,10 +155,10 @@ def _write_exports(
     configs: Mapping[str, Any],
     onnx: bool,
     torchscript: bool,
-) -> dict[str, float]:
-    """Write the asked exports; return the largest difference of each from the student."""
+) -> dict[str, Parity]:
+    """Write the asked exports; return how equal each is to the student."""
     size = translator.preprocessing.image_size
-    parity: dict[str, float] = {}
+    parity: dict[str, Parity] = {}
     if onnx:
         parity[PackageFile.ONNX.value] = write_onnx(network, folder / PackageFile.ONNX, size)
     if torchscript:
@@ -167,7 +168,7 @@ def _write_exports(
 
 
 def _write_texts(
-    folder: Path, label: Label, translator: Translator, original: str, parity: Mapping[str, float]
+    folder: Path, label: Label, translator: Translator, original: str, parity: Mapping[str, Parity]
 ) -> None:
     (folder / PackageFile.MODEL_CARD).write_text(model_card(label, translator, original, parity), encoding="utf-8")
     (folder / PackageFile.DATA_LICENCE).write_text(data_licence(label), encoding="utf-8")
