@@ -24,7 +24,7 @@ from utad_monai.packaging.layout import PackageFile
 from utad_monai.packaging.model_card import data_licence, model_card
 from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
 from utad_monai.packaging.parity import Parity
-from utad_monai.packaging.replacement import recover_folder, replaced_folder
+from utad_monai.packaging.replacement import replaced_folder
 from utad_monai.packaging.torchscript_file import write_torchscript
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -97,7 +97,6 @@ def _usable_folder(output_dir: Path, name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise PackageError(f"{name!r} is no name for a package; use letters, digits, - and _, a letter first")
     folder = output_dir / name
-    recover_folder(folder)
     if folder.exists() and _package_name(folder) != name:
         raise PackageError(f"{folder}: is there already and is no package {name}; choose another folder or name")
     return folder
