@@ -116,6 +116,26 @@ def test_folder_appears_with_all_its_files(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_folder_can_be_read_by_others_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with atomic_folder(tmp_path / "entry") as temporary:
+            (temporary / "nested").mkdir()
+            (temporary / "nested" / "file").write_text("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "entry").stat().st_mode & 0o777 == 0o755
+
+
+def test_every_file_below_a_folder_reaches_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("utad_monai.atomic._sync", lambda path: synced.append(path.name))
+    with atomic_folder(tmp_path / "entry") as temporary:
+        (temporary / "nested").mkdir()
+        (temporary / "nested" / "file").write_text("x")
+    assert {"nested", "file"} <= set(synced)
+
+
 def test_failure_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="interrupted"):
         write_half_a_folder(tmp_path / "entry")

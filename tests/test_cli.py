@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from utad_monai import __version__
 from utad_monai.cli import app, main
+from utad_monai.packaging.configs import Label
+from utad_monai.packaging.writer import Package
 
 runner = CliRunner()
 
@@ -196,3 +198,22 @@ def test_complete_refuses_unknown_words_with_the_known_ones(lacking: Path, stude
     result = complete(lacking, student_file, "--fuse", "vote")
     assert result.exit_code == 2
     assert "weighted" in result.output
+
+
+def test_package_options_reach_the_writer_and_its_lines_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def write(*arguments: Any) -> Package:
+        calls.append(arguments)
+        return Package(tmp_path / "mine", {"models/model.pt": 1_500_000})
+
+    monkeypatch.setattr("utad_monai.packaging.writer.write_package", write)
+    options = ["--name", "mine", "--release", "2.0.0", "--data-source", "cohort X", "--no-onnx"]
+    result = runner.invoke(app, ["package", "model.pt", str(tmp_path), *options])
+    assert result.exit_code == 0, result.output
+    assert calls == [
+        (Path("model.pt"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True),
+    ]
+    assert result.stdout.strip() == f"1.500 MB  {tmp_path / 'mine' / 'models' / 'model.pt'}"

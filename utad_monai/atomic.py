@@ -52,8 +52,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     try:
+        os.chmod(temporary, 0o777 & ~_umask())
         yield temporary
-        for file in temporary.iterdir():
+        for file in temporary.rglob("*"):
             _sync(file)
         try:
             os.rename(temporary, path)

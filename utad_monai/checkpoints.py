@@ -21,6 +21,7 @@ from utad_monai.data.intensity_profile import IntensityProfile, profiles_as_data
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
+from utad_monai.packaging.layout import weights_file
 from utad_monai.source_choice import SourceErrors, best_source
 from utad_monai.stages import Stage, existing_model
 
@@ -127,6 +128,9 @@ def save_translator(path: str | Path, translator: Translator) -> None:
 def load_translator(path: str | Path) -> Translator:
     """Read a translator; the file is data only, nothing in it can run, and torch's random state stays as it is.
 
+    Args:
+        path: a model file, or the folder of a package (`utad-monai package`), whose `models/model.pt` is hashed then.
+
     Raises:
         CheckpointError: when the file is not a sound translator of this project.
     """
@@ -147,7 +151,9 @@ def load_translator(path: str | Path) -> Translator:
     except _UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
     training = description.get("training", {})
-    return Translator(generator, preprocessing, windows, errors, profiles, critics, training, file_sha256(path))
+    return Translator(
+        generator, preprocessing, windows, errors, profiles, critics, training, file_sha256(weights_file(path))
+    )
 
 
 def _critics(
@@ -292,14 +298,30 @@ def _save(path: str | Path, kind: str, weights: Mapping[str, Mapping[str, Tensor
         torch.save(content, temporary)
 
 
+def read_translator_content(path: str | Path) -> dict[str, Any]:
+    """Return all that a translator's file or package holds: format, kind, version, description and weights.
+
+    Raises:
+        CheckpointError: when it is no translator of this format.
+    """
+    return _content(path, _TRANSLATOR)
+
+
 def _load(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    content = read_weights_only(path)
+    content = _content(path, kind)
+    return content["weights"], content["description"]
+
+
+def _content(path: str | Path, kind: str) -> dict[str, Any]:
+    from utad_monai.packaging.content import packaged_content  # which needs this module
+
+    content = packaged_content(path) if Path(path).is_dir() else read_weights_only(path)
     if not isinstance(content, dict) or not {"kind", "weights", "description"} <= set(content):
         raise CheckpointError(path, "has no description: unexpected or missing keys")
     if content["kind"] != kind or content.get("format") != _FORMATS[kind]:
         found = f"{content['kind']} of format {content.get('format')}"
         raise CheckpointError(path, f"is a {found}, not a {kind} of format {_FORMATS[kind]}")
-    return content["weights"], content["description"]
+    return content
 
 
 def read_weights_only(path: str | Path) -> Any:

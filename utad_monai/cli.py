@@ -228,3 +228,23 @@ def check(
     if json_file != "-":
         show_report(report)
     raise typer.Exit(report.exit_code)
+
+
+def package(
+    model: Annotated[Path, typer.Argument(help="A student's model file, or an older package.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder for packages; the package is a folder in it.")],
+    name: Annotated[str, typer.Option(help="Name of the package and of its folder; by default a general one.")] = "",
+    release: Annotated[str, typer.Option(help="Version of the package; by default the project's.")] = "",
+    change: Annotated[str, typer.Option(help="The version's line in the changelog.")] = "",
+    data_source: Annotated[str, typer.Option(help="What the model was trained on, for the model card.")] = "",
+    onnx: Annotated[bool, typer.Option(help="Write models/model.onnx, with free batch, height and width.")] = True,
+    torchscript: Annotated[bool, typer.Option(help="Write models/model.ts.")] = True,
+) -> None:
+    """Write a student as a MONAI bundle in the form of the model zoo, with ONNX and TorchScript."""
+    from utad_monai.packaging.configs import Label
+    from utad_monai.packaging.writer import write_package
+
+    given = {"name": name, "release": release, "change": change, "data_source": data_source}
+    label = Label(**{key: value for key, value in given.items() if value})
+    for line in write_package(model, output_dir, label, onnx, torchscript).lines():
+        typer.echo(line)

@@ -11,6 +11,7 @@ from utad_monai.checkpoints import CheckpointError
 from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.handlers.non_finite import NonFiniteLossError
+from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
 
 EXPECTED = (
@@ -19,6 +20,7 @@ EXPECTED = (
     InvalidImageError,
     MissingStageError,
     NonFiniteLossError,
+    PackageError,
     StudyError,
     UnknownOverrideError,
 )

@@ -280,6 +280,30 @@ def test_student_translator_refuses_a_teacher() -> None:
         StudentTranslator(generator())
 
 
+@pytest.mark.parametrize("switches", [(False, False), (True, True)])
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_student_compiles_with_torchscript_and_computes_the_same(
+    scheme: StudentScheme, switches: tuple[bool, bool], image: Tensor, target: Tensor
+) -> None:
+    student = generator(
+        scheme,
+        second_input=SecondInput.WHOLE_IMAGE,
+        keep_background=switches[0],
+        condition_in_brain=switches[1],
+    ).eval()
+    translator = StudentTranslator(student).eval()
+    scripted = torch.jit.script(translator)
+    for size in (slice(0, 32), slice(0, 48)):
+        stacked = torch.cat([image, one_hot_planes(target, image)], dim=1)[..., size]
+        torch.testing.assert_close(scripted(stacked), translator(stacked))
+
+
+def test_scripted_student_refuses_a_size_that_is_no_multiple_of_16() -> None:
+    scripted = torch.jit.script(StudentTranslator(generator(second_input=SecondInput.WHOLE_IMAGE)).eval())
+    with pytest.raises(Exception, match="multiple of 16"):
+        scripted(torch.zeros(1, 5, 32, 40))
+
+
 def test_critics_judge_what_the_generator_makes(image: Tensor, target: Tensor) -> None:
     translation = generator()(image, image, target)
     for critic, made in zip(critic_pair((32, 48), 2, 4), (translation.image, translation.tumour_image), strict=True):

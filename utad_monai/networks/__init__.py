@@ -4,11 +4,11 @@ from utad_monai.networks.critics import critic_pair
 from utad_monai.networks.discriminator import Judgement, ModalityCritic
 from utad_monai.networks.generator import (
     StudentTranslator,
-    Translation,
     TumourAwareGenerator,
     one_hot_planes,
     student_from_teacher,
 )
+from utad_monai.networks.translation import Translation
 
 __all__ = [
     "Judgement",

@@ -70,8 +70,9 @@ class Decoder(nn.Module):
     def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and its skips."""
         features = bottleneck
-        for reduction, level, skip in zip(self.reductions, self.levels, reversed(skips), strict=True):
-            features = level(torch.cat([reduction(self.upsample(features)), skip], dim=1))
+        # TorchScript knows neither `reversed` nor a strict `zip`
+        for place, (reduction, level) in enumerate(zip(self.reductions, self.levels)):  # noqa: B905
+            features = level(torch.cat([reduction(self.upsample(features)), skips[-1 - place]], dim=1))
         return torch.tanh(self.head(features))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +10,7 @@ from transforms import BACKGROUND
 from utad_monai.keys import Modality, SecondInput, StudentScheme
 from utad_monai.networks.blocks import Decoder, Encoder, Fusion
 from utad_monai.networks.initialise import kaiming_normal
+from utad_monai.networks.translation import Translation
 
 IN_CHANNELS = 1 + len(Modality)
 """Channels of each encoder's input: the image and the one-hot planes of the target modality."""
@@ -21,20 +20,6 @@ SIZE_DIVISOR = 16
 _FUSION = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_DECODER)
 _TUMOUR_ENCODER = (*_FUSION, StudentScheme.SEPARATE_BRANCHES)
 _TUMOUR_DECODER = (StudentScheme.COMPLETE, StudentScheme.NO_TUMOUR_ENCODER, StudentScheme.SEPARATE_BRANCHES)
-
-
-class Translation(NamedTuple):
-    """What one pass of the generator gives.
-
-    Attributes:
-        image: `x^`, `(B, 1, H, W)` in [-1, 1].
-        tumour_image: `t^`, the same shape and range; None where the scheme has no tumour decoder or it was not run.
-        bottleneck: `f`, the fused features `(B, 16F, H/16, W/16)`.
-    """
-
-    image: Tensor
-    tumour_image: Tensor | None
-    bottleneck: Tensor
 
 
 class TumourAwareGenerator(nn.Module):
@@ -54,6 +39,8 @@ class TumourAwareGenerator(nn.Module):
         ValueError: when `base_channels` is less than 1 or a name is unknown.
     """
 
+    __jit_unused_properties__ = ("needs_mask",)
+
     def __init__(
         self,
         base_channels: int = 64,
@@ -70,6 +57,7 @@ class TumourAwareGenerator(nn.Module):
         self.second_input = SecondInput(second_input)
         self.keep_background = keep_background
         self.condition_in_brain = condition_in_brain
+        self.size_divisor, self.background = SIZE_DIVISOR, BACKGROUND  # TorchScript sees no constant of a module
         self.image_encoder = Encoder(IN_CHANNELS, base_channels)
         self.tumour_encoder = Encoder(IN_CHANNELS, base_channels) if self.scheme in _TUMOUR_ENCODER else None
         self.fusion = Fusion(16 * base_channels) if self.scheme in _FUSION else None
@@ -109,11 +97,12 @@ class TumourAwareGenerator(nn.Module):
         Raises:
             ValueError: when the size is not a multiple of 16.
         """
-        if image.shape[-1] % SIZE_DIVISOR or image.shape[-2] % SIZE_DIVISOR:
-            raise ValueError(f"image size must be a multiple of {SIZE_DIVISOR}, got {tuple(image.shape[-2:])}")
+        height, width = image.shape[-2], image.shape[-1]
+        if height % self.size_divisor != 0 or width % self.size_divisor != 0:
+            raise ValueError(f"image size must be a multiple of {self.size_divisor}, got ({height}, {width})")
         planes = one_hot_planes(target_modality, image)
         if self.condition_in_brain:
-            planes = planes * (image > BACKGROUND)
+            planes = planes * (image > self.background)
         whole, image_skips = self.image_encoder(torch.cat([image, planes], dim=1))
         bottleneck, tumour_bottleneck, tumour_skips = whole, whole, image_skips
         if self.tumour_encoder is not None:
@@ -121,7 +110,7 @@ class TumourAwareGenerator(nn.Module):
         if self.fusion is not None:
             bottleneck = tumour_bottleneck = self.fusion(whole, tumour_bottleneck)
         translated = self._with_background(self.image_decoder(bottleneck, image_skips), image)
-        tumour_image = None
+        tumour_image: Tensor | None = None
         if self.tumour_decoder is not None and with_tumour_image:
             tumour_image = self._with_background(self.tumour_decoder(tumour_bottleneck, tumour_skips), image)
         return Translation(translated, tumour_image, bottleneck)
@@ -129,7 +118,7 @@ class TumourAwareGenerator(nn.Module):
     def _with_background(self, output: Tensor, image: Tensor) -> Tensor:
         if not self.keep_background:
             return output
-        return torch.where(image > BACKGROUND, output, torch.full_like(output, BACKGROUND))
+        return torch.where(image > self.background, output, torch.full_like(output, self.background))
 
 
 class StudentTranslator(nn.Module):
@@ -156,10 +145,10 @@ class StudentTranslator(nn.Module):
         return translation.image
 
 
-def one_hot_planes(modality: Tensor, like: Tensor) -> Tensor:
+def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(Modality)) -> Tensor:
     """Spread `(B,)` modality indices to constant planes `(B, 4, H, W)` of the image `like` `(B, 1, H, W)`."""
-    codes = functional.one_hot(modality, len(Modality)).to(like)
-    return codes[:, :, None, None].expand(-1, -1, *like.shape[-2:])
+    codes = functional.one_hot(modality, modalities).to(like)
+    return codes[:, :, None, None].expand(-1, -1, like.shape[-2], like.shape[-1])
 
 
 def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | str) -> TumourAwareGenerator:

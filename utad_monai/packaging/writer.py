@@ -1,0 +1,183 @@
+"""Write a student as a package: a folder in the form of MONAI's model zoo, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata as installed
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from utad_monai.atomic import write_json
+from utad_monai.checkpoints import CheckpointError, Translator, load_translator, read_translator_content
+from utad_monai.networks import StudentTranslator
+from utad_monai.packaging.configs import Label, inference_config, logging_config, metadata_config
+from utad_monai.packaging.errors import PackageError
+from utad_monai.packaging.layout import PackageFile
+from utad_monai.packaging.model_card import data_licence, model_card
+from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
+from utad_monai.packaging.parity import Parity
+from utad_monai.packaging.replacement import replaced_folder
+from utad_monai.packaging.torchscript_file import write_torchscript
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_NOT_PACKAGED = ("critic",)
+"""What a description says about weights that stay behind."""
+_ORIGINAL = "packaged_from"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package on disk.
+
+    Attributes:
+        folder: its folder.
+        sizes: bytes of each file, by name relative to the folder.
+        parity: exported files, and how equal they are to the student.
+    """
+
+    folder: Path
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    parity: Mapping[str, Parity] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Return one line per file: size in MB, name, and how equal an exported network is."""
+        return [
+            f"{size / 1e6:10.3f} MB  {self.folder / name}"
+            + (f"  (largest error {self.parity[name].from_exact:.1e})" if name in self.parity else "")
+            for name, size in self.sizes.items()
+        ]
+
+
+def write_package(
+    model: str | Path, output_dir: str | Path, label: Label | None = None, onnx: bool = True, torchscript: bool = True
+) -> Package:
+    """Write `<output_dir>/<name>`, a MONAI bundle of a student; the same model gives the same configs and weights.
+
+    Args:
+        model: a student's model file, or an older package.
+        output_dir: the folder for packages; an older package of the same name is replaced.
+        label: name, release and data source.
+        onnx: whether to write `models/model.onnx`.
+        torchscript: whether to write `models/model.ts`.
+
+    Raises:
+        CheckpointError: when the model is unsound or a teacher.
+        PackageError: when the name is unusable, the folder holds something else, a library is missing, or an exported
+            network is not equal to the student.
+    """
+    label = label or Label()
+    folder = _usable_folder(Path(output_dir), label.name)
+    if onnx:
+        refuse_without_libraries()
+    translator = load_translator(model)
+    described = _description(model, translator)
+    with replaced_folder(folder) as temporary:
+        for name in PackageFile:
+            (temporary / name).parent.mkdir(exist_ok=True)
+        network = _student(model, translator)
+        configs = _write_configs(temporary, label, translator, described)
+        _write_weights(temporary, network)
+        parity = _write_exports(temporary, network, translator, configs, onnx, torchscript)
+        original = described["description"][_ORIGINAL]["sha256"]
+        _write_texts(temporary, label, translator, original, parity)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Package(folder, {str(path.relative_to(folder)): path.stat().st_size for path in files}, parity)
+
+
+def _usable_folder(output_dir: Path, name: str) -> Path:
+    """Return the package's folder when nothing, or an older package of the same name, is there."""
+    if not _NAME.fullmatch(name):
+        raise PackageError(f"{name!r} is no name for a package; use letters, digits, - and _, a letter first")
+    folder = output_dir / name
+    if folder.exists() and _package_name(folder) != name:
+        raise PackageError(f"{folder}: is there already and is no package {name}; choose another folder or name")
+    return folder
+
+
+def _package_name(folder: Path) -> str | None:
+    """Return the name of the package in a folder, or None where there is none."""
+    try:
+        content = json.loads((folder / PackageFile.METADATA).read_text(encoding="utf-8"))
+        known = (folder / PackageFile.TRANSLATOR).is_file() and isinstance(content, dict)
+        return str(content["name"]) if known else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _student(model: str | Path, translator: Translator) -> StudentTranslator:
+    if translator.generator.needs_mask:
+        raise CheckpointError(model, "is a teacher and needs tumour masks", "give a student model")
+    return StudentTranslator(translator.generator).eval()
+
+
+def _description(model: str | Path, translator: Translator) -> dict[str, Any]:
+    """Return everything a model file says but its weights; where it came from is kept through repackaging."""
+    content = read_translator_content(model)
+    described = {key: value for key, value in content["description"].items() if key not in _NOT_PACKAGED}
+    described.setdefault(_ORIGINAL, {"sha256": translator.sha256})
+    return {**{key: value for key, value in content.items() if key != "weights"}, "description": described}
+
+
+def _write_configs(
+    folder: Path, label: Label, translator: Translator, described: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Write the configs and return the JSON ones by file name."""
+    configs = {
+        PackageFile.METADATA: metadata_config(label, translator.training),
+        PackageFile.INFERENCE: inference_config(described["description"]["generator"]),
+        PackageFile.TRANSLATOR: dict(described),
+    }
+    for name, content in configs.items():
+        write_json(folder / name, content)
+    (folder / PackageFile.LOGGING).write_text(logging_config(), encoding="utf-8")
+    return {Path(name).name: content for name, content in configs.items()}
+
+
+def _write_weights(folder: Path, network: StudentTranslator) -> None:
+    state: dict[str, Tensor] = {name: weight.cpu().contiguous() for name, weight in network.state_dict().items()}
+    torch.save(state, folder / PackageFile.WEIGHTS)
+    (folder / PackageFile.SAFETENSORS).write_bytes(safetensors.save(state, {"format": "pt"}))
+
+
+def _write_exports(
+    folder: Path,
+    network: StudentTranslator,
+    translator: Translator,
+    configs: Mapping[str, Any],
+    onnx: bool,
+    torchscript: bool,
+) -> dict[str, Parity]:
+    """Write the asked exports; return how equal each is to the student."""
+    size = translator.preprocessing.image_size
+    parity: dict[str, Parity] = {}
+    if onnx:
+        parity[PackageFile.ONNX.value] = write_onnx(network, folder / PackageFile.ONNX, size)
+    if torchscript:
+        path = folder / PackageFile.TORCHSCRIPT
+        parity[PackageFile.TORCHSCRIPT.value] = write_torchscript(network, path, size, configs)
+    return parity
+
+
+def _write_texts(
+    folder: Path, label: Label, translator: Translator, original: str, parity: Mapping[str, Parity]
+) -> None:
+    (folder / PackageFile.MODEL_CARD).write_text(model_card(label, translator, original, parity), encoding="utf-8")
+    (folder / PackageFile.DATA_LICENCE).write_text(data_licence(label), encoding="utf-8")
+    shutil.copyfile(_licence(), folder / PackageFile.LICENCE)
+
+
+def _licence() -> Path:
+    """Return the project's licence, in a checkout or in an installation."""
+    checkout = Path(__file__).resolve().parents[2] / PackageFile.LICENCE
+    if checkout.is_file():
+        return checkout
+    files = installed.files("utad-monai") or ()
+    return next(Path(str(file.locate())) for file in files if file.name == PackageFile.LICENCE)
