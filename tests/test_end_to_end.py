@@ -87,14 +87,16 @@ def test_synthetic_volumes_lie_on_the_grid_of_their_source(pipeline: Path, tiny_
     manifest = pandas.read_csv(pipeline / "synthetic" / "manifest.csv")
     assert manifest["status"].tolist() == ["done"]
     row = manifest.iloc[0]
-    made = nibabel.load(pipeline / "synthetic" / row["file"])
-    source = nibabel.load(tiny_cohort / row["case"] / f"{row['case']}_{row['source']}.nii.gz")
+    made = nibabel.load(pipeline / "synthetic" / row["files"])
+    source = nibabel.load(tiny_cohort / row["case"] / f"{row['case']}_{row['sources']}.nii.gz")
     assert made.affine.tobytes() == source.affine.tobytes()
     assert made.shape == source.shape
     assert is_synthetic(made.header)
     assert not np.asarray(made.dataobj)[np.asarray(source.dataobj) == 0].any()
-    sidecar = json.loads((pipeline / "synthetic" / row["file"].replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
-    assert sidecar["SourceModality"] == row["source"]
+    sidecar = json.loads(
+        (pipeline / "synthetic" / row["files"].replace(".nii.gz", ".json")).read_text(encoding="utf-8")
+    )
+    assert sidecar["SourceModalities"] == {row["sources"]: 1.0}
     assert sidecar["Modality"] == "t1ce"
 
 

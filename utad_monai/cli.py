@@ -230,6 +230,7 @@ def check(
     raise typer.Exit(report.exit_code)
 
 
+@app.command()
 def package(
     model: Annotated[Path, typer.Argument(help="A student's model file, or an older package.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder for packages; the package is a folder in it.")],

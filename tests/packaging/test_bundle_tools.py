@@ -102,15 +102,15 @@ def test_bundle_run_writes_the_volumes_that_the_student_makes(
     bare_package: Path, student: Translator, tiny_cohort: Path, tmp_path: Path
 ) -> None:
     folders = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(tmp_path / "out"))
-    asked = ("--targets", "['t1ce']", "--source", "t2", "--cases", "['BraTS_001']", "--dtype", "float32")
+    asked = ("--targets", "['t1ce']", "--sources", "['t2']", "--cases", "['BraTS_001']", "--dtype", "float32")
     ended = run_tool(bare_package, "run", "--config_file", PackageFile.INFERENCE.value, *folders, *asked)
     assert ended.returncode == 0, ended.stderr
-    written = tmp_path / "out" / "synthetic" / "BraTS_001" / "BraTS_001_t1ce.nii.gz"
+    written = tmp_path / "out" / "synthetic" / "BraTS_001" / "BraTS_001_t1ce_synthetic.nii.gz"
     inferer = VolumeTranslator(student)
     (case,) = (case for case in find_cases(tiny_cohort) if case.case_id == "BraTS_001")
-    expected = inferer.translate(inferer.load(case), Modality.T2, Modality.T1CE)
+    expected = inferer.translate(inferer.load(case), Modality.T1CE, (Modality.T2,)).volume
     np.testing.assert_array_equal(np.asarray(nibabel.load(written).dataobj), expected)
-    sidecar = json.loads(written.with_name("BraTS_001_t1ce.json").read_text())
+    sidecar = json.loads(written.with_name("BraTS_001_t1ce_synthetic.json").read_text())
     assert sidecar["ModelSha256"] == file_sha256(bare_package / PackageFile.WEIGHTS)
 
 
@@ -133,7 +133,7 @@ def test_config_workflow_finds_every_property(bare_package: Path, tiny_cohort: P
     assert workflow.check_properties() == []
     required = [name for name, entry in InferProperties.items() if entry[BundleProperty.REQUIRED]]
     assert all(getattr(workflow, name) is not None for name in (*required, *MetaProperties, "handlers"))
-    assert workflow.evaluator.translator.generator is workflow.network_def.generator
+    assert workflow.evaluator.completer.volumes.translator.generator is workflow.network_def.generator
 
 
 def test_monai_loads_the_network_by_name(
