@@ -37,6 +37,11 @@ def test_threads_of_all_workers_are_no_more_than_the_cores() -> None:
         assert pool.submit(torch.get_num_threads).result() == max(1, (os.cpu_count() or 1) // 2)
 
 
+def test_threads_can_be_chosen() -> None:
+    with worker_pool(1, threads=1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 1
+
+
 def test_every_worker_is_initialised() -> None:
     with worker_pool(1, torch.manual_seed, (5,)) as pool:
         assert pool.submit(torch.initial_seed).result() == 5

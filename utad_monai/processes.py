@@ -25,7 +25,10 @@ def default_workers() -> int:
 
 
 def worker_pool(
-    workers: int, initialise: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+    workers: int,
+    initialise: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+    threads: int | None = None,
 ) -> ProcessPoolExecutor:
     """Return a pool of fresh processes; together they use no more threads than there are cores.
 
@@ -33,8 +36,9 @@ def worker_pool(
         workers: number of processes.
         initialise: called once in each process.
         arguments: of that call.
+        threads: torch's threads in each process; by default its share of the cores.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = threads or max(1, (os.cpu_count() or 1) // workers)
     spawn = multiprocessing.get_context("spawn")  # a forked process would inherit torch's threads in an unknown state
     return ProcessPoolExecutor(workers, spawn, initializer=_begin, initargs=(threads, initialise, arguments))
 

@@ -16,6 +16,7 @@ from typing import Any
 import nibabel
 import pandas
 import pytest
+import torch
 
 from utad_monai.checkpoints import CheckpointError
 from utad_monai.completion import MANIFEST_FILE, Completion, CompletionSettings, complete_cohort, plan_completion
@@ -87,6 +88,24 @@ def test_several_workers_write_the_same_bytes(completion: Any, tmp_path: Path) -
     complete_cohort(completion("one"))
     complete_cohort(completion("two", workers=2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_one_thread_computes_whatever_torch_is_set_to(completion: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    complete = module.CaseCompleter.complete
+
+    def _watched(self: Any, case: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return complete(self, case)
+
+    monkeypatch.setattr(module.CaseCompleter, "complete", _watched)
+    torch.set_num_threads(2)
+    try:
+        complete_cohort(completion())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert used == [1, 1, 1, 1]
 
 
 def test_bad_case_costs_the_others_nothing(completion: Any, tmp_path: Path, cohort: Path) -> None:

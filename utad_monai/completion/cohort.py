@@ -26,6 +26,7 @@ from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
 from utad_monai.stages import Stage
+from utad_monai.threads import one_torch_thread
 
 _logger = logging.getLogger(__name__)
 
@@ -184,12 +185,16 @@ def _windows(completion: Completion, cases: Sequence[Case], translator: Translat
 def _results(
     completion: Completion, translator: Translator, cases: Sequence[Case], windows: Mapping[Modality, IntensityWindow]
 ) -> Iterator[CaseResult]:
-    """Yield the result of each case, in this process or from several, in the order of the cases."""
+    """Yield the result of each case, in this process or from several, in the order of the cases.
+
+    Each process computes on one thread: a volume has the same bytes whatever the number of workers and cores.
+    """
     with ExitStack() as stack:
+        stack.enter_context(one_torch_thread())
         if completion.workers <= 1:
             results: Iterator[CaseResult] = map(_completer(completion, translator, windows).complete, cases)
         else:
-            pool = stack.enter_context(worker_pool(completion.workers, _Worker.begin, (completion, windows)))
+            pool = stack.enter_context(worker_pool(completion.workers, _Worker.begin, (completion, windows), threads=1))
             results = pool.map(_Worker.complete, cases)
         yield from tqdm(results, total=len(cases), desc="Completing", unit="case", disable=not completion.progress)
 
