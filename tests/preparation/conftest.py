@@ -115,26 +115,28 @@ def random_motion(draw: np.random.Generator, degrees: tuple[float, float] = (3, 
     return matrix
 
 
-def scan(head: Head, seed: int = 0, bias: float = 0.3, thickness_mm: float = SPACING_MM) -> RawHead:
-    """Image a head that moves between scans, on oblique grids, with a bias field in each image."""
+def scan(head: Head, seed: int = 0, bias: float = 0.3, thickness_mm: float = 0.0) -> RawHead:
+    """Image a head that moves between scans, on oblique grids, with a bias field in each image.
+
+    Slices thicker than the head's voxels average what lies in them.
+    """
     draw = np.random.default_rng(seed)
     images, to_head = {}, {}
     for modality, image in head.images.items():
-        oblique = random_motion(draw)
+        parts = max(1, round(thickness_mm / image.GetSpacing()[2]))
+        grid = _oblique(Grid.of(image), random_motion(draw), parts)
         motion = random_motion(draw)
-        grid = _oblique(Grid.of(image), oblique, thickness_mm)
         scanned = sitk.Resample(image, grid.empty(), transform_of(motion), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+        scanned = sitk.BinShrink(scanned, [1, 1, parts])
         images[modality] = scanned * _bias_field(scanned, bias, draw) if bias else scanned
         to_head[modality] = motion
     return RawHead(images, to_head, head)
 
 
-def _oblique(grid: Grid, rotation: Matrix, thickness_mm: float) -> Grid:
-    """Turn a grid about its middle, and make its slices thicker."""
+def _oblique(grid: Grid, rotation: Matrix, parts: int) -> Grid:
+    """Turn a grid about its middle, and make its number of slices a multiple."""
     affine = grid.matrix
-    step = thickness_mm / float(np.linalg.norm(affine[:3, 2]))
-    size = (*grid.size[:2], max(4, round(grid.size[2] / step)))
-    affine[:3, 2] *= step
+    size = (*grid.size[:2], grid.size[2] // parts * parts)
     middle = np.array([*((length - 1) / 2 for length in grid.size), 1.0])
     centre = (grid.matrix @ middle)[:3]
     affine[:3, :3] = rotation[:3, :3] @ affine[:3, :3]

@@ -13,11 +13,12 @@ from utad_monai.preparation.registration import one_itk_thread
 
 _VOXEL_MM = 4.0
 """The field is estimated on voxels of about this size and evaluated on the image's own."""
-ITERATIONS = (50, 50, 50)
-"""Most iterations at each of three levels of the spline."""
+ITERATIONS = (50, 50)
+"""Most iterations at each level of the spline; a third level follows anatomy and flattens oedema."""
 _CONTROL_POINTS_MM = 80.0
 """Distance of the spline's control points at the first level; each level halves it."""
 _ORDER = 3
+_INSIDE = 0.5
 _MIN_VOXELS = 1000
 
 
@@ -34,7 +35,8 @@ def correct_bias(image: sitk.Image, mask: sitk.Image, iterations: Sequence[int] 
     """
     used = sitk.And(mask > 0, image > 0)
     factors = [max(1, round(_VOXEL_MM / spacing)) for spacing in image.GetSpacing()]
-    coarse, coarse_mask = sitk.Shrink(image, factors), sitk.Shrink(used, factors)
+    coarse = sitk.BinShrink(image, factors)
+    coarse_mask = sitk.BinShrink(sitk.Cast(used, sitk.sitkFloat32), factors) > _INSIDE
     if int(sitk.GetArrayViewFromImage(coarse_mask).sum()) < _MIN_VOXELS:
         return image
     corrector = sitk.N4BiasFieldCorrectionImageFilter()

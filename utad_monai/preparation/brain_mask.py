@@ -16,7 +16,7 @@ from utad_monai.preparation.brain_tools import COMMANDS, installed_command, stri
 from utad_monai.preparation.grids import Grid
 from utad_monai.preparation.refusal import RefusedCaseError
 from utad_monai.preparation.resampling import resample_mask
-from utad_monai.preparation.rigid import Matrix, inverse
+from utad_monai.preparation.rigid import Matrix
 from utad_monai.preparation.rough_mask import rough_brain_mask
 from utad_monai.preparation.settings import BrainMaskMethod
 from utad_monai.preparation.skull_stripped import own_brain
@@ -111,4 +111,4 @@ def _mask(case: RegisteredCase, method: BrainMaskMethod) -> sitk.Image:
 def _onto_reference(case: RegisteredCase, owner: Modality, mask: sitk.Image) -> sitk.Image:
     if owner == case.reference:
         return mask
-    return resample_mask(mask, Grid.of(case.images[case.reference]), inverse(case.matrices[owner]))
+    return resample_mask(mask, Grid.of(case.images[case.reference]), case.matrices[owner])

@@ -142,7 +142,7 @@ def _prepare_image(
     if settings.n4:
         resampled = correct_bias(resampled, brain)
     if mask.method is BrainMaskMethod.NONE and not own:
-        return sitk.Maximum(resampled, 0.0)
+        return sitk.Cast(sitk.Maximum(resampled, 0.0), sitk.sitkFloat32)
     return _mask_brain(modality, resampled, brain)
 
 
@@ -159,7 +159,7 @@ def _mask_brain(modality: Modality, image: sitk.Image, brain: sitk.Image) -> sit
     if not (inside > 0).any():
         raise RefusedCaseError(f"{modality} shows nothing inside the brain mask", "check the mask and the images")
     smallest = float(inside[inside > 0].min())
-    return sitk.Mask(sitk.Maximum(image, smallest), brain)
+    return sitk.Cast(sitk.Mask(sitk.Maximum(image, smallest), brain), sitk.sitkFloat32)
 
 
 def _covered(image: sitk.Image, brain: sitk.Image, grid: Grid, matrix: Matrix) -> float:

@@ -64,13 +64,13 @@ def _source(folder: Path, cell: str) -> RawSource | tuple[str, str]:
     kind = format_of(path)
     if path.is_file() and kind is not None:
         return RawSource(path, kind)
-    return _series(path)
+    return _series(path, folder.resolve())
 
 
-def _series(path: Path) -> RawSource | tuple[str, str]:
+def _series(path: Path, root: Path) -> RawSource | tuple[str, str]:
     folder = path if path.is_dir() else path.parent
-    inside = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    series, _ = group_series(file for file in inside if is_dicom(file))
+    inside = (file for file in folder.iterdir() if file.is_file() and file.resolve().is_relative_to(root))
+    series, _ = group_series(file for file in inside if not file.name.startswith(".") and is_dicom(file))
     if path.is_file():
         series = [one for one in series if any(part.path == path for part in one.slices)]
     if len(series) == 1:

@@ -17,15 +17,28 @@ from utad_monai.preparation.rigid import Matrix, matrix_of
 LEVELS_MM = (4.0, 2.0, 1.0)
 """Voxel sizes at which the images are compared, one after the other."""
 _BINS = 50
-_POINTS = 40_000
-"""Points at which two images are compared, about."""
-_ITERATIONS = 200
+_ITERATIONS = 300
+_RELAXATION = 0.7
 _CLIPPED = (0.1, 99.9)
 """Percentiles outside which intensities are clipped: one bright voxel would squeeze the histogram."""
 _EQUAL = 1e-3
 """Information (nats) within which two positions fit equally well: images that were aligned before stay so."""
 _MARGIN_MM = 12.0
 """The comparison reaches this far beyond the head, so that its surface counts."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How hard a search tries: points that are compared, about, and the smallest step in voxels."""
+
+    points: int
+    smallest_step: float
+
+
+_SEARCH = _Effort(points=20_000, smallest_step=1 / 200)
+"""Good enough to choose a start and to begin the next level."""
+_FINISH = _Effort(points=100_000, smallest_step=1 / 2000)
+"""At the last level; with steps five times larger, searches stopped millimetres away."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +90,21 @@ def register_rigid(reference: sitk.Image, image: sitk.Image, seed: int = 0) -> R
     fixed, moving = _clip(reference), _clip(image)
     with one_itk_thread():
         levels = _levels(fixed, moving)
-        mask = _head(levels[0][0])
+        mask = _head(levels[0].fixed)
         tried = {
             name: found
             for name, start in _starts(fixed, moving).items()
-            if (found := _optimise(*levels[0], mask, start, LEVELS_MM[0], seed)) is not None
+            if (found := _optimise(levels[0], mask, start, _SEARCH, seed)) is not None
         }
         if not tried:
             raise RuntimeError("the images cannot be compared: they do not overlap, or one of them is empty")
         name = max(tried, key=lambda key: tried[key][1])
         transform = tried[name][0]
-        for mm, level in zip(LEVELS_MM[1:], levels[1:], strict=False):
-            better = _optimise(*level, mask, transform, mm, seed)
-            transform = better[0] if better else transform
-        before = _information(*levels[-1], mask, sitk.Euler3DTransform(), seed)
-        after = _information(*levels[-1], mask, transform, seed)
+        for level in levels[1:]:
+            transform = _better(level, mask, transform, _SEARCH, seed)
+        transform = _better(levels[-1], mask, transform, _FINISH, seed)
+        before = _information(levels[-1], mask, sitk.Euler3DTransform(), _FINISH, seed)
+        after = _information(levels[-1], mask, transform, _FINISH, seed)
     improved = before is None or (after is not None and after > before - _EQUAL)
     if before is not None and (after is None or after < before):
         return Registration(np.eye(4), before, before, "scanner", improved)
@@ -106,23 +119,32 @@ def _clip(image: sitk.Image) -> sitk.Image:
     return sitk.Clamp(image, sitk.sitkFloat32, low, high)
 
 
-def _levels(fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:
+@dataclass(frozen=True)
+class _Level:
+    """Both images at about one voxel size."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    mm: float
+
+
+def _levels(fixed: sitk.Image, moving: sitk.Image) -> list[_Level]:
     """Return both images at each voxel size, without levels that are finer than the images."""
-    levels: list[tuple[sitk.Image, sitk.Image]] = []
+    levels: list[_Level] = []
     for mm in LEVELS_MM:
-        level = (_coarsen(fixed, mm), _coarsen(moving, mm))
-        if not levels or any(new.GetSize() != old.GetSize() for new, old in zip(level, levels[-1], strict=True)):
+        level = _Level(_coarsen(fixed, mm), _coarsen(moving, mm), mm)
+        sizes = level.fixed.GetSize(), level.moving.GetSize()
+        if not levels or sizes != (levels[-1].fixed.GetSize(), levels[-1].moving.GetSize()):
             levels.append(level)
     return levels
 
 
 def _coarsen(image: sitk.Image, mm: float) -> sitk.Image:
-    """Smooth and shrink along the axes that are finer than `mm`; thick slices keep their number."""
-    factors = [max(1, round(mm / spacing)) for spacing in image.GetSpacing()]
-    for axis, (factor, spacing) in enumerate(zip(factors, image.GetSpacing(), strict=True)):
-        if factor > 1 and image.GetSize()[axis] >= 4:  # the recursive filter needs four voxels
-            image = sitk.RecursiveGaussian(image, sigma=factor * spacing / 2, direction=axis)
-    return sitk.Shrink(image, factors)
+    """Average along the axes that are finer than `mm`; thick slices keep their number.
+
+    Averages lie in the middle of what they average; picking every second voxel would move the image by half a voxel.
+    """
+    return sitk.BinShrink(image, [max(1, round(mm / spacing)) for spacing in image.GetSpacing()])
 
 
 def _head(image: sitk.Image) -> sitk.Image:
@@ -143,41 +165,53 @@ def _starts(fixed: sitk.Image, moving: sitk.Image) -> dict[str, sitk.Euler3DTran
     return starts
 
 
-def _method(fixed: sitk.Image, mask: sitk.Image, seed: int) -> sitk.ImageRegistrationMethod:
+def _method(level: _Level, mask: sitk.Image, effort: _Effort, seed: int) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(mask)
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(min(1.0, _POINTS / fixed.GetNumberOfPixels()), seed + 1)  # 0 is the clock
+    share = min(1.0, effort.points / level.fixed.GetNumberOfPixels())
+    method.SetMetricSamplingPercentage(share, seed + 1)  # seed 0 would be the clock
     method.SetInterpolator(sitk.sitkLinear)
     return method
 
 
+def _better(
+    level: _Level, mask: sitk.Image, start: sitk.Euler3DTransform, effort: _Effort, seed: int
+) -> sitk.Euler3DTransform:
+    found = _optimise(level, mask, start, effort, seed)
+    return found[0] if found else start
+
+
 def _optimise(
-    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, start: sitk.Euler3DTransform, mm: float, seed: int
+    level: _Level, mask: sitk.Image, start: sitk.Euler3DTransform, effort: _Effort, seed: int
 ) -> tuple[sitk.Euler3DTransform, float] | None:
     """Follow the gradient from a start; return transform and information, or None when nothing overlaps."""
-    method = _method(fixed, mask, seed)
+    method = _method(level, mask, effort, seed)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=mm / 2, minStep=mm / 400, numberOfIterations=_ITERATIONS, gradientMagnitudeTolerance=1e-8
+        learningRate=level.mm / 2,
+        minStep=level.mm * effort.smallest_step,
+        numberOfIterations=_ITERATIONS,
+        relaxationFactor=_RELAXATION,
+        gradientMagnitudeTolerance=1e-8,
     )
     method.SetOptimizerScalesFromPhysicalShift()
     transform = sitk.Euler3DTransform(start)
     method.SetInitialTransform(transform, inPlace=True)
     try:
-        method.Execute(fixed, moving)
+        method.Execute(level.fixed, level.moving)
     except RuntimeError:
         return None
-    information = _information(fixed, moving, mask, transform, seed)
+    information = _information(level, mask, transform, effort, seed)
     return None if information is None else (transform, information)
 
 
 def _information(
-    fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image, transform: sitk.Transform, seed: int
+    level: _Level, mask: sitk.Image, transform: sitk.Transform, effort: _Effort, seed: int
 ) -> float | None:
-    method = _method(fixed, mask, seed)
+    method = _method(level, mask, effort, seed)
     method.SetInitialTransform(transform, inPlace=False)
     try:
-        return -float(method.MetricEvaluate(fixed, moving))
+        return -float(method.MetricEvaluate(level.fixed, level.moving))
     except RuntimeError:
         return None

@@ -36,7 +36,7 @@ def resample_stripped(image: sitk.Image, brain: sitk.Image, grid: Grid, matrix: 
     weight = resample_image(sitk.Cast(brain, sitk.sitkFloat32), grid, matrix, Interpolation.LINEAR)
     masked = sitk.Mask(image, brain)
     total = resample_image(masked, grid, matrix, Interpolation.LINEAR)
-    return sitk.Mask(total / sitk.Maximum(weight, _INSIDE), weight >= _INSIDE)
+    return sitk.Mask(sitk.Cast(total / sitk.Maximum(weight, _INSIDE), sitk.sitkFloat32), weight >= _INSIDE)
 
 
 def resample_mask(mask: sitk.Image, grid: Grid, matrix: Matrix) -> sitk.Image:
