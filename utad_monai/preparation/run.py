@@ -124,10 +124,10 @@ def _with_name_problems(cases: Sequence[RawCase]) -> Iterator[RawCase]:
 
 
 def _name_problem(case_id: str) -> str:
-    if not case_id or case_id != case_id.strip() or case_id.startswith("."):
-        return "has an empty or hidden case name"
     if not case_id.isprintable() or set(case_id) & set('/\\:*?"<>|'):
         return "has a case name with characters that files cannot have"
+    if not case_id or case_id != case_id.strip() or case_id.startswith("."):
+        return "has an empty or hidden case name"
     return f"is named {PREPARATION_FOLDER}, which is kept for reports" if case_id == PREPARATION_FOLDER else ""
 
 
