@@ -249,3 +249,38 @@ def package(
     label = Label(**{key: value for key, value in given.items() if value})
     for line in write_package(model, output_dir, label, onnx, torchscript).lines():
         typer.echo(line)
+
+
+@app.command()
+def prepare(
+    raw: Annotated[Path, typer.Argument(help="Folder with a folder of images per case, or a CSV table of files.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder for the prepared cohort.")],
+    reference: Annotated[str, typer.Option(help="flair, t1, t1ce or t2; by default t1ce, t1, flair, t2.")] = "",
+    grid: Annotated[str, typer.Option(help="brats (1 mm, 240x240x155) or reference (its own voxels).")] = "brats",
+    n4: Annotated[bool, typer.Option("--n4/--no-n4", help="Correct the bias field of every image.")] = False,
+    brain_mask: Annotated[
+        str, typer.Option(help="auto, given, own, hd-bet, synthstrip, otsu (rough) or none.")
+    ] = "auto",
+    interpolation: Annotated[str, typer.Option(help="linear or bspline.")] = "linear",
+    workers: Annotated[int, typer.Option(min=0, help="Cases side by side; 0 for one per processor, at most 4.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what is recognised.")] = False,
+    to_native: Annotated[
+        Path | None, typer.Option(help="Bring the images of this folder back onto the raw grids instead.")
+    ] = None,
+    native_output: Annotated[Path | None, typer.Option(help="Where --to-native writes.")] = None,
+    native_grid: Annotated[str, typer.Option(help="Onto whose raw grid; by default the reference's.")] = "",
+) -> None:
+    """Register, resample and skull-strip raw images (DICOM, NIfTI, NRRD, MetaImage); or bring results back."""
+    from utad_monai.preparation import command
+
+    try:
+        settings = command.settings_of(reference, grid, n4, brain_mask, interpolation)
+        if to_native is not None:
+            code = command.bring_back(output_dir, to_native, native_output, native_grid)
+        elif dry_run:
+            code = command.show(raw)
+        else:
+            code = command.prepare(raw, output_dir, settings, workers)
+    except command.UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+    raise typer.Exit(code)

@@ -1,0 +1,158 @@
+"""The files of a prepared case: written whole, the report last, so that a report stands for a finished case."""
+
+# SimpleITK has no types
+# mypy: untyped-calls-exclude="SimpleITK,nibabel", disable-error-code=no-any-return
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from utad_monai import __version__
+from utad_monai.atomic import atomic_path, write_json
+from utad_monai.preparation.case_preparation import PreparedCase
+from utad_monai.preparation.grids import Grid, array_of
+from utad_monai.preparation.picture import write_picture
+from utad_monai.preparation.rigid import transform_of
+
+PREPARATION_FOLDER = "preparation"
+"""Folder of an output that holds transforms, reports and pictures."""
+REPORT_FILE = "report.json"
+PICTURE_FILE = "picture.png"
+MASK_FILE = "brain_mask.nii.gz"
+_GZIP_LEVEL = 3
+_DESCRIP_BYTES = 79
+
+
+def case_folder(output_dir: Path, case_id: str) -> Path:
+    """Return where the report, transforms and picture of a case are."""
+    return output_dir / PREPARATION_FOLDER / case_id
+
+
+def transform_file(output_dir: Path, case_id: str, modality: str) -> Path:
+    """Return the file of the transform from the prepared grid to a raw image (ITK text, LPS mm)."""
+    return case_folder(output_dir, case_id) / f"prepared_to_{modality}.tfm"
+
+
+def read_report(output_dir: Path, case_id: str) -> dict[str, Any] | None:
+    """Return the report of a finished case, or None when there is none that can be read."""
+    try:
+        report = json.loads((case_folder(output_dir, case_id) / REPORT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def is_finished(output_dir: Path, case_id: str, fingerprint: str) -> bool:
+    """Tell whether a case was prepared from the same inputs and settings and its files are still as they were."""
+    report = read_report(output_dir, case_id)
+    if report is None or report.get("fingerprint") != fingerprint:
+        return False
+    outputs = report.get("outputs", {})
+    return bool(outputs) and all(_sha256(output_dir / name) == digest for name, digest in outputs.items())
+
+
+def forget_case(output_dir: Path, case_id: str) -> None:
+    """Remove what an earlier preparation of a case wrote, the report first; other files stay."""
+    report = read_report(output_dir, case_id)
+    (case_folder(output_dir, case_id) / REPORT_FILE).unlink(missing_ok=True)
+    names = report.get("outputs", {}) if report else {}
+    for name in names:
+        path = output_dir / name
+        if path.resolve().is_relative_to(output_dir.resolve()):
+            path.unlink(missing_ok=True)
+    for folder in (case_folder(output_dir, case_id), output_dir / case_id):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def write_case(output_dir: Path, case_id: str, case: PreparedCase, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Write images, sidecars, mask, transforms, picture and report of a case.
+
+    Args:
+        output_dir: the prepared cohort.
+        case_id: the case.
+        case: what to write.
+        report: what to say about it; the names and hashes of the files are added.
+
+    Returns:
+        The report as written.
+
+    Raises:
+        OSError: when a file cannot be written.
+    """
+    forget_case(output_dir, case_id)
+    files = list(_write_images(output_dir / case_id, case_id, case, report))
+    folder = case_folder(output_dir, case_id)
+    for modality, matrix in case.matrices.items():
+        path = transform_file(output_dir, case_id, modality)
+        with atomic_path(path) as temporary:
+            sitk.WriteTransform(transform_of(matrix), str(temporary))
+        files.append(path)
+    files.append(write_nifti(folder / MASK_FILE, case.brain, case.grid, "brain mask" + _rough(case)))
+    files.append(write_picture(folder / PICTURE_FILE, case))
+    outputs = {path.relative_to(output_dir).as_posix(): _sha256(path) for path in files}
+    complete = {**report, "outputs": outputs}
+    write_json(folder / REPORT_FILE, complete)
+    return complete
+
+
+def write_nifti(path: Path, image: sitk.Image, grid: Grid, text: str) -> Path:
+    """Write a compressed NIfTI file on a grid; equal images make equal files.
+
+    Args:
+        path: the file.
+        image: float32 or uint8.
+        grid: gives the affine.
+        text: the header's `descrip`, at most 79 characters.
+    """
+    nifti: Any = nibabel.Nifti1Image(array_of(image), np.array(grid.affine))
+    nifti.set_sform(grid.matrix, code="scanner")
+    nifti.set_qform(grid.matrix, code="scanner")
+    nifti.header.set_xyzt_units("mm")
+    nifti.header["descrip"] = text.encode("ascii", "replace")[:_DESCRIP_BYTES]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(nifti.to_bytes(), _GZIP_LEVEL, mtime=0))
+    return path
+
+
+def _write_images(folder: Path, case_id: str, case: PreparedCase, report: Mapping[str, Any]) -> Iterator[Path]:
+    text = f"prepared by UTAD-MONAI {__version__}, brain mask {case.mask.method}{_rough(case)}"
+    for modality, image in case.images.items():
+        path = folder / f"{case_id}_{modality}.nii.gz"
+        yield write_nifti(path, image, case.grid, text)
+        sidecar = folder / f"{case_id}_{modality}.json"
+        write_json(sidecar, _sidecar(case, report))
+        yield sidecar
+    if case.segmentation is not None:
+        yield write_nifti(folder / f"{case_id}_seg.nii.gz", case.segmentation, case.grid, text)
+
+
+def _sidecar(case: PreparedCase, report: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "SkullStripped": not report["brain_mask"]["skull_stays"],
+        "BrainMask": str(case.mask.method),
+        "BrainMaskQuality": "ROUGH" if case.mask.rough else "as given by its method",
+        "BiasCorrected": report["settings"]["n4"],
+        "ReferenceModality": str(case.reference),
+        "GeneratedBy": [{"Name": "UTAD-MONAI", "Version": __version__}],
+    }
+
+
+def _rough(case: PreparedCase) -> str:
+    return " (ROUGH)" if case.mask.rough else ""
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
