@@ -20,7 +20,7 @@ from utad_monai.preparation.outcome import Outcome, prepare_and_write, refused
 from utad_monai.preparation.raw_cases import RawCase, find_raw_cases
 from utad_monai.preparation.raw_list import read_raw_list
 from utad_monai.preparation.settings import PreparationSettings
-from utad_monai.study.workers import worker_pool
+from utad_monai.processes import worker_pool
 
 TABLE_FILE = "preparation.csv"
 _MOST_WORKERS = 4
