@@ -175,6 +175,13 @@ def test_a_refusal_of_a_step_names_the_case(raw_dir: Path, tmp_path: Path) -> No
     assert "no brain mask is given" in str(result.problems[0])
 
 
+def test_a_link_to_nothing_refuses_the_case_by_name(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "c").mkdir(parents=True)
+    (tmp_path / "raw" / "c" / "t1.nii.gz").symlink_to(tmp_path / "raw" / "c" / "gone.nii.gz")
+    result = prepare_and_write(the_case(tmp_path / "raw"), tmp_path / "out", SETTINGS)
+    assert "symbolic link to a file that is missing" in str(result.problems[0])
+
+
 def test_a_report_cannot_remove_files_outside(tmp_path: Path) -> None:
     outside = tmp_path / "keep.txt"
     outside.write_text("x")

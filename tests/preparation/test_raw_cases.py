@@ -119,6 +119,12 @@ def test_a_link_that_leaves_the_cohort_is_refused(tmp_path: Path) -> None:
     assert "outside" in problem.reason
 
 
+def test_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path / "c" / "t2.nii.gz")
+    (tmp_path / "c" / "t1.nii.gz").symlink_to(tmp_path / "c" / "gone.nii.gz")
+    assert set(only(tmp_path).sources) == {RawRole.T1, RawRole.T2}
+
+
 def test_folders_without_images_are_no_cases(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "t1.nii.gz")
     touch(tmp_path / "notes" / "notes.txt")

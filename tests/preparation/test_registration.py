@@ -62,6 +62,9 @@ def test_an_aligned_image_stays_where_it_is(head: Any) -> None:
     assert found.improved
     assert rotation_degrees(found.matrix) < 0.3
     assert np.abs(found.matrix[:3, 3]).max() < 0.5
+    same = register_rigid(head.images[Modality.T1], head.images[Modality.T1])
+    np.testing.assert_array_equal(same.matrix, np.eye(4))
+    assert same.improved
 
 
 def test_an_image_far_away_is_found_from_another_start(head: Any) -> None:

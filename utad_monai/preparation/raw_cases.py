@@ -77,7 +77,7 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
         path = Path(entry.path)
         if depth > 1 and path.is_dir():
             yield from _files(path, depth - 1)
-        elif path.is_file():
+        elif path.is_file() or path.is_symlink():  # a link to nothing is told when it is read
             yield path
 
 

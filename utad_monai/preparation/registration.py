@@ -22,7 +22,7 @@ _RELAXATION = 0.7
 _CLIPPED = (0.1, 99.9)
 """Percentiles outside which intensities are clipped: one bright voxel would squeeze the histogram."""
 _EQUAL = 1e-3
-"""Information (nats) within which two positions fit equally well: images that were aligned before stay so."""
+"""Information (nats) within which two positions fit equally well: then the scanner's is kept, without interpolation."""
 _MARGIN_MM = 12.0
 """The comparison reaches this far beyond the head, so that its surface counts."""
 
@@ -77,7 +77,7 @@ def register_rigid(reference: sitk.Image, image: sitk.Image, seed: int = 0) -> R
 
     Mutual information of Mattes et al. (2003) with regular-step gradient descent. Three starts (the scanner's
     coordinates, the middles of both volumes, their centres of mass) are followed at the coarsest level, the best one
-    to the finest. When the result fits worse than the scanner's coordinates, those are kept.
+    to the finest. When the result fits no better than the scanner's coordinates, those are kept.
 
     Args:
         reference: float32, any grid.
@@ -106,7 +106,7 @@ def register_rigid(reference: sitk.Image, image: sitk.Image, seed: int = 0) -> R
         before = _information(levels[-1], mask, sitk.Euler3DTransform(), _FINISH, seed)
         after = _information(levels[-1], mask, transform, _FINISH, seed)
     improved = before is None or (after is not None and after > before - _EQUAL)
-    if before is not None and (after is None or after < before):
+    if before is not None and (after is None or after < before + _EQUAL):
         return Registration(np.eye(4), before, before, "scanner", improved)
     return Registration(matrix_of(transform), before, after or 0.0, name, improved)
 

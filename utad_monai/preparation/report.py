@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -33,8 +34,15 @@ def fingerprint(case: RawCase, settings: PreparationSettings) -> str:
     for role, source in sorted(case.sources.items()):
         digest.update(f"{role} {source.format}".encode())
         for path in source.files:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(_content_hash(path))
     return digest.hexdigest()
+
+
+def _content_hash(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:  # reading the image will say why
+        return b"unreadable"
 
 
 def describe_case(
