@@ -31,7 +31,9 @@ def run_bundle(cwd: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> su
     """Run `python -m monai.bundle run ...` in a folder of its own, with one thread."""
     command = [sys.executable, "-m", *(launcher or ()), *(("monai.bundle",) if not launcher else ()), "run", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
 
 
 def config(name: str) -> tuple[str, str]:

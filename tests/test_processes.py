@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,9 +43,9 @@ def test_threads_can_be_chosen() -> None:
         assert pool.submit(torch.get_num_threads).result() == 1
 
 
-def test_every_worker_is_initialised() -> None:
-    with worker_pool(1, torch.manual_seed, (5,)) as pool:
-        assert pool.submit(torch.initial_seed).result() == 5
+def test_every_worker_is_initialised(tmp_path: Path) -> None:
+    with worker_pool(1, os.chdir, (str(tmp_path),)) as pool:
+        assert Path(pool.submit(os.getcwd).result()) == tmp_path.resolve()
 
 
 @pytest.mark.command_line
@@ -53,7 +54,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: object) -> None:
     script = os.path.join(str(tmp_path), "orphans.py")
     with open(script, "w", encoding="utf-8") as file:
         file.write(_ORPHANS)
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8")
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     parent.kill()

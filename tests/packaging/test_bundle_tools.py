@@ -37,7 +37,9 @@ def run_tool(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `python -m monai.bundle ...` in a folder, with one thread."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "monai.bundle", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
 
 
 def same_weights(network: torch.nn.Module, student: Translator) -> bool:
