@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 from torch.optim import Optimizer
+
+Value = TypeVar("Value")
 
 
 def start() -> int:
@@ -54,6 +57,15 @@ def average_gradients(optimizer: Optimizer) -> None:
     for gradient in _gradients(optimizer):
         distributed.all_reduce(gradient)
         gradient /= world_size()
+
+
+def from_every_process(value: Value) -> list[Value]:
+    """Return the value of each process, in order of rank; every process must call it."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def _gradients(optimizer: Optimizer) -> Iterable[torch.Tensor]:

@@ -13,6 +13,7 @@ from utad_monai.data.problems import CohortError
 from utad_monai.handlers.non_finite import NonFiniteLossError
 from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
+from utad_monai.training_state import ResumeError
 
 EXPECTED = (
     CheckpointError,
@@ -21,6 +22,7 @@ EXPECTED = (
     MissingStageError,
     NonFiniteLossError,
     PackageError,
+    ResumeError,
     StudyError,
     UnknownOverrideError,
 )

@@ -103,6 +103,15 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class ResumePolicy(StrEnum):
+    """What a training does with the state that an earlier run of it left."""
+
+    AUTO = "auto"
+    """Go on from it; begin where there is none."""
+    NEVER = "never"
+    """Remove it and begin anew."""
+
+
 class StudentScheme(StrEnum):
     """Which branches a generator has (Huang, Wei, Li 2024, Figure 4)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from torch.utils.data import Dataset
 
 from transforms import LabelsToTumourRegions
 from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.digest import digest
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.random_state import restore_transform_state, transform_state
 
 
 class CompleteSlices(Dataset[dict[str, Any]]):
@@ -62,6 +64,18 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         }
         # not `if self.transform`: the length of a MONAI Compose makes a new one, which seeds the same transforms again
         return sample if self.transform is None else self.transform(sample)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the random states of the transforms."""
+        return {"transforms": transform_state(self.transform)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore the random states of the transforms."""
+        restore_transform_state(self.transform, state_dict["transforms"])
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the samples, as plain data (`utad_monai.handlers.training_identity`)."""
+        return {"modalities": list(map(str, self.modalities)), "training slices (hash)": digest(self.slices)}
 
 
 class EvaluationCases(Dataset[dict[str, Any]]):

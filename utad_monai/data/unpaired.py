@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.digest import digest
 from utad_monai.distributed import rank, world_size
 from utad_monai.keys import BatchKey, Modality
 
@@ -90,6 +91,18 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.MIRRORED: bool(mirrored),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the samples, as plain data (`utad_monai.handlers.training_identity`)."""
+        cases = [(case.case_id, sorted(case.windows), case.brain_pixels, case.tumour_pixels) for case in self.cases]
+        return {
+            "seed": self.seed,
+            "tumour_fraction": self.tumour_fraction,
+            "smallest brain in pixels": self._min_pixels,
+            "flip": self.flip,
+            "training cases": len(self.cases),
+            "training slices (hash)": digest(cases),
+        }
+
     def _slices_of(self, modality: Modality, tumour: bool) -> _Index:
         """Return `(N, 2)` pairs of case place and slice index of one modality."""
         pairs = []
@@ -114,13 +127,19 @@ class EpochSampler(Sampler[int]):
     def __init__(self, dataset: UnpairedSlices, samples_per_epoch: int = 0) -> None:
         self.samples_per_epoch = samples_per_epoch or len(dataset)
         self.epoch = 0
+        self._drawn = 0
 
     def __len__(self) -> int:
         """Return the number of samples of one epoch that this process draws."""
         return self.samples_per_epoch // world_size()
 
+    def go_to(self, epoch: int, drawn: int) -> None:
+        """Begin the next round within an epoch (from 0 on), after so many numbers that this process drew already."""
+        self.epoch, self._drawn = epoch, drawn
+
     def __iter__(self) -> Iterator[int]:
         """Yield this process's numbers of the next epoch."""
         first = self.epoch * self.samples_per_epoch
-        self.epoch += 1
-        yield from range(first + rank(), first + len(self) * world_size(), world_size())
+        begin = first + self._drawn * world_size()
+        self.epoch, self._drawn = self.epoch + 1, 0
+        yield from range(begin + rank(), first + len(self) * world_size(), world_size())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -126,7 +126,6 @@ class TranslationTrainer(Trainer):
         self.generator_terms: dict[LossTerm, Tensor] = {}
         self.translation: Translation | None = None
         self.translation_batch: TranslationBatch | None = None
-        self._output: dict[str, float] = {OutputKey.LOSS: 0.0}
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -137,6 +136,8 @@ class TranslationTrainer(Trainer):
             event_names=[TranslationEvents],
             decollate=False,
         )
+        self.state.last_output = {str(OutputKey.LOSS): 0.0}
+        self.state_dict_user_keys.append("last_output")
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         """Update the critics and, every `critic_steps` iterations, the generator.
@@ -146,7 +147,7 @@ class TranslationTrainer(Trainer):
         """
         batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
         self.translation_batch = batch
-        output = dict(self._output)  # ignite forgets the last output before each iteration
+        output = dict(engine.state.last_output)  # ignite forgets the last output before each iteration
         trains_generator = engine.state.iteration % self.critic_steps == 0
 
         # one forward pass serves both players: its graph is kept only when the generator will use it
@@ -159,9 +160,13 @@ class TranslationTrainer(Trainer):
             output |= self._update_generator(batch, self.translation)
             engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
 
-        self._output = engine.state.output = output
+        engine.state.last_output = engine.state.output = output
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output  # type: ignore[no-any-return]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
+        return {"critic_steps": self.critic_steps, "loss weights": asdict(self.loss_weights)}
 
     def translate(self, batch: TranslationBatch) -> Translation:
         """Return `(x^, t^, f)` of the batch's images in their target modality."""
@@ -188,7 +193,7 @@ class TranslationTrainer(Trainer):
             terms = {name: terms[name] + local[name] for name in terms}
         loss = self.loss_weights.total(terms)
         _step(self.critic_optimizer, loss)
-        return {OutputKey.CRITIC_LOSS: loss.item()} | _floats(terms)
+        return {str(OutputKey.CRITIC_LOSS): loss.item()} | _floats(terms)
 
     def _update_generator(self, batch: TranslationBatch, translation: Translation) -> dict[str, float]:
         reconstruction = self.reconstruct(batch, translation)
@@ -197,7 +202,7 @@ class TranslationTrainer(Trainer):
             self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)
             loss = self.loss_weights.total(self.generator_terms)
             _step(self.generator_optimizer, loss)
-        return {OutputKey.LOSS: loss.item()} | _floats(self.generator_terms)
+        return {str(OutputKey.LOSS): loss.item()} | _floats(self.generator_terms)
 
     def _generator_terms(
         self, batch: TranslationBatch, translation: Translation, reconstruction: Translation

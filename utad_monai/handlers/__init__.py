@@ -8,6 +8,7 @@ from utad_monai.handlers.history import TrainingHistory
 from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
 from utad_monai.handlers.paired_supervision import PairedSupervision
 from utad_monai.handlers.progress import TrainingProgress
+from utad_monai.handlers.resume import ExactResume
 from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
@@ -17,6 +18,7 @@ from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
     "DistillationHandler",
+    "ExactResume",
     "GeneratorAverage",
     "NonFiniteLossError",
     "PairedSupervision",

@@ -55,6 +55,18 @@ class SaveBestTranslator:
         """Register on the validator."""
         engine.add_event_handler(Events.COMPLETED, self)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the best value of an earlier run.
+
+        Raises:
+            FileNotFoundError: when the model that had it is gone.
+        """
+        self.best = best_of_saved(self.path, state_dict)
+
     def __call__(self, engine: Engine) -> None:
         """Save the translator when the validator's key metric improved.
 
@@ -80,6 +92,18 @@ class SaveBestTranslator:
         )
         save_translator(self.path, translator)
         _logger.info("epoch %d: %s %.4f is the best so far, saved %s", engine.state.epoch, name, value, self.path)
+
+
+def best_of_saved(path: Path, state_dict: Mapping[str, Any]) -> float | None:
+    """Return the best value in a state of a handler that saves the best model.
+
+    Raises:
+        FileNotFoundError: when there is a value and no model.
+    """
+    best: float | None = state_dict["best"]
+    if best is not None and not path.is_file():
+        raise FileNotFoundError(f"the best model so far, {path}, is missing")
+    return best
 
 
 def typical_windows(cases: Sequence[PreparedCase]) -> dict[Modality, IntensityWindow]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from ignite.engine import Engine
 
+from utad_monai.digest import weights_sha256
 from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
 from utad_monai.losses import distillation_terms
 from utad_monai.networks import TumourAwareGenerator
@@ -21,6 +24,19 @@ class DistillationHandler:
 
     def __init__(self, teacher: TumourAwareGenerator) -> None:
         self.teacher = teacher.requires_grad_(False).eval()
+
+    def state_dict(self) -> dict[str, str]:
+        """Return a hash of the teacher's weights."""
+        return {"teacher": weights_sha256(self.teacher)}
+
+    def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
+        """Make sure that the teacher is the one of the earlier run.
+
+        Raises:
+            ValueError: when it is another one.
+        """
+        if state_dict["teacher"] != weights_sha256(self.teacher):
+            raise ValueError("the teacher is another one")
 
     def attach(self, engine: TranslationTrainer) -> None:
         """Register on the trainer of the student."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 
@@ -31,6 +34,23 @@ class GeneratorAverage:
         if decay > 0:
             self._handler = EMAHandler(generator, 1 - decay, _WARMUP_MOMENTUM, _WARMUP_ITERATIONS)
             self.network = self._handler.ema_model  # type: ignore[assignment]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average's weights and how often it was updated; nothing when it is switched off."""
+        if self._handler is None:
+            return {}
+        return {"network": self.network.state_dict(), "updates": self._warmup.event_index}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the average of an earlier run."""
+        if self._handler is not None:
+            self.network.load_state_dict(state_dict["network"])
+            self._warmup.event_index = state_dict["updates"]
+
+    @property
+    def _warmup(self) -> Any:
+        """What counts the updates, and lets the average follow faster in the first ones."""
+        return None if self._handler is None else self._handler.momentum_scheduler
 
     def attach(self, engine: Engine) -> None:
         """Update the average after every iteration."""

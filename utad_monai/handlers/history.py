@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas
 from ignite.engine import Engine, Events
@@ -42,6 +44,15 @@ class TrainingHistory:
         self._sums.clear()
         with atomic_path(self.path) as temporary:
             pandas.DataFrame(self.rows).to_csv(temporary, index=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far and the sums of the current epoch."""
+        return {"rows": [dict(row) for row in self.rows], "sums": dict(self._sums)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the rows and sums of an earlier run; the file is rewritten at the end of the epoch."""
+        self.rows = [dict(row) for row in state_dict["rows"]]
+        self._sums = defaultdict(float, state_dict["sums"])
 
     def _validation(self, engine: Engine) -> dict[str, float]:
         if self.validator is None or self.validator.state.epoch != engine.state.epoch:

@@ -38,7 +38,7 @@ class TrainingProgress:
         if self._bar is not None:
             losses = _losses(engine)
             self._bar.set_postfix_str(losses, refresh=False)
-            self._bar.update()
+            self._bar.update(engine.state.iteration - self._bar.n)  # a resumed run begins further on
 
     def _close(self, _: Engine) -> None:
         if self._bar is not None:

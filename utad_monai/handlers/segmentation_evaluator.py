@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
@@ -51,6 +52,14 @@ class SegmentationEvaluator:
     def attach(self, engine: TranslationValidator) -> None:
         """Register on the validator."""
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many validations there were."""
+        return {"runs": self._runs}
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Go on counting validations."""
+        self._runs = state_dict["runs"]
 
     def __call__(self, engine: Engine) -> None:
         """Measure every `interval` validations, starting with the first."""

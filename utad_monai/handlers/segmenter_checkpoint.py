@@ -12,6 +12,7 @@ from torch import nn
 
 from utad_monai.checkpoints import Segmenter, save_segmenter
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.handlers.checkpointing import best_of_saved
 from utad_monai.keys import Modality
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +47,18 @@ class SaveBestSegmenter:
     def attach(self, engine: Engine) -> None:
         """Register on the validator."""
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the best value of an earlier run.
+
+        Raises:
+            FileNotFoundError: when the model that had it is gone.
+        """
+        self.best = best_of_saved(self.path, state_dict)
 
     def __call__(self, engine: Engine) -> None:
         """Save the network when it is the best so far."""

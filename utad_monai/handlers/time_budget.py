@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ignite.engine import Engine, Events
 
@@ -38,6 +38,14 @@ class TimeBudget:
         if not self.minutes or self._begin is None:
             return 0.0
         return (self._clock() - self._begin) / (60 * self.minutes)
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the seconds that were used."""
+        return {"seconds": 0.0 if self._begin is None else self._clock() - self._begin}
+
+    def load_state_dict(self, state_dict: Mapping[str, float]) -> None:
+        """Count the seconds of an earlier run; the time between both does not count."""
+        self._begin = self._clock() - state_dict["seconds"]
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""

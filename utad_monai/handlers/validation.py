@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
+
+_BEST = ("best_metric", "best_metric_epoch")
 
 
 class RegularValidation:
@@ -29,6 +34,15 @@ class RegularValidation:
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the validator's best metric and its epoch."""
+        return {name: getattr(self.validator.state, name) for name in _BEST}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the best metric of an earlier run."""
+        for name in _BEST:
+            setattr(self.validator.state, name, state_dict[name])
 
     def __call__(self, engine: Engine) -> None:
         """Validate when it is time."""
