@@ -147,9 +147,18 @@ def test_overlay_changes_only_what_there_is(overlay: str) -> None:
 @pytest.mark.parametrize("name", ["teacher.json", "student.json"])
 def test_history_is_written_after_the_validation_that_it_records(name: str) -> None:
     handlers = load(name)["train"]["handlers"]
-    targets = [handler["_target_"] if isinstance(handler, dict) else handler for handler in handlers]
-    assert targets.index("@average") < targets.index("utad_monai.handlers.RegularValidation")
-    assert targets.index("utad_monai.handlers.RegularValidation") < targets.index("utad_monai.handlers.TrainingHistory")
+    assert handlers.index("@average") < handlers.index("@validation") < handlers.index("@history")
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_everything_that_changes_is_part_of_the_resumable_state(name: str) -> None:
+    config = load(name)
+    saved = {str(reference).removeprefix("@") for reference in config["resumable"]["stateful"].values()}
+    for path, node in nodes(config):
+        target = locate(node["_target_"]) if isinstance(node, dict) and "_target_" in node else None
+        if hasattr(target, "load_state_dict") and not path.startswith(("network_def", "critics")):
+            assert path.replace("::", "#") in saved, path
+    assert len(saved) == len(config["resumable"]["stateful"])
 
 
 @pytest.mark.parametrize("name", ["teacher.json", "student.json"])

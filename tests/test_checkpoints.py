@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -176,8 +176,8 @@ def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
 
 
 def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_content: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def fail(_content: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     old = model.read_bytes()
@@ -186,6 +186,11 @@ def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.M
         save_translator(model, make_translator(seed=1))
     assert model.read_bytes() == old
     assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+
+
+def test_the_same_model_has_the_same_bytes(model: Path) -> None:
+    save_translator(model.parent / "again" / "other_name.pt", make_translator())
+    assert (model.parent / "again" / "other_name.pt").read_bytes() == model.read_bytes()
 
 
 @pytest.mark.parametrize("part", ["generator", "critic_0", "critic_1"])

@@ -18,7 +18,7 @@ class Bar:
 
     def __init__(self, **arguments: Any) -> None:
         self.arguments = arguments
-        self.count = arguments["initial"]
+        self.n = arguments["initial"]
         self.texts: list[str] = []
         self.closed = 0
         Bar.made.append(self)
@@ -27,8 +27,8 @@ class Bar:
         assert not refresh
         self.texts.append(text)
 
-    def update(self) -> None:
-        self.count += 1
+    def update(self, count: int) -> None:
+        self.n += count
 
     def close(self) -> None:
         self.closed += 1
@@ -50,7 +50,7 @@ def make_engine(step: Callable[..., Any]) -> Engine:
 def test_bar_counts_every_iteration_of_the_whole_run(bars: list[Bar]) -> None:
     make_engine(lambda *_: {"loss": 1.0, "critic_loss": -2.0}).run([0, 0, 0], max_epochs=2)
     (bar,) = bars
-    assert (bar.arguments["total"], bar.count, bar.closed) == (6, 6, 1)
+    assert (bar.arguments["total"], bar.n, bar.closed) == (6, 6, 1)
     assert bar.arguments["desc"] == "Training the teacher"
     assert bar.texts[-1] == "loss 1.000, critic_loss -2.000"
 
@@ -65,7 +65,7 @@ def test_bar_is_closed_and_the_error_surfaces(bars: list[Bar], error: type[BaseE
     with pytest.raises(error, match="original"):
         make_engine(fail).run([0, 0, 0], max_epochs=1)
     (bar,) = bars
-    assert bar.count == 1
+    assert bar.n == 1
     assert bar.closed
 
 
