@@ -80,7 +80,7 @@ def test_resumed_training_starts_at_its_iteration(bars: list[Bar]) -> None:
     engine.load_state_dict({"iteration": 4, "epoch_length": 2, "max_epochs": 3})
     engine.run([0, 0], max_epochs=3)
     assert bars[0].arguments["initial"] == 4
-    assert bars[0].count == bars[0].arguments["total"] == 6
+    assert bars[0].n == bars[0].arguments["total"] == 6
 
 
 def test_a_run_with_a_time_budget_has_no_known_length(bars: list[Bar]) -> None:
@@ -88,4 +88,4 @@ def test_a_run_with_a_time_budget_has_no_known_length(bars: list[Bar]) -> None:
     TrainingProgress("Training", minutes=3).attach(trainer)
     trainer.run([0, 1], max_epochs=2)
     assert bars[0].arguments["total"] is None
-    assert bars[0].count == 4
+    assert bars[0].n == 4
