@@ -24,5 +24,5 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_size_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="multiple of 64"):
-        critic_pair([96, 96])
+    with pytest.raises(ValueError, match="at least 64"):
+        critic_pair([96, 48])

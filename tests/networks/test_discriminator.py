@@ -15,7 +15,9 @@ def test_paper_size_has_44_8_million_parameters() -> None:
     assert round(sum(weight.numel() for weight in critic.parameters()) / 1e6, 1) == 44.8
 
 
-@pytest.mark.parametrize(("size", "layers", "remaining"), [((32, 32), 4, (2, 2)), ((80, 64), 4, (5, 4))])
+@pytest.mark.parametrize(
+    ("size", "layers", "remaining"), [((32, 32), 4, (2, 2)), ((80, 64), 4, (5, 4)), ((96, 80), 6, (1, 1))]
+)
 def test_outputs_are_a_realness_map_and_four_logits(
     size: tuple[int, int], layers: int, remaining: tuple[int, int]
 ) -> None:
@@ -52,9 +54,9 @@ def test_realness_is_unbounded() -> None:
     assert realness.max().item() > 100
 
 
-@pytest.mark.parametrize("size", [(40, 32), (32, 24), (8, 8)])
-def test_size_that_does_not_fit_the_layers_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="multiple of 16 for 4 layers"):
+@pytest.mark.parametrize("size", [(8, 32), (32, 15)])
+def test_size_that_is_too_small_for_the_layers_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="at least 16 for 4 layers"):
         ModalityCritic(size, 2, 4)
 
 

@@ -33,12 +33,13 @@ class ModalityCritic(nn.Module):
     """Strided convolutions with a realness head and a modality head (Huang, Wei, Li 2024, section III-B).
 
     Args:
-        image_size: height and width of its input in pixels, multiples of 2 ** layers.
+        image_size: height and width of its input in pixels, at least 2 ** layers; a convolution leaves half of a size,
+            rounded down.
         base_channels: feature maps of the first convolution; they double per layer.
         layers: number of stride-2 convolutions (6 in the paper, for 128 x 128).
 
     Raises:
-        ValueError: when the image size is not a multiple of 2 ** layers.
+        ValueError: when the image is smaller than 2 ** layers.
     """
 
     def __init__(self, image_size: Sequence[int], base_channels: int = 64, layers: int = 6) -> None:
@@ -47,8 +48,8 @@ class ModalityCritic(nn.Module):
         self.base_channels = base_channels
         self.layers = layers
         remaining = [size // 2**layers for size in image_size]
-        if any(size % 2**layers or size == 0 for size in image_size):
-            raise ValueError(f"image size must be a multiple of {2**layers} for {layers} layers, got {image_size}")
+        if min(remaining) < 1:
+            raise ValueError(f"image size must be at least {2**layers} for {layers} layers, got {image_size}")
         widths = [1, *(base_channels * 2**layer for layer in range(layers))]
         blocks: list[nn.Module] = []
         for layer, (before, after) in enumerate(pairwise(widths)):

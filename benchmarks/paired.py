@@ -1,0 +1,100 @@
+"""Fair timing on shared machines: rivals take turns in one process, and only their ratio counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+MATRIX = 2048
+"""Size of the square float32 matrix product that stands for the machine's limit."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of every run of one rival, in order.
+
+    Attributes:
+        seconds: one entry per round.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median of the seconds."""
+        return median(self.seconds)
+
+    def ratio_to(self, other: Timing) -> tuple[float, float, float]:
+        """Return median, least and greatest of `other / self`, round by round: how many times faster this one is."""
+        ratios = [theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)]
+        return median(ratios), min(ratios), max(ratios)
+
+
+def take_turns(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: bool = True) -> dict[str, Timing]:
+    """Time rivals in turn, round by round.
+
+    Args:
+        rivals: what to time, by name.
+        rounds: how often each has its turn.
+        warm_up: whether each runs once before.
+    """
+    if warm_up:
+        for run in rivals.values():
+            run()
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for number in range(rounds):
+        # every other round backwards: what comes first is not always the same
+        for name in list(rivals)[:: 1 if number % 2 == 0 else -1]:
+            begin = time.perf_counter()
+            rivals[name]()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def matrix_product() -> Callable[[], object]:
+    """Return the product of two large matrices as a rival; it is `2 * MATRIX ** 3` floating-point operations."""
+    left, right = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+    return lambda: left @ right
+
+
+def matrix_rate(timing: Timing) -> float:
+    """Return floating-point operations per second of the matrix product."""
+    return 2 * MATRIX**3 / timing.median
+
+
+class _FlopCounter(TorchDispatchMode):
+    """Adds up convolutions and products; torch's own counter does not know gradients of gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func.overloadpacket)
+        self.total += count(*args, **(kwargs or {}), out_val=result) if count else 0
+        return result
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Return the floating-point operations of convolutions and matrix products, forward and backward."""
+    with _FlopCounter() as counter:
+        run()
+    return counter.total
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process ever held, in MB (Linux).
+
+    Not `ru_maxrss`, which a process takes over from the one that started it.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

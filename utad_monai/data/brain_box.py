@@ -1,0 +1,111 @@
+"""A frame that just holds the brains of a cohort: the same pixels of brain, and less than half of the background.
+
+InstanceNorm sees the background, so the box is one for the whole cohort, kept in the output folder, and stored with
+every model as part of its preprocessing: training and inference agree.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from monai.transforms import generate_spatial_bounding_box
+
+from utad_monai.atomic import write_json
+from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.preprocessing import Preprocessing, load_case
+from utad_monai.data.problems import CohortError
+from utad_monai.threads import map_in_threads
+
+BRAIN_BOX_FILE = "brain_box.json"
+"""Name of the box in an output folder."""
+_SIZE_DIVISOR = 16
+"""Networks take heights and widths that are multiples of it."""
+_MIN_PIXELS = 32
+_FRAME, _IMAGE = "frame_size_mm", "image_size"
+
+_logger = logging.getLogger(__name__)
+
+
+def fit_to_brains(
+    preprocessing: Preprocessing,
+    dataset_dir: str | Path,
+    output_dir: str | Path,
+    brain_box: bool = True,
+    workers: int | None = None,
+) -> Preprocessing:
+    """Return a preprocessing whose frame is the brain box of a cohort, with pixels of the same size.
+
+    Args:
+        preprocessing: its frame and image size tell the size of a pixel; the box is never larger.
+        dataset_dir: the cohort.
+        output_dir: keeps the box in `brain_box.json`; what is there wins, so that every stage sees the same.
+        brain_box: whether to do it; otherwise the preprocessing is returned as it is.
+        workers: cases measured at a time, by default one per processor.
+
+    Raises:
+        CohortError: when the cohort is missing, or no case of it can be read.
+    """
+    if not brain_box:
+        return preprocessing
+    path = Path(output_dir) / BRAIN_BOX_FILE
+    if not path.is_file():
+        image_size = _box(preprocessing, dataset_dir, workers or os.cpu_count() or 1)
+        frame = [size * mm for size, mm in zip(image_size, preprocessing.pixel_mm, strict=True)]
+        write_json(path, {_FRAME: frame, _IMAGE: list(image_size)})
+    box = json.loads(path.read_text(encoding="utf-8"))
+    fitted = replace(preprocessing, frame_size_mm=tuple(box[_FRAME]), image_size=tuple(box[_IMAGE]))
+    _logger.info("brain box: %s mm, %s pixels (%s)", fitted.frame_size_mm, fitted.image_size, path)
+    return fitted
+
+
+def box_pixels(
+    extents_mm: Iterable[tuple[float, float]], pixel_mm: tuple[float, float], largest: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the least height and width in pixels, multiples of 16, that hold all brains.
+
+    Args:
+        extents_mm: height (anterior-posterior) and width (left-right) of each brain.
+        pixel_mm: height and width of a pixel.
+        largest: height and width that are not exceeded.
+
+    Raises:
+        ValueError: when there is no brain.
+    """
+    extents = list(extents_mm)
+    if not extents:
+        raise ValueError("there is no brain to fit a box to")
+    needed = [max(extent[axis] for extent in extents) / pixel_mm[axis] for axis in (0, 1)]
+    height, width = (max(_MIN_PIXELS, _SIZE_DIVISOR * math.ceil(size / _SIZE_DIVISOR)) for size in needed)
+    return min(height, largest[0]), min(width, largest[1])
+
+
+def _box(preprocessing: Preprocessing, dataset_dir: str | Path, workers: int) -> tuple[int, int]:
+    found = look_for_cases(dataset_dir)
+    problems = list(found.problems)
+    extents = []
+    for measured in map_in_threads(partial(_extent_mm, preprocessing=preprocessing), found.cases, workers):
+        if isinstance(measured, CohortError):  # the preparation that follows reports it, and decides what to do
+            problems.extend(measured.problems)
+        else:
+            extents.append(measured)
+    if not extents:
+        raise CohortError(problems)
+    return box_pixels(extents, preprocessing.pixel_mm, preprocessing.image_size)
+
+
+def _extent_mm(case: Case, preprocessing: Preprocessing) -> tuple[float, float] | CohortError:
+    """Return height and width of a case's brain, or why it is refused."""
+    try:
+        loaded = load_case(case, preprocessing)
+    except CohortError as error:
+        return error
+    start, end = generate_spatial_bounding_box(loaded.brain[None])
+    width, height, _ = ((last - first) * mm for first, last, mm in zip(start, end, loaded.spacing_mm, strict=True))
+    return float(height), float(width)
