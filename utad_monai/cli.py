@@ -142,7 +142,7 @@ def study(
 @app.command()
 def complete(
     dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort, or a CSV table of its cases.")],
-    model: Annotated[Path, typer.Option(help="A student: its model.pt, or the folder of a package.")],
+    model: Annotated[Path, typer.Option(help="A student: its model.pt, or a package (folder or zip).")],
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
     target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
     source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
