@@ -13,10 +13,12 @@ from utad_monai.data.problems import CohortError
 from utad_monai.handlers.non_finite import NonFiniteLossError
 from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
+from utad_monai.trust import ConfigFileError
 
 EXPECTED = (
     CheckpointError,
     CohortError,
+    ConfigFileError,
     InvalidImageError,
     MissingStageError,
     NonFiniteLossError,
