@@ -10,6 +10,7 @@ import typer
 from utad_monai import __version__
 from utad_monai.errors import EXPECTED
 from utad_monai.keys import FusionMethod, IntensityRange, Modality, Placing, TreeLayout, VoxelType
+from utad_monai.visible import visible
 
 app = typer.Typer(
     help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
@@ -25,7 +26,7 @@ def main() -> None:
         app()
     except EXPECTED as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(f"error: {visible(line)}", err=True)
         raise SystemExit(1) from None
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pandas
 
 from utad_monai.atomic import atomic_path
-from utad_monai.visible import visible
 
 _FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 """What begins like a formula, perhaps behind the apostrophes that make it a text."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no case name holds: it would break a line, steer a terminal, or cannot be written as UTF-8."""
 
 
 def write_table(path: str | Path, table: pandas.DataFrame, float_format: str | None = None) -> None:
@@ -53,7 +54,7 @@ def _mapped(table: pandas.DataFrame, change: Callable[[Any], Any]) -> pandas.Dat
 def _safe(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
-    text = visible(cell)
+    text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), cell)
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 from ignite.engine import Engine, Events
 
-from utad_monai.atomic import atomic_path
+from utad_monai.tables import write_table
 
 
 class TrainingHistory:
@@ -40,8 +40,7 @@ class TrainingHistory:
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         self.rows.append(row | {name: value / length for name, value in self._sums.items()} | self._validation(engine))
         self._sums.clear()
-        with atomic_path(self.path) as temporary:
-            pandas.DataFrame(self.rows).to_csv(temporary, index=False)
+        write_table(self.path, pandas.DataFrame(self.rows))
 
     def _validation(self, engine: Engine) -> dict[str, float]:
         if self.validator is None or self.validator.state.epoch != engine.state.epoch:
