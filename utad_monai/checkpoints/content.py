@@ -17,7 +17,16 @@ from utad_monai.checkpoints.filling import refuse_non_finite
 from utad_monai.checkpoints.limits import refuse_absurd_description
 from utad_monai.checkpoints.torch_file import read_weights_only
 
-UNUSABLE = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+UNUSABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What rebuilding a network from a description of the wrong form raises."""
 
 
@@ -49,8 +58,9 @@ def save_content(
         "description": dict(description),
         "weights": {name: {key: value.cpu() for key, value in state.items()} for name, state in weights.items()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # a full disk is known as such only where torch does not open the file itself
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
