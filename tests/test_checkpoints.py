@@ -15,7 +15,6 @@ from monai.networks.nets import UNet
 from torch import nn
 
 from transforms import IntensityWindow
-from utad_monai import checkpoints
 from utad_monai.checkpoints import (
     CheckpointError,
     Segmenter,
@@ -181,7 +180,7 @@ def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     old = model.read_bytes()
-    monkeypatch.setattr(checkpoints.torch, "save", fail)
+    monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         save_translator(model, make_translator(seed=1))
     assert model.read_bytes() == old

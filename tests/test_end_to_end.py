@@ -65,6 +65,13 @@ def test_every_stage_leaves_its_result(pipeline: Path) -> None:
     assert [name for name in expected if not (pipeline / name).is_file()] == []
 
 
+def test_sound_trainings_are_told_to_be_sound(pipeline: Path) -> None:
+    for stage in ("teacher", "student"):
+        health = pandas.read_csv(pipeline / stage / "health.csv", keep_default_na=False)
+        assert list(health["warnings"]) == ["", ""]
+        assert (health["variety_of_targets"] > 0).all()
+
+
 def test_nothing_partial_is_left_behind(pipeline: Path) -> None:
     assert list(pipeline.rglob(".partial-*")) == []
 

@@ -10,6 +10,7 @@ import typer
 from utad_monai import __version__
 from utad_monai.errors import EXPECTED
 from utad_monai.keys import FusionMethod, IntensityRange, Modality, Placing, TreeLayout, VoxelType
+from utad_monai.visible import visible
 
 app = typer.Typer(
     help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
@@ -25,7 +26,7 @@ def main() -> None:
         app()
     except EXPECTED as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            typer.echo(f"error: {visible(line)}", err=True)
         raise SystemExit(1) from None
 
 
@@ -69,6 +70,21 @@ def bundles() -> None:
     typer.echo(bundles_dir())
 
 
+@app.command("run")
+def run_stage(
+    configs: Annotated[
+        list[str], typer.Argument(metavar="CONFIG... [-- --key value...]", help="Bundles or your files.")
+    ],
+    run_id: Annotated[str, typer.Option(help="By default training where there is one, else run.")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="A config is code: run these all the same.")] = False,
+    logging_file: Annotated[str, typer.Option(help="A logging config; the packaged one by default.")] = "",
+) -> None:
+    """Run a stage: utad-monai run teacher demo -- --dataset_dir COHORT --output_dir OUTPUT."""
+    from utad_monai.running import run_configs
+
+    run_configs(configs, run_id, trust, logging_file)
+
+
 @app.command()
 def demo(
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the demo makes.")] = Path("demo"),
@@ -101,12 +117,8 @@ def study(
     dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
     preset: Annotated[str, typer.Option(help="A preset of the study config: demo or paper.")] = "demo",
     method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
-    max_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of every method, instead of the preset's.")
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option(min=0, help="Training time of every method, instead of a number of epochs.")
-    ] = 0.0,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every method, not the preset's.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="Training time of every method, instead of epochs.")] = 0.0,
     test_fraction: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of patients for testing, instead of the preset's.")
     ] = None,
@@ -114,6 +126,7 @@ def study(
         int, typer.Option(min=0, help="Trainings side by side; 0 for one per processor, or one on a GPU.")
     ] = 0,
     config_file: Annotated[str, typer.Option("--config", help="A study config of your own.")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="The study config may hold code.")] = False,
     expect: Annotated[
         Path | None, typer.Option(help="A study_results.csv: exit code 1 when a mean lies outside its intervals.")
     ] = None,
@@ -127,7 +140,7 @@ def study(
     budget = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
     cohort = {} if test_fraction is None else {"test_fraction": test_fraction}
     try:
-        plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes)
+        plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes, trusted=trust)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     cohort_dir = dataset_dir or default_dataset_dir()
@@ -142,7 +155,7 @@ def study(
 @app.command()
 def complete(
     dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort, or a CSV table of its cases.")],
-    model: Annotated[Path, typer.Option(help="A student: its model.pt, or the folder of a package.")],
+    model: Annotated[Path, typer.Option(help="A student: its model.pt, or a package (folder or zip).")],
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
     target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
     source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,

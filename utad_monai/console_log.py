@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from utad_monai.visible import visible
+
 _PACKAGE = "utad_monai"
 
 
 class _PlainLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = visible(record.getMessage(), keep="\n")
         return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
 
 

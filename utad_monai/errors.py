@@ -14,10 +14,13 @@ from utad_monai.handlers.non_finite import NonFiniteLossError
 from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
 from utad_monai.training_state import ResumeError
+from utad_monai.trust import ConfigFileError
+from utad_monai.visible import visible
 
 EXPECTED = (
     CheckpointError,
     CohortError,
+    ConfigFileError,
     InvalidImageError,
     MissingStageError,
     NonFiniteLossError,
@@ -52,6 +55,6 @@ def print_expected_errors_plainly() -> None:
             previous(kind, error, traceback)
             return
         for line in str(cause).splitlines():
-            sys.stderr.write(f"error: {line}\n")
+            sys.stderr.write(f"error: {visible(line)}\n")
 
     sys.excepthook = hook

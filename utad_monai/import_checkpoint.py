@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from utad_monai.checkpoints import CheckpointError, Translator, read_weights_only, save_translator
+from utad_monai.checkpoints.filling import filled
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import SecondInput, StudentScheme
 from utad_monai.networks import TumourAwareGenerator
@@ -47,16 +49,15 @@ def import_published_checkpoint(
     state = _unwrapped(path)
     renamed = {_renamed(path, name, state): value for name, value in state.items() if not _is_counter(name)}
     base_channels = int(state["img_encoder.features.convblock1.conv1.unit.0.weight"].shape[0])
-    generator = TumourAwareGenerator(base_channels, _scheme(state), second_input, keep_background=False)
-    try:
-        problems = generator.load_state_dict(renamed, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(path, f"has a size mismatch ({str(error).splitlines()[-1].strip()})") from error
-    missing = [name for name in problems.missing_keys if not _is_counter(name)]
-    if missing or problems.unexpected_keys:
-        wrong = (missing + problems.unexpected_keys)[0]
-        raise CheckpointError(path, f"has missing or unexpected weights ({wrong})", "import a generator's state dict")
-    translator = Translator(generator.eval(), preprocessing, training={"stage": "imported", "file": Path(path).name})
+    scheme = _scheme(state)
+
+    def build() -> TumourAwareGenerator:
+        return TumourAwareGenerator(base_channels, scheme, second_input, keep_background=False)
+
+    with torch.device("meta"):
+        counters = [name for name in build().state_dict() if _is_counter(name)]
+    generator = filled(path, build, renamed | {name: torch.zeros((), dtype=torch.int64) for name in counters})
+    translator = Translator(generator, preprocessing, training={"stage": "imported", "file": Path(path).name})
     save_translator(output, translator)
     return translator
 

@@ -10,6 +10,9 @@ MODEL_FILE = "model.pt"
 HISTORY_FILE = "history.csv"
 """Name of a training's course, one row per epoch, beside the model."""
 
+HEALTH_FILE = "health.csv"
+"""Name of a training's health, one row per epoch, beside the model."""
+
 
 class Stage(StrEnum):
     """A stage of the pipeline; its value is its folder in `output_dir`."""

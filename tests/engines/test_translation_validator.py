@@ -175,5 +175,6 @@ def test_handlers_see_the_metrics_of_their_epoch(validate: Make, unpaired_cases:
     validator.run(7)
     assert [epoch for epoch, _ in seen] == [1, 7]
     assert seen[0][1] == seen[1][1]
-    assert set(seen[0][1]) == {str(UNPAIRED), "validation_cycle", "validation_appearance"}
+    names = {str(UNPAIRED), "validation_cycle", "validation_appearance", "validation_variety_of_targets"}
+    assert set(seen[0][1]) == names
     assert validator.state.key_metric_name == str(UNPAIRED)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine
-from torch.optim import SGD
+from monai.engines import SupervisedTrainer
+from torch.optim import SGD, Adam
 
 from utad_monai.engines import TranslationTrainer
 from utad_monai.handlers import NonFiniteLossError, StopOnNonFinite
+from utad_monai.handlers.non_finite import damaged_weights
 from utad_monai.keys import BatchKey
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 
@@ -75,3 +77,65 @@ def test_earlier_model_file_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError):
         engine.run([0], max_epochs=1)
     assert model.read_bytes() == b"good"
+
+
+def make_trainer(batches: list[dict[str, Any]], **arguments: Any) -> TranslationTrainer:
+    torch.manual_seed(0)
+    generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4)
+    weights = [weight for critic in critics for weight in critic.parameters()]
+    optimisers = Adam(generator.parameters(), 1e-3), Adam(weights, 1e-3)
+    handlers = [StopOnNonFinite()]
+    return TranslationTrainer(
+        "cpu", 1, batches, generator, *critics, *optimisers, critic_steps=1, train_handlers=handlers, **arguments
+    )
+
+
+@pytest.mark.parametrize("network", ["generator", "whole_critic", "tumour_critic"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_gradient_that_is_not_finite_stops_its_own_iteration_though_losses_are_finite(
+    network: str, value: float
+) -> None:
+    trainer = make_trainer([make_batch(0.0, ["sound"] * 2), make_batch(0.0, ["b", "a"]), make_batch(0.0, ["c"] * 2)])
+
+    def spoil(gradient: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(gradient, value) if trainer.state.iteration == 2 else gradient
+
+    name, weight = next(iter(getattr(trainer, network).named_parameters()))
+    weight.register_hook(spoil)
+    with pytest.raises(NonFiniteLossError, match=r"iteration 2: .* on cases a, b;") as stop:
+        trainer.run()
+    # a damaged critic damages the generator's losses in the same iteration, which are named first
+    assert network != "generator" or f"generator.{name}" in str(stop.value)
+    assert trainer.state.iteration == 2
+
+
+def test_statistics_are_watched_too_and_large_weights_are_no_alarm() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    with torch.no_grad():
+        network[0].weight.fill_(3e38)  # the sum of squares overflows
+    assert damaged_weights({"network": network}) == []
+    network[1].running_var[0] = torch.inf
+    assert damaged_weights({"network": network}) == ["network.1.running_var"]
+    assert damaged_weights({}) == []
+
+
+@pytest.mark.parametrize(("place", "value"), [("image", float("nan")), ("weight", float("inf"))])
+def test_supervised_training_stops_and_names_its_cases(place: str, value: float) -> None:
+    network = torch.nn.Conv2d(1, 1, 1)
+    batches = [{"image": torch.rand(2, 1, 4, 4), "label": torch.rand(2, 1, 4, 4), "case_id": ["b", "a"]}] * 2
+    if place == "image":
+        batches[1] = {**batches[1], "image": torch.full((2, 1, 4, 4), value)}
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=batches,
+        network=network,
+        optimizer=SGD(network.parameters(), 0.1),
+        loss_function=torch.nn.MSELoss(),
+        train_handlers=[StopOnNonFinite()],
+    )
+    if place == "weight":
+        network.bias.register_hook(lambda g: g * value if trainer.state.iteration == 2 else g)
+    damaged = "loss" if place == "image" else r"network\.bias"
+    with pytest.raises(NonFiniteLossError, match=rf"iteration 2: {damaged} became NaN or infinite on cases a, b"):
+        trainer.run()

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from ignite.engine import Engine
 from matplotlib.image import imread
 
 from utad_monai.data import EvaluationCases
@@ -34,6 +35,15 @@ def test_picture_is_written_after_each_validation(
     assert min(picture.shape[:2]) > 200
     assert float(picture[..., :3].std()) > 0.05
     assert plt.get_fignums() == opened
+
+
+def test_case_name_is_no_formula(
+    validation_cases: EvaluationCases, translator: SliceTranslator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = validation_cases[0] | {BatchKey.CASE_ID: r"a$\frac{$"}
+    monkeypatch.setattr(EvaluationCases, "__getitem__", lambda *_: case)
+    SampleGrid(tmp_path, validation_cases, translator)(Engine(lambda *_: None))
+    assert (tmp_path / "epoch_0000.png").is_file()
 
 
 def test_picture_also_goes_to_tensorboard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from utad_monai.metrics import DownstreamSegmentation
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.reports.html_report import write_report
 from utad_monai.reports.study_figures import write_study_figures
-from utad_monai.stages import MissingStageError, Stage, model_path
+from utad_monai.stages import HEALTH_FILE, MissingStageError, Stage, model_path
 from utad_monai.study import StudyPlan
 
 UNET = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
@@ -45,6 +46,12 @@ BROWSER_FLAGS = (
     "--use-angle=swiftshader",
     "--window-size=1200,1400",
 )
+
+ATTACK = "<img src=x onerror=\"document.title='attacked'\">"
+CLICK = """document.body.insertAdjacentHTML('beforeend', '<a id=j href="javascript:document.title=1">x</a>');
+document.getElementById('j').click()"""
+INJECT = """const script = document.createElement('script');
+script.textContent = "document.title = 'attacked'"; document.body.append(script)"""
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +70,13 @@ def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factor
         {"student": SliceTranslator(generator)},
         DownstreamSegmentation(network),
         output / "evaluation",
-        {"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", "b"]},
+        {"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", ATTACK]},
     )
     assert evaluator.has_event_handler(evaluator._write, Events.COMPLETED)
     evaluator.run()
+    for stage, warned in ((Stage.TEACHER, "copies_input"), (Stage.STUDENT, "")):
+        (output / stage).mkdir(exist_ok=True)
+        (output / stage / HEALTH_FILE).write_text(f"epoch,warnings\n1,\n2,{warned}\n3,{warned}\n")
     return write_report(output, tiny_cohort)
 
 
@@ -151,6 +161,31 @@ def test_it_opens_without_console_errors_or_network_requests(page: webdriver.Chr
     requested = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
     ours = [request["request"]["url"] for request in requested if request["documentURL"] == report.as_uri()]
     assert [url for url in ours if not url.startswith(("data:", "blob:", report.as_uri()))] == []
+
+
+def test_health_of_the_trainings_is_told(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "copies input (epochs 2, 3): translations are copies of their input" in page
+    assert "student: no warnings in 3 epochs" in page
+
+
+def test_policy_allows_no_unsafe_source(report: Path, study_report: Path) -> None:
+    for path in (report, study_report):
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', path.read_text(encoding="utf-8"))
+        assert policy is not None
+        assert "unsafe" not in policy[1]
+        assert policy[1].startswith("default-src &#39;none&#39;")
+
+
+def test_names_from_elsewhere_run_nothing_even_where_they_become_markup(page: webdriver.Chrome) -> None:
+    assert page.title == "UTAD-MONAI report"
+    page.execute_script("document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])", ATTACK)
+    page.execute_script(INJECT)
+    page.execute_script(CLICK)
+    page.execute_async_script("setTimeout(arguments[0], 300)")
+    assert page.title == "UTAD-MONAI report"
+    refused = [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+    assert sum("Content Security Policy" in message for message in refused) >= 3
 
 
 def test_the_slider_moves_by_keyboard_through_the_volume(page: webdriver.Chrome) -> None:

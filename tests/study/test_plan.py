@@ -19,6 +19,7 @@ from utad_monai.study.plan import (
     load_plan,
     single_segmentation,
 )
+from utad_monai.trust import UntrustedConfigError
 
 
 def test_every_method_of_the_protocol_is_there() -> None:
@@ -99,3 +100,31 @@ def test_what_a_training_builds_on_is_trained_too() -> None:
     names = {training.name for training in plan.trainings}
     assert {training.after for training in plan.trainings if training.after} <= names
     assert all(method.after == TEACHER for method in plan.methods if method.bundle == Stage.STUDENT)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c["methods"]["utad_b"]["overrides"].update(seed="$1"), "seed: expression"),
+        (lambda c: c["methods"]["utad_b"]["overrides"].update(a={"_target_": "os.system"}), "component"),
+        (lambda c: c["methods"]["utad_b"].update(bundle="../evil"), "no packaged bundle"),
+        (lambda c: c["methods"]["utad_b"].update(bundle="/tmp/evil"), "no packaged bundle"),
+        (lambda c: c["methods"]["utad_b"].update(overlays=["/tmp/evil.json"]), "no packaged bundle"),
+        (lambda c: c["presets"]["demo"].update(overlays=["../bundles/demo.json"]), "no packaged bundle"),
+        (lambda c: c["methods"].update({"../../evil": {"bundle": "teacher"}}), "would be a path"),
+        (lambda c: c["segmenters"].update({"evil\x1b": {"bundle": "teacher"}}), "control characters"),
+    ],
+)
+def test_study_that_could_run_code_or_leave_its_folder_is_refused(tmp_path: Path, change: Any, reason: str) -> None:
+    content = json.loads((bundles_dir() / "study.json").read_text())
+    change(content)
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    with pytest.raises(UntrustedConfigError, match=rf"mine\.json: .*{reason}"):
+        load_plan("demo", config_file=tmp_path / "mine.json")
+
+
+def test_trusted_study_may_hold_expressions(tmp_path: Path) -> None:
+    content = json.loads((bundles_dir() / "study.json").read_text())
+    content["methods"]["utad_b"]["overrides"]["seed"] = "$1 + 1"
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    assert load_plan("demo", config_file=tmp_path / "mine.json", trusted=True)

@@ -37,7 +37,7 @@ class Completion:
 
     Attributes:
         dataset_dir: the cohort.
-        model: file (or package folder) of a student.
+        model: file (or package, folder or zip) of a student.
         output_dir: receives `synthetic/`, the manifest and the tree; outside the cohort.
         settings: what a volume is made of and how.
         workers: processes side by side, each with the model and one case in memory.

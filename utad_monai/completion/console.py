@@ -11,18 +11,19 @@ from utad_monai.completion.cohort import Completed, Plan
 from utad_monai.completion.manifest import MANIFEST_FILE
 from utad_monai.keys import CompletionStatus
 from utad_monai.stages import Stage
+from utad_monai.visible import visible
 
 
 def show_plan(plan: Plan) -> None:
     """Print what was found and, for each modality of each case, what would be done."""
-    typer.echo(plan.cohort)
+    typer.echo(visible(plan.cohort))
     for problem in plan.problems:
-        typer.echo(f"  refuse {problem}")
+        typer.echo(visible(f"  refuse {problem}"))
     for case_id, volumes in plan.cases.items():
         if not volumes:
-            typer.echo(f"  skip   {case_id}: nothing is missing")
+            typer.echo(visible(f"  skip   {case_id}: nothing is missing"))
         for volume in volumes:
-            typer.echo(f"  {_intention(case_id, volume)}")
+            typer.echo(visible(f"  {_intention(case_id, volume)}"))
     waiting = [
         volume for volumes in plan.cases.values() for volume in volumes if not (volume.finished or volume.reason)
     ]
@@ -48,4 +49,4 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
         typer.echo(f"complete cohort    {completed.tree.folder} ({len(completed.tree.cases)} cases)")
         typer.echo(f"channel order      {completed.tree.channel_order}")
         for problem in completed.tree.problems:
-            typer.echo(f"error: {problem}", err=True)
+            typer.echo(visible(f"error: {problem}"), err=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas
 
-from utad_monai.atomic import atomic_path, write_json
+from utad_monai.atomic import write_json
 from utad_monai.keys import CompletionStatus, Modality
+from utad_monai.tables import write_table
 
 MANIFEST_FILE = "manifest.csv"
 MANIFEST_JSON = "manifest.json"
@@ -101,8 +102,8 @@ def write_manifest(
         The results in the order of the files.
     """
     ordered = sorted(results, key=lambda result: result.case_id)
-    with atomic_path(Path(output_dir) / MANIFEST_FILE) as temporary:
-        pandas.DataFrame([_row(result) for result in ordered], columns=list(_COLUMNS)).to_csv(temporary, index=False)
+    table = pandas.DataFrame([_row(result) for result in ordered], columns=list(_COLUMNS))
+    write_table(Path(output_dir) / MANIFEST_FILE, table)
     content = {"protocol": dict(protocol or {}), "cases": [_entry(result) for result in ordered]}
     write_json(Path(output_dir) / MANIFEST_JSON, content)
     return ordered

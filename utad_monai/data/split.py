@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas
 
-from utad_monai.atomic import atomic_path
 from utad_monai.data.layouts import Case
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
 from utad_monai.keys import Modality, Split
+from utad_monai.tables import read_table, write_table
 
 
 def split_by_patient(
@@ -76,8 +76,7 @@ def keep_split(
     if path.exists():
         return read_split(path, cases)
     split = split_by_patient(cases, validation_fraction, test_fraction, seed)
-    with atomic_path(path) as temporary:
-        _table(cases, split).to_csv(temporary, index=False)
+    write_table(path, _table(cases, split))
     return split
 
 
@@ -105,7 +104,7 @@ def read_split(path: str | Path, cases: Sequence[Case]) -> dict[str, Split]:
     if not path.is_file():
         raise _split_error(path, "is missing: no split was made yet")
     try:
-        table = pandas.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_table(path, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise _split_error(path, f"is not a table ({error})") from error
     if not {"case", "split"} <= set(table.columns):

@@ -14,12 +14,13 @@ from monai.engines import Evaluator, IterationEvents
 from torch import Tensor
 from tqdm import tqdm
 
-from utad_monai.atomic import atomic_path, write_json
+from utad_monai.atomic import write_json
 from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.metrics.image_quality import image_quality
+from utad_monai.tables import write_table
 
 TABLE_FILE = "evaluation.csv"
 SUMMARY_FILE = "summary.json"
@@ -125,9 +126,7 @@ class TranslationEvaluator(Evaluator):
 
     def _write(self, _: Engine) -> None:
         self._bar.close()
-        table = pandas.DataFrame(self.rows)
-        with atomic_path(self.output_dir / TABLE_FILE) as temporary:
-            table.to_csv(temporary, index=False)
+        write_table(self.output_dir / TABLE_FILE, pandas.DataFrame(self.rows))
         write_json(self.output_dir / SUMMARY_FILE, self.summary())
 
     def summary(self) -> dict[str, Any]:

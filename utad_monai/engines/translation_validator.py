@@ -17,8 +17,10 @@ from torch.utils.data import DataLoader
 from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.metrics.identity_copy import identity_copy_score
 from utad_monai.metrics.image_quality import image_quality
 from utad_monai.metrics.unpaired import appearance_distance, appearance_features
+from utad_monai.metrics.variety import variety_of_inputs, variety_of_targets
 
 Pair = tuple[Modality, Modality]
 
@@ -81,6 +83,7 @@ class TranslationValidator(Evaluator):
         self._real: dict[Modality, list[Tensor]] = defaultdict(list)
         self._fake: dict[Pair, list[Tensor]] = defaultdict(list)
         self._cycle: dict[Pair, list[float]] = defaultdict(list)
+        self._copy: dict[Pair, list[float]] = defaultdict(list)
         self._ssim: dict[Pair, list[float]] = defaultdict(list)
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +103,8 @@ class TranslationValidator(Evaluator):
         translated = self.translator(image, target, mask)
         self._fake[pair].append(appearance_features(translated, mask))
         returned = self.translator(translated, source, mask)
+        if real is not None:
+            self._copy[pair].append(identity_copy_score(image, translated, real))
         brain = image > -1
         self._cycle[pair].append(float((returned - image).abs()[brain].mean()) if bool(brain.any()) else 0.0)
         if self.key_metric is ValidationMetric.SSIM and real is not None:
@@ -126,6 +131,17 @@ class TranslationValidator(Evaluator):
         self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
         self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))
         self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
+        self.state.metrics |= self._health()
+
+    def _health(self) -> dict[str, float]:
+        """Return what nothing is chosen by: copies of the input, where the target is known, and variety."""
+        copies = [score for scores in self._copy.values() for score in scores if not np.isnan(score)]
+        measured = {
+            "validation_identity_copy": float(np.mean(copies)) if copies else np.nan,
+            "validation_variety_of_targets": variety_of_targets(self._fake, self._real),
+            "validation_variety_of_inputs": variety_of_inputs(self._fake, self._real),
+        }
+        return {name: value for name, value in measured.items() if not np.isnan(value)}
 
 
 def _by_target(errors: dict[Pair, float]) -> dict[Modality, dict[Modality, float]]:

@@ -4,6 +4,7 @@ from utad_monai.handlers.checkpointing import SaveBestTranslator, typical_window
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.first_process import handlers_of_this_rank
 from utad_monai.handlers.generator_average import GeneratorAverage
+from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.history import TrainingHistory
 from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
 from utad_monai.handlers.paired_supervision import PairedSupervision
@@ -20,6 +21,7 @@ __all__ = [
     "DistillationHandler",
     "ExactResume",
     "GeneratorAverage",
+    "HealthMonitor",
     "NonFiniteLossError",
     "PairedSupervision",
     "RegularValidation",

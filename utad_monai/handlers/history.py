@@ -10,7 +10,7 @@ from typing import Any
 import pandas
 from ignite.engine import Engine, Events
 
-from utad_monai.atomic import atomic_path
+from utad_monai.tables import write_table
 
 
 class TrainingHistory:
@@ -42,8 +42,7 @@ class TrainingHistory:
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
         self.rows.append(row | {name: value / length for name, value in self._sums.items()} | self._validation(engine))
         self._sums.clear()
-        with atomic_path(self.path) as temporary:
-            pandas.DataFrame(self.rows).to_csv(temporary, index=False)
+        write_table(self.path, pandas.DataFrame(self.rows))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far and the sums of the current epoch."""

@@ -3,39 +3,92 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
+from torch import Tensor, nn
 
 from utad_monai.engines.translation_trainer import TranslationTrainer
+from utad_monai.keys import BatchKey
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss became NaN or infinite; the text names the terms and the batch's cases."""
+    """A loss or a weight became NaN or infinite; the text names what did and the batch's cases."""
 
 
 class StopOnNonFinite:
-    """Raise as soon as a loss term is NaN or infinite; the last saved model stays as it is."""
+    """Raise as soon as a loss, or a weight that it moved, is NaN or infinite; the last saved model stays as it is.
+
+    A gradient that is not finite makes its weight so in the same step. One pass over the weights finds it: NaN and
+    infinity survive in their norm.
+    """
 
     def attach(self, engine: Engine) -> None:
         """Check after every iteration."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Check the output of the iteration that just ended.
+        """Check the output and the networks of the iteration that just ended.
 
         Raises:
-            NonFiniteLossError: naming terms, iteration and cases.
+            NonFiniteLossError: naming losses or weights, iteration and cases.
         """
-        damaged = sorted(str(name) for name, value in engine.state.output.items() if not math.isfinite(value))  # type: ignore[union-attr]
+        damaged = sorted({name for name, value in _losses(engine.state.output) if not math.isfinite(value)})
+        damaged = damaged or damaged_weights(_networks(engine))
         if damaged:
-            cases = _cases(engine)
+            shown = ", ".join(damaged[:10]) + (f" and {len(damaged) - 10} more" if len(damaged) > 10 else "")
             raise NonFiniteLossError(
-                f"iteration {engine.state.iteration}: {', '.join(damaged)} became NaN or infinite on cases {cases}; "
+                f"iteration {engine.state.iteration}: {shown} became NaN or infinite on cases {_cases(engine)}; "
                 "lower the learning rate, or look at these images"
             )
 
 
+def damaged_weights(networks: Mapping[str, nn.Module]) -> list[str]:
+    """Return the names of weights and statistics that are NaN or infinite; the sound case costs one pass."""
+    named = [(f"{name}.{key}", value) for name, network in networks.items() for key, value in _floating(network)]
+    if not named or bool(torch.isfinite(_total_norm([value for _, value in named]))):
+        return []
+    return [name for name, value in named if not bool(torch.isfinite(value).all())]
+
+
+def _floating(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters and buffers as they are: a state dict would copy its book-keeping."""
+    yield from network.named_parameters()
+    yield from ((name, value) for name, value in network.named_buffers() if value.is_floating_point())
+
+
+@torch.no_grad()
+def _total_norm(weights: list[Tensor]) -> Tensor:
+    """Return a norm of all weights, which is NaN or infinite when any weight is (and may overflow otherwise)."""
+    return torch.nn.utils.get_total_norm(weights)
+
+
+def _losses(output: Any) -> list[tuple[str, float]]:
+    if isinstance(output, list):  # MONAI's supervised trainer decollates its output
+        return [pair for item in output for pair in _losses({"loss": item.get("loss", 0.0)})]
+    return [(str(name), float(value)) for name, value in (output or {}).items()]
+
+
+def _networks(engine: Engine) -> dict[str, nn.Module]:
+    if isinstance(engine, TranslationTrainer):
+        names = ("generator", "whole_critic", "tumour_critic")
+        return {name: getattr(engine, name) for name in names}
+    return {"network": engine.network} if isinstance(engine, SupervisedTrainer) else {}
+
+
 def _cases(engine: Engine) -> str:
+    batch: Any = engine.state.batch
     if isinstance(engine, TranslationTrainer) and engine.translation_batch is not None:
-        return ", ".join(sorted(set(engine.translation_batch.case_ids)))
-    return "unknown"
+        cases = engine.translation_batch.case_ids
+    else:
+        samples = batch if isinstance(batch, list) else [batch]  # MONAI decollates what it was given, too
+        cases = [name for sample in samples if isinstance(sample, Mapping) for name in _names(sample)]
+    return ", ".join(sorted(set(cases))) or "unknown"
+
+
+def _names(sample: Mapping[str, Any]) -> list[str]:
+    names = sample.get(BatchKey.CASE_ID, ())
+    return [names] if isinstance(names, str) else list(map(str, names))

@@ -70,7 +70,7 @@ class SampleGrid:
             _show(row[0], shown[0], f"{source} (input)")
             for axis, target in zip(row[1:], Modality, strict=True):
                 _show(axis, self.translator(shown, target, region)[0], f"to {target}")
-        figure.suptitle(f"case {case[BatchKey.CASE_ID]}, slice {place}")
+        figure.suptitle(f"case {case[BatchKey.CASE_ID]}, slice {place}", parse_math=False)
         return figure
 
 

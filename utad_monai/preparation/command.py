@@ -14,6 +14,7 @@ from utad_monai.preparation.native import write_native
 from utad_monai.preparation.overview import describe_raw_cases
 from utad_monai.preparation.run import TABLE_FILE, prepare_raw_cohort, raw_cases
 from utad_monai.preparation.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
+from utad_monai.visible import visible
 
 
 class UsageError(ValueError):
@@ -55,7 +56,7 @@ def prepare(raw: Path, output_dir: Path, settings: PreparationSettings, workers:
     outcomes = prepare_raw_cohort(raw, output_dir, settings, workers)
     for outcome in outcomes:
         for warning in outcome.warnings:
-            typer.echo(f"warning: case {outcome.case}: {warning}", err=True)
+            typer.echo(visible(f"warning: case {outcome.case}: {warning}"), err=True)
         _show_problems(outcome.problems)
     reused = sum(outcome.reused for outcome in outcomes)
     refused = sum(outcome.report is None for outcome in outcomes)
@@ -72,7 +73,7 @@ def show(raw: Path) -> int:
     """
     cases = raw_cases(raw)
     for line in describe_raw_cases(cases):
-        typer.echo(line)
+        typer.echo(visible(line))
     return _code(len(cases), sum(bool(case.problems) for case in cases))
 
 
@@ -98,7 +99,7 @@ def bring_back(output_dir: Path, results: Path, native_dir: Path | None, native_
 
 def _show_problems(problems: Sequence[CohortProblem]) -> None:
     for problem in problems:
-        typer.echo(f"error: {problem}", err=True)
+        typer.echo(visible(f"error: {problem}"), err=True)
 
 
 def _code(total: int, refused: int) -> int:

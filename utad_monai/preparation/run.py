@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas
 from tqdm import tqdm
 
-from utad_monai.atomic import atomic_path
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.preparation.brain_mask import resolve_method
 from utad_monai.preparation.brain_tools import COMMANDS, installed_command
@@ -21,6 +20,7 @@ from utad_monai.preparation.raw_cases import RawCase, find_raw_cases
 from utad_monai.preparation.raw_list import read_raw_list
 from utad_monai.preparation.settings import PreparationSettings
 from utad_monai.processes import worker_pool
+from utad_monai.tables import write_table
 
 TABLE_FILE = "preparation.csv"
 _MOST_WORKERS = 4
@@ -67,8 +67,7 @@ def prepare_raw_cohort(
     jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
     bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
     outcomes = sorted(bar, key=lambda outcome: outcome.case)
-    with atomic_path(output_dir / TABLE_FILE) as temporary:
-        pandas.DataFrame([outcome.row() for outcome in outcomes]).to_csv(temporary, index=False)
+    write_table(output_dir / TABLE_FILE, pandas.DataFrame([outcome.row() for outcome in outcomes]))
     return outcomes
 
 

@@ -26,10 +26,13 @@ from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
+from utad_monai.reports.security_policy import content_security_policy
 from utad_monai.reports.sprites import LABEL_STEP, image_sprite, label_sprite, sprite_columns
 from utad_monai.reports.study_figures import EXAMPLES
 from utad_monai.reports.study_section import study_section
+from utad_monai.reports.training_health import training_health
 from utad_monai.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
+from utad_monai.tables import read_table
 
 REPORT_FILE = "report.html"
 MAX_CASES = 8
@@ -77,7 +80,8 @@ def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int
     loaded = [cases[place] for place in range(len(cases))]
     browser = [_browser_case(case, models, cohort) for case in loaded]
     figures = [] if table is None else _figures(output, table, loaded, models)
-    page = _render(protocol, summary, study, [] if table is None else _pairs(table), figures, browser)
+    pairs = [] if table is None else _pairs(table)
+    page = _render(protocol, summary, study, pairs, figures, browser, training_health(output))
     path = output / REPORT_FILE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -88,7 +92,7 @@ def _measured(output: Path) -> tuple[dict[str, Any] | None, pandas.DataFrame | N
     path = output / Stage.EVALUATION / SUMMARY_FILE
     if not path.is_file():
         return None, None
-    return json.loads(path.read_text(encoding="utf-8")), pandas.read_csv(path.with_name(TABLE_FILE))
+    return json.loads(path.read_text(encoding="utf-8")), read_table(path.with_name(TABLE_FILE))
 
 
 def _browser_case(case: Mapping[str, Any], models: _Models, cohort: PreparedCohort) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def _figures(
         ("Dice with a synthesized modality against the Dice with the real one", dice_scatter(table)),
     ]
     figures += [
-        (f"Training of the {stage}", training_curves(pandas.read_csv(output / stage / HISTORY_FILE)))
+        (f"Training of the {stage}", training_curves(read_table(output / stage / HISTORY_FILE)))
         for stage in (Stage.TEACHER, Stage.STUDENT)
         if (output / stage / HISTORY_FILE).is_file()
     ]
@@ -173,12 +177,14 @@ def _render(
     pairs: list[dict[str, Any]],
     figures: list[dict[str, str]],
     browser: list[dict[str, Any]],
+    health: list[dict[str, Any]],
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    scripts = {name: (_HERE / "templates" / f"{name}.js").read_text(encoding="utf-8") for name in ("tables", "browser")}
-    niivue = (_HERE / "vendor" / "niivue" / "niivue.umd.js").read_bytes()
+    scripts = {name: _inlined(_HERE / "templates" / f"{name}.js") for name in ("tables", "browser")}
+    niivue = _inlined(_HERE / "vendor" / "niivue" / "niivue.umd.js") if browser else ""
+    style = _inlined(_HERE / "templates" / "report.css")
     return environment.get_template("report.html").render(
         version=__version__,
         protocol=protocol,
@@ -190,7 +196,14 @@ def _render(
         modalities=[str(modality) for modality in Modality],
         # `<` cannot end the script element that holds the data
         data=json.dumps({"label_step": LABEL_STEP, "cases": browser}).replace("<", "\\u003c"),
-        style=(_HERE / "templates" / "report.css").read_text(encoding="utf-8"),
+        health=health,
+        policy=content_security_policy([*scripts.values(), niivue], style),
+        style=style,
         scripts=scripts,
-        niivue=niivue.decode("utf-8").replace("</script", "<\\/script") if browser else "",
+        niivue=niivue,
     )
+
+
+def _inlined(file: Path) -> str:
+    """Return a script or style as a browser reads it inside a page; it cannot end its own element."""
+    return file.read_text(encoding="utf-8").replace("</script", "<\\/script")

@@ -30,6 +30,7 @@ from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan
 from utad_monai.study.results import StudyFile, StudyProtocol
+from utad_monai.tables import read_table
 
 FIGURES_DIR = "figures"
 CAPTIONS_FILE = "captions.json"
@@ -69,7 +70,7 @@ def write_study_figures(plan: StudyPlan, dataset_dir: str | Path, output_dir: st
 def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterator[tuple[str, str, Figure]]:
     """Yield name, caption and figure of everything that a finished study can show."""
     pairs, subsets, results = (
-        pandas.read_csv(output / name) for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.RESULTS)
+        read_table(output / name) for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.RESULTS)
     )
     translation = results[results["protocol"] == StudyProtocol.TRANSLATION]
     shown = [*(method.name for method in plan.methods), *map(str, _FILLS)]
@@ -96,7 +97,7 @@ def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Ite
     for name in (TEACHER, plan.reference):
         history = plan.stage_dir(name, output) / HISTORY_FILE
         if history.is_file():
-            yield f"curves_{name}", f"Training of {name}", training_curves(pandas.read_csv(history))
+            yield f"curves_{name}", f"Training of {name}", training_curves(read_table(history))
 
 
 def _baselines(plan: StudyPlan) -> list[str]:

@@ -13,6 +13,7 @@ import pandas
 
 from utad_monai.reports.study_figures import CAPTIONS_FILE, FIGURES_DIR
 from utad_monai.study.results import StudyFile, StudyProtocol
+from utad_monai.tables import read_table
 
 SIGNIFICANT = 0.05
 """Corrected p-values below it are marked."""
@@ -55,7 +56,7 @@ def study_section(output: Path) -> dict[str, Any] | None:
     """Return what the template shows of a study; None when the folder holds none."""
     if not (output / StudyFile.RESULTS).is_file():
         return None
-    results = pandas.read_csv(output / StudyFile.RESULTS)
+    results = read_table(output / StudyFile.RESULTS)
     protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
     return {
         "reference": protocol["reference"],

@@ -10,6 +10,7 @@ import typer
 
 from utad_monai.reports.summary_table import protocol_lines
 from utad_monai.study.results import StudyFile, StudyProtocol, outside_intervals
+from utad_monai.tables import read_table
 
 _SHOWN = {
     StudyProtocol.TRANSLATION: (
@@ -50,7 +51,7 @@ def show_study(results: pandas.DataFrame, output: Path) -> None:
 
 def check_expected(results: Path, expected: Path) -> bool:
     """Compare two result files, say what does not agree, and tell whether everything does."""
-    wrong = outside_intervals(pandas.read_csv(results), pandas.read_csv(expected))
+    wrong = outside_intervals(read_table(results), read_table(expected))
     if len(wrong):
         typer.echo(f"{len(wrong)} means lie outside the intervals of {expected}:")
         typer.echo(wrong.to_string(index=False))

@@ -19,9 +19,17 @@ from utad_monai.processes import default_workers
 from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, load_study_segmenter, measure_study, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
-from utad_monai.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
-from utad_monai.study.results import write_table as _write_table
+from utad_monai.study.results import (
+    DIGITS,
+    METRICS,
+    StudyFile,
+    StudyProtocol,
+    outside_intervals,
+    summarise,
+    write_tables,
+)
 from utad_monai.study.training import DONE_FILE, train_all
+from utad_monai.tables import read_table, write_table
 
 __all__ = [
     "METRICS",
@@ -60,7 +68,7 @@ def run_study(
     train_all(plan, dataset_dir, output, workers)
     tables = write_tables(measure_study(plan, dataset_dir, output, workers), output)
     results = summarise(tables, plan.reference)
-    _write_table(results, output / StudyFile.RESULTS)
+    write_table(output / StudyFile.RESULTS, results, DIGITS)
     write_json(output / StudyFile.PROTOCOL, _protocol(plan, study_cohort(plan, dataset_dir, output), output))
     return results
 
@@ -78,7 +86,7 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
         record = json.loads((folder / DONE_FILE).read_text(encoding="utf-8"))
         described[method.name] = {"note": method.note, "minutes": record["minutes"]}
         if method.name in models:
-            history = pandas.read_csv(folder / HISTORY_FILE)
+            history = read_table(folder / HISTORY_FILE)
             described[method.name] |= {
                 "iterations": int(history["iteration"].max()),
                 "best_epoch": models[method.name].training.get("epoch"),

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.configuration import bundles_dir
+from utad_monai.data.layouts import unsafe_name
 from utad_monai.keys import Modality
 from utad_monai.stages import Stage
+from utad_monai.trust import UntrustedConfigError, refuse_untrusted_file
 
 TEACHER = "utad_teacher"
 """The method that students learn from."""
@@ -100,6 +102,7 @@ def load_plan(
     method_overrides: Mapping[str, Any] | None = None,
     segmenter_overrides: Mapping[str, Any] | None = None,
     minutes: float = 0.0,
+    trusted: bool = False,
 ) -> StudyPlan:
     """Read a plan.
 
@@ -111,12 +114,17 @@ def load_plan(
         method_overrides: keys and values laid over the preset's.
         segmenter_overrides: keys and values laid over the preset's.
         minutes: training time of every method, instead of the preset's number of epochs; 0 for the epochs.
+        trusted: whether the config may hold code.
 
     Raises:
+        UntrustedConfigError: when a config that is not trusted could run code or leave the study's folder.
         ValueError: when the preset or a method is unknown, or the minutes are negative.
     """
     path = Path(config_file) if config_file else bundles_dir() / "study.json"
+    if config_file and not trusted:
+        refuse_untrusted_file(path)
     content = json.loads(path.read_text(encoding="utf-8"))
+    _refuse_strange_names(content, path)
     if preset not in content["presets"]:
         raise ValueError(f"{path}: no preset {preset!r}; there are {', '.join(content['presets'])}")
     if minutes < 0:
@@ -144,3 +152,16 @@ def _with_what_they_build_on(names: Iterable[str], known: Mapping[str, StudyMeth
     while missing := {known[name].after for name in wanted if known[name].after} - wanted:
         wanted |= missing
     return wanted
+
+
+def _refuse_strange_names(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse names that would lead out of the packaged bundles or of the study's folder."""
+    trainings = [content["methods"], content["segmenters"]]
+    entries = [entry for group in trainings for entry in group.values()]
+    overlays = [name for entry in (*entries, *content["presets"].values()) for name in entry.get("overlays", ())]
+    for name in (*overlays, *(f"{entry['bundle']}.json" for entry in entries)):
+        if not (bundles_dir() / name).is_file() or Path(name).name != name:
+            raise UntrustedConfigError(f"{path}: {name!r:.200} is no packaged bundle; name one of {bundles_dir()}")
+    for name in (*content["methods"], *content["segmenters"]):
+        if reason := unsafe_name(name):
+            raise UntrustedConfigError(f"{path}: the name {name!r:.200} {reason}; methods are folders, rename it")

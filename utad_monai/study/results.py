@@ -12,11 +12,11 @@ import numpy as np
 import pandas
 import torch
 
-from utad_monai.atomic import atomic_path
 from utad_monai.engines.study_evaluator import StudyMeasurements
 from utad_monai.keys import ImageSource, Modality, TumourRegion
 from utad_monai.metrics.distribution import frechet_distance, kernel_distance
 from utad_monai.metrics.statistics import compare, estimate
+from utad_monai.tables import write_table
 
 
 class StudyFile(StrEnum):
@@ -63,6 +63,8 @@ METRICS = (
     *(f"s_score_{region}" for region in TumourRegion),
 )
 """Measures of the protocol `translation`; those of the enhancing tumour count translations to T1ce only."""
+DIGITS = "%.6g"
+"""How measured values are written: six significant digits."""
 
 
 def write_tables(measurements: StudyMeasurements, output: Path) -> dict[StudyFile, pandas.DataFrame]:
@@ -74,14 +76,8 @@ def write_tables(measurements: StudyMeasurements, output: Path) -> dict[StudyFil
         StudyFile.DISTRIBUTION: pandas.DataFrame(list(_distribution(measurements))),
     }
     for name, table in tables.items():
-        write_table(table, output / name)
+        write_table(output / name, table, DIGITS)
     return tables
-
-
-def write_table(table: pandas.DataFrame, path: Path) -> None:
-    """Write a table as CSV with six significant digits, atomically."""
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def _distribution(measurements: StudyMeasurements) -> Iterator[dict[str, Any]]:

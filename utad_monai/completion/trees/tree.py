@@ -11,12 +11,13 @@ import pandas
 from tqdm import tqdm
 
 from transforms import InvalidImageError
-from utad_monai.atomic import atomic_path, write_json
+from utad_monai.atomic import write_json
 from utad_monai.completion.trees.complete_case import CompleteCase
 from utad_monai.completion.trees.forms import TreeForm, tree_form
 from utad_monai.completion.trees.placing import Placer
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Placing, TreeLayout
+from utad_monai.tables import write_table
 
 LIST_FILE = "synthetic.csv"
 """Which modalities of which cases are synthetic; it also marks a folder as a tree that may be written anew."""
@@ -114,8 +115,7 @@ def _describe(form: TreeForm, root: Path, cases: Sequence[CompleteCase], files: 
     name, content = form.description(labelled, others)
     write_json(root / name, content)
     table = pandas.DataFrame(list(_synthetic(cases)), columns=["case", "modality", "file"])
-    with atomic_path(root / LIST_FILE) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(root / LIST_FILE, table)
     wanted = {root / name, root / LIST_FILE, *files}
     for path in sorted(root.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():

@@ -1,0 +1,185 @@
+"""Every kind of trouble that is provoked is told, and a sound training is told to be sound."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import torch
+from ignite.engine import Engine
+from torch.optim import SGD, Optimizer
+
+from utad_monai.engines import TranslationTrainer
+from utad_monai.handlers import HealthMonitor
+from utad_monai.handlers.health import CHECKS
+from utad_monai.keys import BatchKey, LossTerm
+from utad_monai.networks import TumourAwareGenerator, critic_pair
+from utad_monai.stages import HEALTH_FILE
+
+SOUND = {
+    "critic_gap": 0.01,
+    "gradient_penalty": 0.1,
+    "fake_accuracy": 0.9,
+    "real_accuracy": 0.95,
+    "identity_copy": 0.1,
+    "variety_of_targets": 0.9,
+    "variety_of_inputs": 0.5,
+}
+TROUBLE = {
+    "critics_run_away": [{"critic_gap": 1.5}, {"gradient_penalty": 20.0}],
+    "critics_outrun": [{"critic_gap": -0.1}],
+    "wrong_modality": [{"fake_accuracy": 0.25}],
+    "copies_input": [{"identity_copy": 0.98}],
+    "target_ignored": [{"variety_of_targets": 0.01}],
+    "input_ignored": [{"variety_of_inputs": 0.01}],
+}
+
+
+def batch(place: int) -> dict[str, Any]:
+    draw = torch.Generator().manual_seed(place)
+    return {
+        BatchKey.IMAGE: torch.rand(2, 1, 32, 32, generator=draw) - 0.5,
+        BatchKey.TUMOUR_MASK: torch.ones(2, 1, 32, 32),
+        BatchKey.SOURCE_MODALITY: torch.tensor([0, 1]),
+        BatchKey.TARGET_MODALITY: torch.tensor([2, 3]),
+        BatchKey.CASE_ID: ["a", "b"],
+    }
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., HealthMonitor]:
+    """Give `train(change, epochs)`, which trains a tiny network with a monitor and returns the monitor."""
+
+    def _train(
+        change: Callable[[TranslationTrainer], object] = lambda _: None, epochs: int = 3, patience: int = 3
+    ) -> HealthMonitor:
+        torch.manual_seed(0)
+        generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4)
+        monitor = HealthMonitor(tmp_path, Engine(lambda *_: None), patience)
+        optimisers: list[Optimizer] = [
+            SGD(parameters, 1e-4)
+            for parameters in (generator.parameters(), [w for critic in critics for w in critic.parameters()])
+        ]
+        loader = [batch(0), batch(1)]
+        trainer = TranslationTrainer(
+            "cpu", epochs, loader, generator, *critics, *optimisers, critic_steps=1, train_handlers=[monitor]
+        )
+        change(trainer)
+        trainer.run()
+        return monitor
+
+    return _train
+
+
+def test_every_check_is_provoked_by_its_trouble_alone() -> None:
+    assert {check.name for check in CHECKS} == set(TROUBLE)
+    for check in CHECKS:
+        assert not check.wrong(SOUND)
+        for name, changes in TROUBLE.items():
+            assert all(check.wrong(SOUND | change) == (check.name == name) for change in changes)
+
+
+@pytest.mark.parametrize("name", TROUBLE)
+def test_trouble_is_told_once_per_epoch_after_some_patience(
+    train: Callable[..., HealthMonitor],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    measures = SOUND | TROUBLE[name][0]
+    monkeypatch.setattr(HealthMonitor, "_balance", lambda *_: measures)
+    monkeypatch.setattr(HealthMonitor, "_accuracies", lambda *_: {})
+    monkeypatch.setattr(HealthMonitor, "_validation", lambda *_: {})
+    with caplog.at_level(logging.WARNING, "utad_monai"):
+        train(epochs=4)
+    assert [record.message.split(": ")[0] for record in caplog.records] == ["epoch 3", "epoch 4"]
+    assert all(name.replace("_", " ") in record.message for record in caplog.records)
+    table = pandas.read_csv(tmp_path / HEALTH_FILE, keep_default_na=False)
+    assert list(table["warnings"]) == ["", "", name, name]
+
+
+def test_epochs_without_a_validation_neither_count_nor_forgive(
+    train: Callable[..., HealthMonitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = iter([0.99, float("nan"), 0.99, float("nan"), 0.99, 0.1])
+    rest = {"variety_of_targets": 1.0, "variety_of_inputs": 1.0}
+    monkeypatch.setattr(HealthMonitor, "_validation", lambda *_: {"identity_copy": next(copies), **rest})
+    rows = train(epochs=6).rows
+    assert ["copies_input" in row["warnings"] for row in rows] == [False, False, False, False, True, False]
+
+
+def test_sound_training_is_measured_and_not_warned_of(
+    train: Callable[..., HealthMonitor], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "utad_monai"):
+        rows = train().rows
+    assert caplog.records == []
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("fake_accuracy", "real_accuracy"))
+    assert all(row["gradient_penalty"] > 0 for row in rows)
+
+
+def test_critics_that_really_run_away_are_told(train: Callable[..., HealthMonitor]) -> None:
+    def amplify(trainer: TranslationTrainer) -> None:
+        for critic in (trainer.whole_critic, trainer.tumour_critic):
+            with torch.no_grad():
+                critic.realness.weight.mul_(100)
+        trainer.critic_optimizer.param_groups[0]["lr"] = 0.0
+
+    assert all("critics_run_away" in row["warnings"] for row in train(amplify, patience=1).rows)
+
+
+def test_modalities_that_are_really_missed_are_told(train: Callable[..., HealthMonitor]) -> None:
+    def know_only_the_sources(trainer: TranslationTrainer) -> None:
+        # a critic that finds the source in everything: right for real images, wrong for fakes
+        def judge(_: Any, __: Any, judged: Any) -> Any:
+            logits = torch.zeros_like(judged.modality_logits)
+            logits[torch.arange(len(logits)), torch.arange(len(logits)) % 2] = 5.0
+            return judged._replace(modality_logits=logits + 0 * judged.modality_logits)
+
+        trainer.whole_critic.register_forward_hook(judge)
+
+    rows = train(know_only_the_sources, patience=1).rows
+    assert [(row["real_accuracy"], row["fake_accuracy"]) for row in rows] == [(1.0, 0.0)] * 3
+    assert all("wrong_modality" in row["warnings"] for row in rows)
+
+
+def test_gap_is_that_of_the_losses(train: Callable[..., HealthMonitor]) -> None:
+    def fix(trainer: TranslationTrainer) -> None:
+        original = trainer._update_critics
+
+        def update(*arguments: Any) -> dict[str, float]:
+            return original(*arguments) | {LossTerm.CRITIC_REAL: -6.0, LossTerm.CRITIC_FAKE: -2.0}
+
+        trainer._update_critics = update  # type: ignore[method-assign]
+
+    # two critics, gap 8 of both; 4 patches of 32 x 32 pixels: 2 * 32 / 4 is the largest honest gap of one
+    assert [row["critic_gap"] for row in train(fix).rows] == pytest.approx([4 / 16] * 3)
+
+
+def test_validation_is_looked_at_only_when_it_ran(make_validator: Callable[..., Any]) -> None:
+    validator = make_validator()
+    validator.run(2)
+    monitor, engine = HealthMonitor("unused", validator), Engine(lambda *_: None)
+    engine.state.epoch = 2
+    assert set(monitor._validation(engine)) == {"identity_copy", "variety_of_targets", "variety_of_inputs"}
+    assert 0 < monitor._validation(engine)["variety_of_targets"] < 2
+    engine.state.epoch = 3
+    assert all(math.isnan(value) for value in monitor._validation(engine).values())
+
+
+def test_rows_of_an_interrupted_training_are_kept(train: Callable[..., HealthMonitor], tmp_path: Path) -> None:
+    train(epochs=3)
+
+    def go_on(trainer: TranslationTrainer) -> None:
+        trainer.state.epoch, trainer.state.iteration = 2, 4
+        trainer.state.epoch_length = 2
+
+    train(go_on, epochs=4)
+    assert list(pandas.read_csv(tmp_path / HEALTH_FILE)["epoch"]) == [1, 2, 3, 4]

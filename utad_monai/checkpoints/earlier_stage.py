@@ -1,0 +1,72 @@
+"""What a later stage takes from an earlier one's model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from utad_monai.checkpoints.errors import CheckpointError
+from utad_monai.checkpoints.filling import fill
+from utad_monai.checkpoints.segmenter import Segmenter
+from utad_monai.checkpoints.translator import Translator, load_translator
+from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
+from utad_monai.stages import Stage, existing_model
+
+
+def load_stage(output_dir: str | Path, stage: Stage | str) -> Translator:
+    """Read the translator that an earlier stage left in the output folder.
+
+    Raises:
+        MissingStageError: when that stage has not run, naming the command.
+        CheckpointError: when its model is unusable.
+    """
+    return load_translator(existing_model(output_dir, stage))
+
+
+def critics_for_student(teacher: Translator, warm_start: bool) -> tuple[ModalityCritic, ModalityCritic]:
+    """Return the teacher's own critics, or fresh ones of the same architecture.
+
+    Raises:
+        CheckpointError: when the teacher was saved without critics.
+    """
+    if teacher.critics is None:
+        raise CheckpointError("the teacher", "was saved without critics", "train it again")
+    if warm_start:
+        return teacher.critics
+    return critic_pair(**teacher.critics[0].description())
+
+
+def load_start_weights(
+    path: str | Path, generator: TumourAwareGenerator, critics: tuple[ModalityCritic, ModalityCritic]
+) -> bool:
+    """Let a training begin from an earlier model's weights; tell whether it does.
+
+    Args:
+        path: a translator of the same architecture with its critics; empty for none.
+        generator: receives the weights.
+        critics: receive the weights.
+
+    Raises:
+        CheckpointError: when the file is unusable or of another architecture.
+    """
+    if not str(path):
+        return False
+    start = load_translator(path)
+    pairs = zip((generator, *critics), (start.generator, *(start.critics or ())), strict=False)
+    for network, source in pairs:
+        fill(path, network, source.state_dict())
+        network.train()
+    return True
+
+
+def common_preprocessing(models: Sequence[Translator | Segmenter]) -> Preprocessing:
+    """Return the preprocessing that all models were trained with.
+
+    Raises:
+        CheckpointError: when they differ: their results cannot be compared.
+    """
+    first, *others = (model.preprocessing for model in models)
+    if any(other != first for other in others):
+        raise CheckpointError("the models", "were trained with different preprocessing", "train all stages alike")
+    return first

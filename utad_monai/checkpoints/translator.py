@@ -1,0 +1,128 @@
+"""A trained generator on disk: weights plus the plain-data description that is needed to rebuild and use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transforms import IntensityWindow
+from utad_monai.checkpoints.content import UNUSABLE, ModelKind, read_content, save_content
+from utad_monai.checkpoints.errors import CheckpointError
+from utad_monai.checkpoints.filling import filled
+from utad_monai.checkpoints.limits import refuse_absurd_preprocessing
+from utad_monai.data.intensity_profile import IntensityProfile, profiles_as_data, profiles_from_data
+from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.keys import Modality
+from utad_monai.networks import ModalityCritic, TumourAwareGenerator
+from utad_monai.source_choice import SourceErrors, best_source
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A trained generator and everything that its use depends on.
+
+    Attributes:
+        generator: the network, in evaluation mode.
+        preprocessing: what its inputs must have gone through.
+        target_windows: typical intensity window of each modality in the training cohort, in file units.
+        source_errors: for each target the error of translations from each source on the validation split, less is
+            better; it ranks and weighs sources.
+        intensity_profiles: what the brain intensities of the training images of each modality look like.
+        critics: the critics it was trained against (whole image, tumour image), if they were kept.
+        training: how it was made: plain data for people and sidecars.
+        sha256: hash of the file it came from; empty before it is saved.
+    """
+
+    generator: TumourAwareGenerator
+    preprocessing: Preprocessing
+    target_windows: Mapping[Modality, IntensityWindow] = field(default_factory=dict)
+    source_errors: SourceErrors = field(default_factory=dict)
+    intensity_profiles: Mapping[Modality, IntensityProfile] = field(default_factory=dict)
+    critics: tuple[ModalityCritic, ModalityCritic] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    def best_source(self, target: Modality, available: tuple[Modality, ...]) -> Modality:
+        """Return the available source with the smallest validation error; modality order decides between unknown ones.
+
+        Raises:
+            ValueError: when nothing but the target is available.
+        """
+        return best_source(self.source_errors, target, available)
+
+
+def save_translator(path: str | Path, translator: Translator) -> None:
+    """Write a translator to one file, atomically.
+
+    Raises:
+        CheckpointError: when a weight is not finite; an older file stays.
+    """
+    weights = {"generator": translator.generator.state_dict()}
+    description: dict[str, Any] = {
+        "generator": translator.generator.description(),
+        "preprocessing": translator.preprocessing.description(),
+        "target_windows": {str(m): [w.lower, w.upper] for m, w in translator.target_windows.items()},
+        "source_errors": {
+            str(target): {str(source): float(error) for source, error in errors.items()}
+            for target, errors in translator.source_errors.items()
+        },
+        "intensity_profiles": profiles_as_data(translator.intensity_profiles),
+        "training": dict(translator.training),
+    }
+    if translator.critics is not None:
+        weights |= {f"critic_{place}": critic.state_dict() for place, critic in enumerate(translator.critics)}
+        description["critic"] = translator.critics[0].description()
+    save_content(path, ModelKind.TRANSLATOR, weights, description)
+
+
+def load_translator(path: str | Path) -> Translator:
+    """Read a translator; the file is data only, nothing in it can run, and torch's random state stays as it is.
+
+    Args:
+        path: a model file, or a package (`utad-monai package`): its folder, or a zip file of it. Of a package
+            `models/model.pt` is hashed.
+
+    Raises:
+        CheckpointError: when the file is not a sound translator of this project.
+    """
+    from utad_monai.packaging.content import model_sha256  # which needs this module
+
+    content = read_content(path, ModelKind.TRANSLATOR)
+    weights, description = content["weights"], content["description"]
+    try:
+        preprocessing = Preprocessing.from_description(description["preprocessing"])
+        refuse_absurd_preprocessing(path, preprocessing)
+        windows = {Modality(m): _window(*window) for m, window in description["target_windows"].items()}
+        errors = {
+            Modality(target): {Modality(source): float(error) for source, error in errors.items()}
+            for target, errors in description["source_errors"].items()
+        }
+        profiles = profiles_from_data(description["intensity_profiles"])
+        generator = filled(path, lambda: TumourAwareGenerator(**description["generator"]), weights["generator"])
+        critics = _critics(path, weights, description)
+        training = dict(description.get("training", {}))
+    except CheckpointError:
+        raise
+    except UNUSABLE as error:
+        raise CheckpointError(path, f"has an unusable description ({error})") from error
+    return Translator(generator, preprocessing, windows, errors, profiles, critics, training, model_sha256(path))
+
+
+def _window(lower: float, upper: float) -> IntensityWindow:
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        raise ValueError(f"the intensity window [{lower}, {upper}] is not finite")
+    return IntensityWindow(lower, upper)
+
+
+def _critics(
+    path: str | Path, weights: Mapping[str, Any], description: Mapping[str, Any]
+) -> tuple[ModalityCritic, ModalityCritic] | None:
+    if "critic" not in description:
+        return None
+    first, second = (
+        filled(path, lambda: ModalityCritic(**description["critic"]), weights[f"critic_{place}"]) for place in (0, 1)
+    )
+    return first, second
