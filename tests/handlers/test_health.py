@@ -174,12 +174,12 @@ def test_validation_is_looked_at_only_when_it_ran(make_validator: Callable[..., 
     assert all(math.isnan(value) for value in monitor._validation(engine).values())
 
 
-def test_rows_of_an_interrupted_training_are_kept(train: Callable[..., HealthMonitor], tmp_path: Path) -> None:
-    train(epochs=3)
-
-    def go_on(trainer: TranslationTrainer) -> None:
-        trainer.state.epoch, trainer.state.iteration = 2, 4
-        trainer.state.epoch_length = 2
-
-    train(go_on, epochs=4)
-    assert list(pandas.read_csv(tmp_path / HEALTH_FILE)["epoch"]) == [1, 2, 3, 4]
+def test_the_state_is_all_that_an_epoch_left(train: Callable[..., HealthMonitor], tmp_path: Path) -> None:
+    monitor = train(epochs=3)
+    monitor._sums["gap"], monitor._failed["copies_input"] = 2.5, 2
+    monitor._last.append(tuple(torch.rand(4, 1)))  # type: ignore[arg-type]
+    other = HealthMonitor(tmp_path, monitor.validator)
+    other.load_state_dict(monitor.state_dict())
+    assert (other.rows, other._sums, other._failed) == (monitor.rows, monitor._sums, monitor._failed)
+    assert torch.equal(torch.stack(other._last[0]), torch.stack(monitor._last[0]))
+    assert other._last.maxlen == monitor._last.maxlen

@@ -22,7 +22,14 @@ from torch.utils.data import DataLoader
 from utad_monai.data import CompleteSlices, EpochSampler, PreparedCohort, UnpairedSlices
 from utad_monai.digest import weights_sha256
 from utad_monai.engines import TranslationTrainer, linear_decay
-from utad_monai.handlers import DistillationHandler, ExactResume, GeneratorAverage, TimeBudget, TrainingHistory
+from utad_monai.handlers import (
+    DistillationHandler,
+    ExactResume,
+    GeneratorAverage,
+    HealthMonitor,
+    TimeBudget,
+    TrainingHistory,
+)
 from utad_monai.keys import BatchKey, SecondInput
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 from utad_monai.training_state import ResumeError
@@ -71,7 +78,8 @@ class Training:
         self.average = GeneratorAverage(self.generator, setting.average)
         self.history = TrainingHistory(self.folder / "history.csv")
         budget = TimeBudget()
-        handlers: list[Any] = [self.average, LrScheduleHandler(schedule, print_lr=False), budget, self.history]
+        health = HealthMonitor(self.folder, Engine(lambda *_: None))
+        handlers: list[Any] = [self.average, LrScheduleHandler(schedule, print_lr=False), budget, self.history, health]
         self.parts: dict[str, Any] = {
             "generator": self.generator,
             "whole_critic": self.critics[0],
@@ -81,6 +89,7 @@ class Training:
             "schedule": schedule,
             "average": self.average,
             "history": self.history,
+            "health": health,
             "time_budget": budget,
         }
         if setting.teacher_seed is not None:
@@ -104,7 +113,8 @@ class Training:
         """Train; return hashes of all weights, and the course."""
         self.resume.run(self.trainer)
         networks: list[nn.Module] = [self.generator, *self.critics, self.average.network]
-        return [*map(weights_sha256, networks), (self.folder / "history.csv").read_text(encoding="utf-8")]
+        tables = [(self.folder / name).read_text(encoding="utf-8") for name in ("history.csv", "health.csv")]
+        return [*map(weights_sha256, networks), *tables]
 
 
 def _kill(_: Engine) -> None:
