@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
@@ -13,12 +14,23 @@ FUSION_SLOPE = 0.1
 """Negative slope of the LeakyReLU in the fusion block."""
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """`nn.InstanceNorm2d` computed as a GroupNorm with one channel a group: the same sums, and faster on a CPU.
+
+    Its backward needs its input and not its output, so that the activation after it may work in place.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `(B, C, H, W)` with mean 0 and variance 1 in each plane."""
+        return functional.group_norm(features, self.num_features, eps=self.eps)
+
+
 def conv_norm_act(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
-        nn.InstanceNorm2d(out_channels),
-        nn.LeakyReLU(ENCODER_SLOPE),
+        InstanceNorm(out_channels),
+        nn.LeakyReLU(ENCODER_SLOPE, inplace=True),
     )
 
 
@@ -92,7 +104,7 @@ class Fusion(nn.Module):
         return nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
             nn.BatchNorm2d(out_channels),
-            nn.LeakyReLU(FUSION_SLOPE),
+            nn.LeakyReLU(FUSION_SLOPE, inplace=True),
         )
 
     def forward(self, whole: Tensor, tumour: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class ModalityCritic(nn.Module):
         blocks: list[nn.Module] = []
         for layer, (before, after) in enumerate(pairwise(widths)):
             blocks.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
-            blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE))
+            blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE, inplace=True))
         self.features = nn.Sequential(*blocks)
         self.realness = nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1, bias=False)
         self.modality = nn.Conv2d(widths[-1], len(Modality), kernel_size=(remaining[0], remaining[1]), bias=False)
