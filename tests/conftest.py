@@ -62,6 +62,14 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes that they start, keep nothing in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UTAD_MONAI_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def write_case() -> WriteCase:
     """Give `write_case(root, case_id, ...)`, which writes one tiny sound case and returns its folder.

@@ -44,10 +44,15 @@ class CohortError(ValueError):
 
     Args:
         problems: at least one.
+
+    Attributes:
+        problems: every problem.
+        path: the file or folder of the first one.
     """
 
     def __init__(self, problems: Sequence[CohortProblem]) -> None:
         self.problems = tuple(problems)
+        self.path = self.problems[0].path
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,8 +11,8 @@ from pathlib import Path
 from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
 from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
-from utad_monai.data.layouts.case_name import doubtful_name
-from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
+from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_table, table_of
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
@@ -22,8 +21,6 @@ _MAX_DEPTH = 4
 """Levels of folders that are searched, the cohort's root among them: HGG/LGG, case, and some room."""
 _DERIVATIVES_DEPTH = 5
 """Levels from `derivatives` on: pipeline, subject, session, anat."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,6 @@ def find_cases(dataset_dir: str | Path) -> list[Case]:
     found = look_for_cases(dataset_dir)
     if found.problems:
         raise CohortError(found.problems)
-    for case in found.cases:
-        if doubt := doubtful_name(case.case_id):
-            _logger.warning("case %s: %s", case.case_id, doubt)
     return list(found.cases)
 
 
@@ -71,7 +65,10 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     """
     root = Path(dataset_dir)
     table = table_of(root)
-    cases, problems = read_table(table) if table else _cases_below(root)
+    inside = Containment(table.parent if table else root)
+    if table and table != root and inside.leaves(table):
+        raise _cohort_error(table, LEAVES, REMEDY)
+    cases, problems = read_table(table, inside) if table else _cases_below(root, inside)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
     problems = [*problems, *collisions]
     if not cases and not problems:
@@ -81,40 +78,52 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     return FoundCohort(tuple(cases), tuple(problems))
 
 
-def _cases_below(root: Path) -> tuple[list[Case], list[CohortProblem]]:
+def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[CohortProblem]]:
     if not root.is_dir():
         raise _cohort_error(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
-    for path in _nifti_files(root, _MAX_DEPTH):
+    problems: list[CohortProblem] = []
+    for path in _nifti_files(root, _MAX_DEPTH, inside, problems):
         for claim in _claims(path, root):
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part != SEGMENTATION for claim in claims)}
-    problems = [problem for task in _tasks(grouped.values()) if (problem := contradiction(task))]
-    refused = {problem.path.parent for problem in problems}
+    contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside))]
+    problems.extend(contradictions)
+    refused = {problem.path.parent for problem in contradictions}
     cases = []
     for (dataset, layout, _), claims in grouped.items():
-        twice = list(_twice(claims))
-        problems.extend(twice)
-        if not twice and not (layout == MSD_TASK01.name and dataset in refused):
+        wrong = [*_twice(claims), *_outside(claims, inside)]
+        problems.extend(wrong)
+        if not wrong and not (layout == MSD_TASK01.name and dataset in refused):
             cases.append(_case(claims))
     return cases, problems
 
 
-def _nifti_files(folder: Path, depth: int) -> Iterator[Path]:
+def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[CohortProblem]) -> Iterator[Path]:
+    """Yield the images below a folder; a linked folder outside the cohort is a problem, and not looked into."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise _cohort_error(folder, f"cannot be read ({error.strerror})", "check its permission") from error
+        problem = CohortProblem("", folder, f"cannot be read ({error.strerror})", "check its permission")
+        if depth == _MAX_DEPTH:
+            raise CohortError([problem]) from error
+        problems.append(problem)
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.name.endswith((".nii", ".nii.gz")):
             yield Path(entry.path)
         elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
+            if entry.is_symlink() and inside.leaves(Path(entry.path)):
+                problems.append(CohortProblem("", Path(entry.path), LEAVES, REMEDY))
+                continue
             # once in a path: links in circles must come to an end
             first_derivatives = entry.name == DERIVATIVES and DERIVATIVES not in folder.parts
-            yield from _nifti_files(Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1)
+            yield from _nifti_files(
+                Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1, inside, problems
+            )
 
 
 def _claims(path: Path, root: Path) -> Iterator[Claim]:
@@ -138,6 +147,19 @@ def _twice(claims: list[Claim]) -> Iterator[CohortProblem]:
             reason = f"{claim.part} of this case is there twice, also as {also}"
             remedy = f"keep one of them, or name the one to use in a {TABLE_FILE}"
             yield CohortProblem(claim.case_id, claim.path, reason, remedy)
+
+
+def _outside(claims: list[Claim], inside: Containment) -> Iterator[CohortProblem]:
+    """Yield a problem for each file of a case that lies outside the cohort."""
+    for path in dict.fromkeys(claim.path for claim in claims):
+        if inside.leaves(path):
+            yield CohortProblem(claims[0].case_id, path, LEAVES, REMEDY)
+
+
+def _contradiction(task: Path, inside: Containment) -> CohortProblem | None:
+    if inside.leaves(task / DATASET_FILE):
+        return CohortProblem("", task / DATASET_FILE, LEAVES, REMEDY)
+    return contradiction(task)
 
 
 def _case(claims: list[Claim]) -> Case:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
 from utad_monai.data.layouts.case_name import unsafe_name
+from utad_monai.data.layouts.links import Containment
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
@@ -30,12 +31,13 @@ def table_of(dataset_dir: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def read_table(path: Path) -> tuple[list[Case], list[CohortProblem]]:
+def read_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[CohortProblem]]:
     """Read the cases of a table; rows with problems are left out and reported.
 
     Raises:
         CohortError: when the file is no table with the known columns.
     """
+    inside = inside or Containment(path.parent)
     cases: dict[str, Case] = {}
     problems: list[CohortProblem] = []
     for line, row in _rows(path):
@@ -47,7 +49,7 @@ def read_table(path: Path) -> tuple[list[Case], list[CohortProblem]]:
         for column in _FILES:
             if row[column]:
                 files[column] = path.parent / row[column]
-                reason = _unusable(path.parent, row[column])
+                reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
         reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
         shown = "" if unsafe_name(name) else name
@@ -98,17 +100,17 @@ def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) ->
         raise _table_error(path, f"has {len(cells)} cells in line {line} and {len(columns)} columns")
 
 
-def _unusable(folder: Path, cell: str) -> str:
+def _unusable(folder: Path, cell: str, inside: Containment) -> str:
     """Return why a path of the table is not a file inside its folder; empty when it is."""
     posix, windows = PurePosixPath(cell), PureWindowsPath(cell)
     if posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts):
         return "points outside the table's folder"
     path = folder / cell
     try:
-        resolved = path.resolve(strict=True)
+        path.resolve(strict=True)
     except (OSError, RuntimeError, ValueError):  # in this order: absent, a link to itself, a null character
         return "is a symbolic link to a file that is missing" if path.is_symlink() else "is missing: no such file"
-    return "" if resolved.is_relative_to(folder.resolve()) else "is a link that points outside the table's folder"
+    return "is a link that points outside the table's folder" if inside.leaves(path) else ""
 
 
 def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
