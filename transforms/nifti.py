@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from transforms.errors import InvalidImageError
 from transforms.nifti_affine import Matrix, Placement, read_placement
-from transforms.nifti_bytes import check_expansion, check_regular_file, read_bytes
+from transforms.nifti_bytes import check_expansion, check_regular_file, is_compressed, read_bytes
 
 MAX_VOXELS = 512**3
 """Largest accepted volume (134 million voxels, 0.5 GiB as float32); a larger claim is refused before allocation."""
@@ -214,12 +214,15 @@ def _read_voxels(path: Path, header: nibabel.Nifti1Header, channel: int | None, 
     expected = offset + volume_bytes * volumes
     check_expansion(path, expected)
     content, beyond = read_bytes(path, volume_bytes, offset + volume_bytes * (channel or 0), expected)
+    if path.suffix == ".nii" and is_compressed(path):
+        warnings.append("is compressed although it is named .nii: other programs stumble over it")
     if beyond:
         warnings.append(f"goes on for {beyond} bytes after its voxels: they are passed over")
-    array = np.frombuffer(content, dtype).reshape(shape, order="F").astype(np.float32)
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
-        array = array * np.float32(slope) + np.float32(inter)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        array = np.frombuffer(content, dtype).reshape(shape, order="F").astype(np.float32)
+        slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+        if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
+            array = array * np.float32(slope) + np.float32(inter)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise InvalidImageError(path, f"{_named(channel)}has {count} voxels that are NaN or infinite, not finite")

@@ -16,6 +16,8 @@ SPACING_RANGE_MM = (0.05, 20.0)
 """Spacings outside this range are doubtful: metres or micrometres taken for mm."""
 FORM_TOLERANCE_MM = 1e-2
 """Two affines of one file agree when no entry differs by more."""
+SHEAR_TOLERANCE = 1e-2
+"""Largest cosine between two axes that counts as a right angle."""
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -75,6 +77,8 @@ def _doubts(header: nibabel.Nifti1Header, affine: Matrix, stated: bool, agree: b
     unit = _UNITS.get(int(header["xyzt_units"]) & 7)
     if not stated:
         warnings.append("has neither sform nor qform: its orientation is a guess")
+    if _is_sheared(affine):
+        warnings.append("has a sheared affine: its axes are not at right angles")
     if not agree:
         warnings.append("has a qform and an sform that disagree: the sform is used")
     if (zooms < SPACING_RANGE_MM[0]).any() or (zooms > SPACING_RANGE_MM[1]).any():
@@ -82,6 +86,11 @@ def _doubts(header: nibabel.Nifti1Header, affine: Matrix, stated: bool, agree: b
     elif unit:
         warnings.append(f"says that its spacing {zooms.tolist()} is in {unit}: it is taken for mm")
     return warnings
+
+
+def _is_sheared(affine: Matrix) -> bool:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return not np.allclose(directions.T @ directions, np.eye(3), atol=SHEAR_TOLERANCE)
 
 
 def _same_forms(header: nibabel.Nifti1Header) -> bool:

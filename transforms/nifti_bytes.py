@@ -53,7 +53,7 @@ def check_expansion(path: Path, expected: int) -> None:
     Raises:
         InvalidImageError: when the stream would have to expand more than deflate can, or suspiciously far.
     """
-    compressed, size = _is_compressed(path), path.stat().st_size
+    compressed, size = is_compressed(path), path.stat().st_size
     if expected > size * (MAX_GZIP_RATIO if compressed else 1):
         raise InvalidImageError(path, f"is too short: {size} bytes where its header expects {expected}")
     if expected > LARGE_BYTES and expected > size * LARGE_RATIO:
@@ -93,10 +93,15 @@ def read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> tup
 
 
 def _open(path: Path) -> Any:
-    return gzip.open(path, "rb") if _is_compressed(path) else path.open("rb")
+    return gzip.open(path, "rb") if is_compressed(path) else path.open("rb")
 
 
-def _is_compressed(path: Path) -> bool:
+def is_compressed(path: Path) -> bool:
+    """Tell whether a file is a gzip stream, whatever its name.
+
+    Raises:
+        InvalidImageError: when it cannot be read, or is named `.gz` and is none.
+    """
     try:
         with path.open("rb") as file:
             compressed = file.read(2) == _GZIP_MAGIC

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from monai.data import MetaTensor
 
 from transforms.load import ORIENTATION
 from utad_monai.check.finding import CaseReport, Grid
 from utad_monai.check.mix_up import suspected_swap
-from utad_monai.check.skull import skull_signs
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.doubts import doubtful_volumes, voxel_digest
 from utad_monai.data.findings import Finding, FindingKind
@@ -34,16 +32,15 @@ def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
 def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
     volumes, problems = load_volumes(case)
     images = {modality: volumes[modality] for modality in case.images if modality in volumes}
-    unstripped = list(_skull(case, images))
-    findings = list(unstripped)
     try:
         loaded = normalise_case(case, volumes, problems, preprocessing)
     except CohortError as error:
         problems = list(error.problems)
-        findings.extend(doubtful_volumes(case, volumes))
+        findings = list(doubtful_volumes(case, volumes))
     else:
-        findings.extend(loaded.findings)
-        findings.extend([] if unstripped else _mix_up(case, loaded))  # its signs are those of brains
+        findings = list(loaded.findings)
+        if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
+            findings.extend(_mix_up(case, loaded))  # its signs are those of brains
     digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
     return CaseReport(case, _grid(volumes), tuple(problems), tuple(findings), digests)
 
@@ -56,21 +53,8 @@ def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> Grid | None:
     return None
 
 
-def _skull(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
-    for modality, image in images.items():
-        if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
-            file: Path = case.images[modality]
-            yield Finding(FindingKind.NOT_SKULL_STRIPPED, case.case_id, file, _of(case, modality, text))
-
-
 def _mix_up(case: Case, loaded: LoadedCase) -> Iterator[Finding]:
     if swap := suspected_swap(loaded.images):
         first, second = swap
         text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
         yield Finding(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
-
-
-def _of(case: Case, modality: Modality, text: str) -> str:
-    """Name the channel when the file holds several modalities."""
-    channel = case.channel(modality)
-    return text if channel is None else f"channel {channel} ({modality}) {text}"

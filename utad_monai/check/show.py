@@ -15,6 +15,7 @@ from rich.text import Text
 from utad_monai.check.finding import CohortReport
 from utad_monai.data.findings import Finding, FindingKind
 from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.problems import printable
 from utad_monai.keys import Modality
 
 WIDTH = 80
@@ -134,7 +135,7 @@ def _show_lines(lines: Mapping[str, list[str]], console: Console) -> None:
 def _show_text(console: Console, text: str, style: str = "", indent: int = 0) -> None:
     """Write text in lines of the console's width, but never break a path."""
     leading = " " * indent
-    lines = wrap(_printable(text.strip()), console.width - len(leading), break_long_words=False, break_on_hyphens=False)
+    lines = wrap(printable(text.strip()), console.width - len(leading), break_long_words=False, break_on_hyphens=False)
     for line in lines:
         console.print(Text(leading + line), style=style, soft_wrap=True)
 
@@ -145,8 +146,3 @@ def _file(report: CohortReport, path: Path, case_id: str) -> str:
     if relative == Path():
         return str(report.root)
     return relative.name if relative.parent.name == case_id else str(relative)
-
-
-def _printable(text: str) -> str:
-    """Show what cannot be printed as its code: a name must not steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from transforms.load import WARNINGS
 from utad_monai.data.findings import Finding, FindingKind
-from utad_monai.data.grids import file_of
+from utad_monai.data.grids import MIRRORED_GAIN, SMALLEST_OVERLAP, file_of, overlap
 from utad_monai.data.layouts import Case, doubtful_name
+from utad_monai.data.skull import skull_signs
 from utad_monai.keys import Modality
 
 SATURATED_SHARE = 0.02
@@ -37,19 +38,25 @@ def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -
         for text in doubtful_intensities(image.as_tensor()):
             named = _of(case, modality, text)
             yield Finding(FindingKind.INTENSITY, case.case_id, case.images[modality], named)
+        if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
+            named = _of(case, modality, text)
+            yield Finding(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
     yield from _copies(case, images)
+    yield from _misplaced(case, images)
 
 
 def doubtful_intensities(image: Tensor) -> Iterator[str]:
     """Yield what is doubtful about the intensities of one volume of any shape, in file units."""
-    foreground = image[image != 0]
-    if foreground.numel() == 0:
+    size = int(image.count_nonzero())
+    if not size:
         return
-    largest = float(foreground.max())
-    share = float((foreground == largest).float().mean())
+    low, largest = (float(value) for value in image.aminmax())
+    if largest == 0:  # all of the foreground is negative
+        largest = float(image[image != 0].max())
+    share = int((image == largest).sum()) / size
     if share > SATURATED_SHARE:
         yield f"is saturated: {share:.0%} of its foreground has the largest value, {largest:g}; export it unclipped"
-    if float(foreground.abs().max()) < SMALLEST_INTENSITY:
+    if max(-low, largest) < SMALLEST_INTENSITY:
         yield f"has vanishingly small (denormal) intensities, at most {largest:g}; rescale it"
 
 
@@ -89,6 +96,26 @@ def _copies(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Findi
 def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
     one, other = first.as_tensor(), second.as_tensor()
     return one.equal(other) and bool(one.min() != one.max())
+
+
+def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
+    """Yield a finding for each image whose foreground lies elsewhere than that of the first, or is its mirror image."""
+    if not images:
+        return
+    first, *others = images
+    reference = images[first].as_tensor()[0] != 0
+    for modality in others:
+        foreground = images[modality].as_tensor()[0] != 0
+        if foreground.shape != reference.shape or not foreground.any() or not reference.any():
+            continue
+        here, mirrored = overlap(foreground, reference), overlap(foreground.flip(0), reference)
+        text = ""
+        if mirrored > here + MIRRORED_GAIN:
+            text = f"fits the {first} image better when mirrored left-right: is its orientation true?"
+        elif here < SMALLEST_OVERLAP:
+            text = f"covers other voxels than the {first} image: are they co-registered, and of one patient?"
+        if text:
+            yield Finding(FindingKind.FILE, case.case_id, case.images[modality], _of(case, modality, text))
 
 
 def _of(case: Case, modality: Modality, text: str) -> str:

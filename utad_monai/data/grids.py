@@ -24,8 +24,10 @@ UNIT_POWERS = (3, 6, -3, -6)
 SMALLEST_OVERLAP = 0.8
 """A volume without a usable header belongs onto a grid when this share of the smaller foreground lies in the other."""
 
+MIRRORED_GAIN = 0.02
+"""A mirror image fits better when its overlap is larger by more than this."""
+
 _HEADER_FILE = "header_file"
-_FLIP_GAIN = 0.02
 Part = TypeVar("Part", bound=str)
 
 
@@ -129,12 +131,13 @@ def _same_but_for_unit(ours: Matrix, theirs: Matrix) -> bool:
 def _lies_there(volume: MetaTensor, reference: MetaTensor) -> bool:
     """Tell whether the foreground of a volume lies where that of another does, and no mirror image fits better."""
     ours, theirs = volume.as_tensor()[0] != 0, reference.as_tensor()[0] != 0
-    overlap = _overlap(ours, theirs)
+    here = overlap(ours, theirs)
     mirrored = [ours.flip(axes) for count in (1, 2, 3) for axes in combinations(range(3), count)]
-    return overlap >= SMALLEST_OVERLAP and all(_overlap(one, theirs) <= overlap + _FLIP_GAIN for one in mirrored)
+    return here >= SMALLEST_OVERLAP and all(overlap(one, theirs) <= here + MIRRORED_GAIN for one in mirrored)
 
 
-def _overlap(first: Tensor, second: Tensor) -> float:
+def overlap(first: Tensor, second: Tensor) -> float:
+    """Return the share of the smaller of two masks of one shape that lies in the other; 1 when one is empty."""
     smaller = min(int(first.sum()), int(second.sum()))
     return int((first & second).sum()) / smaller if smaller else 1.0
 

@@ -31,7 +31,7 @@ class CohortProblem:
     def __str__(self) -> str:
         """Return the one line that users read."""
         case = f"case {self.case_id}: " if self.case_id else ""
-        return f"{case}{self.path}: {self.reason}; {self.remedy}"
+        return printable(f"{case}{self.path}: {self.reason}; {self.remedy}")
 
     @classmethod
     def of(cls, case_id: str, error: InvalidImageError) -> CohortProblem:
@@ -54,6 +54,11 @@ class CohortError(ValueError):
         self.problems = tuple(problems)
         self.path = self.problems[0].path
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def printable(text: str) -> str:
+    """Show what cannot be printed as its code: a name must not steer the terminal or break a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def empty_split(wanted: str) -> CohortError:

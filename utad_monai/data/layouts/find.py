@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
 from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
+from utad_monai.data.layouts.case_name import unsafe_name
 from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_table, table_of
@@ -69,8 +71,9 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     if table and table != root and inside.leaves(table):
         raise _cohort_error(table, LEAVES, REMEDY)
     cases, problems = read_table(table, inside) if table else _cases_below(root, inside)
+    cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
-    problems = [*problems, *collisions]
+    problems = [*problems, *unsafe, *collisions]
     if not cases and not problems:
         names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
@@ -169,11 +172,22 @@ def _case(claims: list[Claim]) -> Case:
     return Case(any_claim.case_id, any_claim.patient_id, images, files.get(SEGMENTATION), any_claim.layout)
 
 
+def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
+    """Leave out cases whose names cannot be file names, table cells and log lines."""
+    wrong = {id(case): reason for case in cases if (reason := unsafe_name(case.case_id))}
+    problems = [
+        CohortProblem("", case.files[0].parent, f"the case name {case.case_id!r} {wrong[id(case)]}", "rename the case")
+        for case in cases
+        if id(case) in wrong
+    ]
+    return [case for case in cases if id(case) not in wrong], problems
+
+
 def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
-    """Leave out cases whose names are the same on a file system that ignores upper and lower case."""
+    """Leave out cases whose names are the same on a file system that ignores case, or how accents are composed."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        groups[case.case_id.casefold()].append(case)
+        groups[unicodedata.normalize("NFC", case.case_id).casefold()].append(case)
     problems = []
     for group in groups.values():
         for number, case in enumerate(group if len(group) > 1 else ()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
@@ -69,6 +69,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             reader = csv.reader(file, strict=True)
             columns = [name.strip().casefold() for name in next(reader, [])]
             _check_columns(path, columns)
+            if _CASE not in columns:
+                raise CohortError([_table_problem(path, "has no column case"), *_outside(path, columns, reader)])
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     _check_width(path, reader.line_num, cells, columns)
@@ -91,8 +93,6 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise _table_error(path, f"has unknown columns {', '.join(map(repr, unknown[:8]))}")
     if repeated:
         raise _table_error(path, f"has the columns {', '.join(repeated)} twice")
-    if _CASE not in columns:
-        raise _table_error(path, "has no column case")
 
 
 def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) -> None:
@@ -124,6 +124,20 @@ def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
         columns.setdefault(path, column)
 
 
+def _outside(path: Path, columns: list[str], rows: Iterable[list[str]]) -> Iterator[CohortProblem]:
+    """Yield the cells of a table without case names that are no files inside its folder."""
+    inside = Containment(path.parent)
+    for line, cells in enumerate(rows, start=2):
+        for column, cell in _cells(columns, cells).items():
+            reason = _unusable(path.parent, cell, inside) if column in _FILES and cell else ""
+            if reason:
+                yield CohortProblem("", path.parent / cell, f"(line {line}, {column}) {reason}", "correct the table")
+
+
 def _table_error(path: Path, reason: str) -> CohortError:
+    return CohortError([_table_problem(path, reason)])
+
+
+def _table_problem(path: Path, reason: str) -> CohortProblem:
     remedy = f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
-    return CohortError([CohortProblem("", path, reason, remedy)])
+    return CohortProblem("", path, reason, remedy)
