@@ -53,6 +53,11 @@ settings.register_profile("tests", deadline=None, max_examples=40, derandomize=T
 settings.load_profile("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for a folder of malformed inputs."""
+    parser.addoption("--corpus", default="", help="Folder of malformed inputs with an expected.json.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> Iterator[None]:
     """Tests run beside each other and beside training: one thread each."""

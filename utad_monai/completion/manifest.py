@@ -121,6 +121,9 @@ def write_manifest(
 
 def log_result(result: CaseResult) -> None:
     """Say what was doubtful about a case and what was not made of it, a line each."""
+    for volume in result.made:
+        if not volume.kept:
+            _logger.info("case %s: %s made from %s", result.case_id, volume.target, ", ".join(volume.sources))
     for warning in result.warnings:
         _logger.warning("case %s: %s", result.case_id, warning)
     if result.status is CompletionStatus.REFUSED:

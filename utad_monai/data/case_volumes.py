@@ -7,11 +7,15 @@ from pathlib import Path
 from monai.data import MetaTensor
 
 from transforms import InvalidImageError, LoadNifti
+from transforms.load import WARNINGS
 from utad_monai.data.grids import agree_on_grid, file_of, in_lps, other_grids
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortProblem
 from utad_monai.keys import Modality
+
+SMALLEST_BACKGROUND = 0.05
+"""Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""
 
 
 def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
@@ -62,4 +66,25 @@ def load_stored_images(case: Case) -> dict[Modality, MetaTensor]:
 def _load_stored(case: Case, modality: Modality) -> MetaTensor:
     channel = case.channel(modality)
     channels = None if channel is None else len(case.layout.channels)
-    return LoadNifti()(case.images[modality], channel, channels)
+    return with_zero_background(LoadNifti()(case.images[modality], channel, channels))
+
+
+def with_zero_background(image: MetaTensor) -> MetaTensor:
+    """Return an image whose background is a negative constant with a background of 0, and say so in its warnings.
+
+    Only the smallest value is replaced, when a good share of the voxels has it and hardly any is 0.
+
+    Args:
+        image: `(1, X, Y, Z)` in file units.
+    """
+    lowest = float(image.min())
+    if lowest >= 0:
+        return image
+    voxels = image.as_tensor()
+    background, smallest = voxels == lowest, SMALLEST_BACKGROUND * voxels.numel()
+    if int(background.count_nonzero()) < smallest or voxels.numel() - int(voxels.count_nonzero()) >= smallest:
+        return image
+    text = f"has a background of {lowest:g}, which is taken for 0"
+    meta = {key: value for key, value in image.meta.items() if key != "affine"}
+    meta[WARNINGS] = [*meta[WARNINGS], text]
+    return MetaTensor(voxels.masked_fill(background, 0), affine=image.affine, meta=meta)

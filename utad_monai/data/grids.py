@@ -138,8 +138,8 @@ def _lies_there(volume: MetaTensor, reference: MetaTensor) -> bool:
 
 def overlap(first: Tensor, second: Tensor) -> float:
     """Return the share of the smaller of two masks of one shape that lies in the other; 1 when one is empty."""
-    smaller = min(int(first.sum()), int(second.sum()))
-    return int((first & second).sum()) / smaller if smaller else 1.0
+    smaller = min(int(first.count_nonzero()), int(second.count_nonzero()))
+    return int((first & second).count_nonzero()) / smaller if smaller else 1.0
 
 
 def _with(volume: MetaTensor, affine: Tensor, warnings: list[str], sound: MetaTensor) -> MetaTensor:
