@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms import IntensityWindow
+from transforms.nifti_bytes import check_regular_file
 from utad_monai.checkpoints import CheckpointError, file_sha256
 from utad_monai.completion.guards import doubts, refusal
 from utad_monai.completion.manifest import CaseResult, VolumeResult
@@ -140,6 +141,8 @@ class CaseCompleter:
         translator = self.volumes.translator
         available = [m for m in case.images if not self.settings.sources or m in self.settings.sources]
         sources = usable_sources(target, available)
+        for source in sources:
+            check_regular_file(case.images[source])  # to hash a pipe would wait for ever
         window = self._window(target)
         provenance = Provenance(
             case_id=case.case_id,
