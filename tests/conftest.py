@@ -53,6 +53,11 @@ settings.register_profile("tests", deadline=None, max_examples=40, derandomize=T
 settings.load_profile("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for a folder of malformed inputs."""
+    parser.addoption("--corpus", default="", help="Folder of malformed inputs with an expected.json.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_torch_thread() -> Iterator[None]:
     """Tests run beside each other and beside training: one thread each."""
@@ -60,6 +65,14 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes that they start, keep nothing in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UTAD_MONAI_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from transforms.labels import (
     regions_to_labels,
 )
 from transforms.load import LoadNifti, LoadNiftid
-from transforms.nifti import NiftiVolume, read_nifti
+from transforms.nifti import NiftiVolume, read_header, read_nifti
 from transforms.normalise import BACKGROUND, BRAIN_FLOOR, IntensityWindow, NormaliseBrain, NormaliseBraind, brain_window
 from transforms.orient import OrientLPS, OrientLPSd, from_lps
 from transforms.slice_frame import FramePlacement, SliceFrame
@@ -42,6 +42,7 @@ __all__ = [
     "brain_window",
     "from_lps",
     "mask_tumour",
+    "read_header",
     "read_nifti",
     "regions_to_labels",
 ]

@@ -16,6 +16,8 @@ from transforms.nifti import read_nifti
 
 WARNINGS = "warnings"
 """Meta key of the phrases that describe what was doubtful about a file."""
+PLACEMENT = "placement"
+"""Meta key of where the file says that its voxels lie (`transforms.nifti_affine.Placement`)."""
 ORIENTATION = "stored_orientation"
 """Meta key of the directions in which the file's voxel axes grow, such as `LPS`."""
 
@@ -36,7 +38,12 @@ class LoadNifti(Transform):
         """
         volume = read_nifti(path, channel, channel_count)
         orientation = "".join(str(end) for end in nibabel.aff2axcodes(volume.affine))
-        meta = {"filename_or_obj": str(path), WARNINGS: list(volume.warnings), ORIENTATION: orientation}
+        meta = {
+            "filename_or_obj": str(path),
+            WARNINGS: list(volume.warnings),
+            PLACEMENT: volume.placement,
+            ORIENTATION: orientation,
+        }
         image = torch.from_numpy(volume.array)[None]
         return MetaTensor(image, affine=torch.from_numpy(volume.affine), meta=meta)
 

@@ -6,12 +6,10 @@ bytes are read and judged here with nibabel before any other library sees them.
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -19,6 +17,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from transforms.errors import InvalidImageError
+from transforms.nifti_affine import Matrix, Placement, read_placement
+from transforms.nifti_bytes import check_expansion, check_regular_file, is_compressed, read_bytes
 
 MAX_VOXELS = 512**3
 """Largest accepted volume (134 million voxels, 0.5 GiB as float32); a larger claim is refused before allocation."""
@@ -28,14 +28,10 @@ MSD_CHANNELS = "FLAIR, T1w, T1gd, T2w"
 """Channel order of the 4-D files of the Medical Segmentation Decathlon's brain tumour task."""
 MAX_HEADER_BYTES = 1 << 20
 """Largest accepted voxel offset (header and extensions)."""
-SPACING_RANGE_MM = (0.05, 20.0)
-"""Spacings outside this range are doubtful: metres or micrometres taken for mm."""
 LARGE_INTENSITY = 1e7
 """No scanner writes larger values; percentile windows still cope, so it is a warning."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _NIFTI1_BYTES, _NIFTI2_BYTES = 348, 540
-_CHUNK_BYTES = 1 << 20
 _REAL_KINDS = "iuf"
 
 
@@ -45,15 +41,25 @@ class NiftiVolume:
 
     Attributes:
         array: `(X, Y, Z)` float32, intensities in file units after slope and intercept.
-        affine: `(4, 4)` float64, voxel indices to RAS+ world mm.
+        placement: where its voxels lie, and what is doubtful about it.
         header: the NIfTI header as read.
-        warnings: one phrase for each doubtful but accepted property.
+        doubts: one phrase for each doubtful but accepted property of anything else.
     """
 
     array: np.ndarray[Any, np.dtype[np.float32]]
-    affine: np.ndarray[Any, np.dtype[np.float64]]
+    placement: Placement
     header: nibabel.Nifti1Header
-    warnings: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def affine(self) -> Matrix:
+        """`(4, 4)` float64, voxel indices to RAS+ world mm."""
+        return self.placement.affine
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One phrase for each doubtful but accepted property."""
+        return (*self.doubts, *self.placement.warnings)
 
 
 def read_nifti(path: str | Path, channel: int | None = None, channel_count: int | None = None) -> NiftiVolume:
@@ -73,73 +79,32 @@ def read_nifti(path: str | Path, channel: int | None = None, channel_count: int 
             header, unusable affine, voxels that are not finite real numbers, 4-D where 3-D was asked and vice versa.
     """
     path = Path(path)
-    _check_regular_file(path)
-    header = _parse_header(path, _read_bytes(path, _NIFTI2_BYTES))
     warnings: list[str] = []
-    _check_dimensions(path, header, warnings, channel, channel_count)
-    _check_storage(path, header, warnings)
-    affine, affine_warnings = _usable_affine(path, header)
-    array = _read_voxels(path, header, channel)
-    return NiftiVolume(array, affine, header, (*warnings, *affine_warnings, *_doubtful_voxels(array, channel)))
+    header = _checked_header(path, warnings, channel, channel_count)
+    placement = read_placement(path, header)
+    array = _read_voxels(path, header, channel, warnings)
+    return NiftiVolume(array, placement, header, (*warnings, *_doubtful_voxels(array, channel)))
 
 
-def _check_regular_file(path: Path) -> None:
-    try:
-        if path.is_symlink() and not path.exists():
-            raise InvalidImageError(path, "is a symbolic link to a file that is missing", "restore the link's target")
-        if path.is_dir():
-            raise InvalidImageError(path, "is a directory, not a file", "remove it or put the image in its place")
-        if not path.exists():
-            raise InvalidImageError(path, "is missing: no such file", "restore the file or remove it from the list")
-        if path.stat().st_size == 0:
-            raise InvalidImageError(path, "is empty (0 bytes)", "copy or download it again")
-    except OSError as error:
-        raise InvalidImageError(path, f"cannot be read ({error.strerror})", "check the link or permission") from error
-
-
-def _open(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == _GZIP_MAGIC
-    except OSError as error:
-        raise InvalidImageError(path, f"cannot be read ({error.strerror})", "check its permission") from error
-    if path.suffix == ".gz" and not compressed:
-        raise InvalidImageError(path, "is named .gz but is not a gzip file", "download it again or rename it to .nii")
-    return gzip.open(path, "rb") if compressed else path.open("rb")
-
-
-def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> bytes:
-    """Read up to `count` bytes from `start` on, then pass over what follows.
-
-    Args:
-        path: the file.
-        count: bytes to keep.
-        start: bytes to pass over first.
-        at_least: bytes that the file must hold; a little more is read, so that the gzip CRC at its end is checked.
+def read_header(path: str | Path) -> nibabel.Nifti1Header:
+    """Return the NIfTI-1 or NIfTI-2 header of a file, without its extensions; no voxel is read.
 
     Raises:
-        InvalidImageError: when the stream is damaged, or shorter than `at_least`.
+        InvalidImageError: when the file is no NIfTI file.
     """
-    try:
-        with _open(path) as stream:
-            total = _pass_over(stream, start)
-            content: bytes = stream.read(count)
-            total += len(content)
-            if at_least:
-                total += _pass_over(stream, at_least + MAX_HEADER_BYTES - total)
-    except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
-        raise InvalidImageError(path, f"is a damaged or truncated gzip file ({error})", "copy it again") from error
-    if total < at_least:
-        raise InvalidImageError(path, f"is too short: {total} bytes where its header expects {at_least}")
-    return content
+    path = Path(path)
+    check_regular_file(path)
+    return _parse_header(path, read_bytes(path, _NIFTI2_BYTES)[0])
 
 
-def _pass_over(stream: Any, count: int) -> int:
-    """Read up to `count` bytes without keeping them; return how many there were."""
-    passed = 0
-    while passed < count and (chunk := stream.read(min(_CHUNK_BYTES, count - passed))):
-        passed += len(chunk)
-    return passed
+def _checked_header(
+    path: Path, warnings: list[str], channel: int | None, channel_count: int | None
+) -> nibabel.Nifti1Header:
+    header = read_header(path)
+    _check_dimensions(path, header, warnings, channel, channel_count)
+    _check_storage(path, header, warnings)
+    _check_extensions(path, header, warnings)
+    return header
 
 
 def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
@@ -223,52 +188,41 @@ def _check_storage(path: Path, header: nibabel.Nifti1Header, warnings: list[str]
         raise InvalidImageError(path, "has a scl_inter that is not finite")
 
 
-def _usable_affine(path: Path, header: nibabel.Nifti1Header) -> tuple[Any, list[str]]:
-    spacing = header["pixdim"][1:4].astype(float)
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    if sform == 0 and (not np.isfinite(spacing).all() or (spacing <= 0).any()):
-        raise InvalidImageError(path, f"has pixdim spacing {spacing.tolist()} and no sform")
-    try:
-        affine = header.get_best_affine()
-    except (HeaderDataError, ValueError) as error:
-        raise InvalidImageError(path, f"has an unusable affine ({error})") from error
-    if not np.isfinite(affine).all():
-        raise InvalidImageError(path, "has an affine that is not finite")
-    zooms = np.linalg.norm(affine[:3, :3], axis=0)
-    if (zooms == 0).any() or abs(np.linalg.det(affine[:3, :3] / np.where(zooms > 0, zooms, 1))) < 1e-3:
-        raise InvalidImageError(path, "has a singular affine: its orientation is unknown")
-    return affine, _doubtful_affine(header, sform, qform, zooms)
+def _check_extensions(path: Path, header: nibabel.Nifti1Header, warnings: list[str]) -> None:
+    """Warn of header extensions that do not fill the room before the voxels: other programs stumble over them."""
+    place, end = _NIFTI1_BYTES + 4, int(header["vox_offset"])
+    if bytes(header["magic"].tobytes()[:3]) == b"n+2":
+        place = _NIFTI2_BYTES + 4
+    block, _ = read_bytes(path, max(0, end - place + 4), start=place - 4)
+    if not block or block[0] == 0:
+        return
+    order: Literal["big", "little"] = "big" if header.endianness == ">" else "little"
+    while place < end:
+        size = int.from_bytes(block[4:8], order, signed=True)
+        if size < 16 or size % 16 or place + size > end:
+            warnings.append("has damaged header extensions: they are passed over")
+            return
+        block, place = block[size:], place + size
 
 
-def _doubtful_affine(header: nibabel.Nifti1Header, sform: int, qform: int, zooms: Any) -> list[str]:
-    warnings = []
-    if sform == 0 and qform == 0:
-        warnings.append("has neither sform nor qform: its orientation is a guess")
-    if sform > 0 and qform > 0 and not _same_forms(header):
-        warnings.append("has a qform and an sform that disagree: the sform is used")
-    if (zooms < SPACING_RANGE_MM[0]).any() or (zooms > SPACING_RANGE_MM[1]).any():
-        warnings.append(f"has an unusual voxel spacing {zooms.tolist()} mm: check the unit")
-    return warnings
-
-
-def _same_forms(header: nibabel.Nifti1Header) -> bool:
-    try:
-        return bool(np.allclose(header.get_sform(), header.get_qform(), atol=1e-2))
-    except (HeaderDataError, ValueError):
-        return False
-
-
-def _read_voxels(path: Path, header: nibabel.Nifti1Header, channel: int | None) -> Any:
+def _read_voxels(path: Path, header: nibabel.Nifti1Header, channel: int | None, warnings: list[str]) -> Any:
     shape = tuple(int(size) for size in header["dim"][1:4])
     dtype = header.get_data_dtype()
     offset = int(header["vox_offset"])
     volume_bytes = math.prod(shape) * dtype.itemsize
     volumes = 1 if channel is None else int(header["dim"][4])
-    content = _read_bytes(path, volume_bytes, offset + volume_bytes * (channel or 0), offset + volume_bytes * volumes)
-    array = np.frombuffer(content, dtype).reshape(shape, order="F").astype(np.float32)
-    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
-        array = array * np.float32(slope) + np.float32(inter)
+    expected = offset + volume_bytes * volumes
+    check_expansion(path, expected)
+    content, beyond = read_bytes(path, volume_bytes, offset + volume_bytes * (channel or 0), expected)
+    if path.suffix == ".nii" and is_compressed(path):
+        warnings.append("is compressed although it is named .nii: other programs stumble over it")
+    if beyond:
+        warnings.append(f"goes on for {beyond} bytes after its voxels: they are passed over")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+        array = np.frombuffer(content, dtype).reshape(shape, order="F").astype(np.float32)
+        slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+        if math.isfinite(slope) and slope != 0 and (slope, inter) != (1, 0):
+            array = array * np.float32(slope) + np.float32(inter)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise InvalidImageError(path, f"{_named(channel)}has {count} voxels that are NaN or infinite, not finite")

@@ -9,7 +9,7 @@ import typer
 
 from utad_monai import __version__
 from utad_monai.errors import EXPECTED
-from utad_monai.keys import FusionMethod, IntensityRange, Modality, Placing, TreeLayout, VoxelType
+from utad_monai.keys import FusionMethod, IntensityRange, Modality, OnBadCase, Placing, TreeLayout, VoxelType
 from utad_monai.visible import visible
 
 app = typer.Typer(
@@ -89,11 +89,14 @@ def run_stage(
 def demo(
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the demo makes.")] = Path("demo"),
     dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
+    on_bad_case: Annotated[
+        OnBadCase, typer.Option(help="Refuse a cohort with bad cases, or skip them.")
+    ] = OnBadCase.REFUSE,
 ) -> None:
     """Run the whole pipeline in minutes: train, distil, synthesize volumes, measure Dice."""
     from utad_monai.demo import run_demo
 
-    run_demo(output_dir, dataset_dir)
+    run_demo(output_dir, dataset_dir, on_bad_case)
 
 
 @app.command()
@@ -130,6 +133,7 @@ def study(
     expect: Annotated[
         Path | None, typer.Option(help="A study_results.csv: exit code 1 when a mean lies outside its intervals.")
     ] = None,
+    on_bad_case: Annotated[OnBadCase | None, typer.Option(help="Refuse a cohort with bad cases, or skip them.")] = None,
 ) -> None:
     """Train methods under one budget, measure them on the same cases, and test the differences."""
     from utad_monai.data.phantom import default_dataset_dir
@@ -138,7 +142,8 @@ def study(
     from utad_monai.study import StudyFile, load_plan, run_study
 
     budget = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
-    cohort = {} if test_fraction is None else {"test_fraction": test_fraction}
+    chosen = {"test_fraction": test_fraction, "on_bad_case": on_bad_case and str(on_bad_case)}
+    cohort = {key: value for key, value in chosen.items() if value is not None}
     try:
         plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes, trusted=trust)
     except ValueError as error:

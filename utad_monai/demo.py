@@ -14,6 +14,7 @@ from monai.bundle import run as run_bundle
 from utad_monai.configuration import bundles_dir
 from utad_monai.data.phantom import default_dataset_dir
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE
+from utad_monai.keys import OnBadCase
 from utad_monai.stages import Stage, model_path
 
 
@@ -37,16 +38,21 @@ _STEPS = (
 )
 
 
-def run_demo(output_dir: str | Path, dataset_dir: str = "") -> None:
+def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCase | str = OnBadCase.REFUSE) -> None:
     """Train segmentation, teacher and student, write volumes, measure them, and say where everything is.
 
     Args:
         output_dir: folder for all results.
         dataset_dir: a cohort; empty for the embedded phantom.
+        on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
     """
     begin = time.monotonic()
     output = Path(output_dir)
-    common = {"dataset_dir": dataset_dir or default_dataset_dir(), "output_dir": str(output)}
+    common = {
+        "dataset_dir": dataset_dir or default_dataset_dir(),
+        "output_dir": str(output),
+        "on_bad_case": str(on_bad_case),
+    }
     for number, step in enumerate(_STEPS, start=1):
         typer.echo(f"[{number}/{len(_STEPS)}] {step.title}")
         config = [str(bundles_dir() / step.bundle), str(bundles_dir() / "demo.json")]

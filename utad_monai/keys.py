@@ -112,6 +112,15 @@ class ResumePolicy(StrEnum):
     """Remove it and begin anew."""
 
 
+class OnBadCase(StrEnum):
+    """What happens when cases of a cohort cannot be used."""
+
+    REFUSE = "refuse"
+    """Every problem of the cohort is listed, and nothing is done."""
+    SKIP = "skip"
+    """The sound cases are used; what was left out is said, and written into a table."""
+
+
 class StudentScheme(StrEnum):
     """Which branches a generator has (Huang, Wei, Li 2024, Figure 4)."""
 

@@ -17,8 +17,9 @@ from utad_monai.checkpoints import Translator as TrainedTranslator
 from utad_monai.checkpoints import load_translator
 from utad_monai.completion.guards import doubts, refusal
 from utad_monai.configuration import default_device
+from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
-from utad_monai.data.preprocessing import LoadedCase, load_stored_image, normalise_volumes
+from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
 from utad_monai.keys import FusionMethod, IntensityRange, Modality
@@ -155,7 +156,7 @@ class Translator:
         if isinstance(case, str | Path):
             case = _only_case(case)
         if isinstance(case, Case):
-            volumes = {modality: load_stored_image(case, modality) for modality in case.images}
+            volumes = load_stored_images(case)
             images: Mapping[Modality, Image] = case.images
         else:
             images = {Modality(modality): image for modality, image in case.items()}

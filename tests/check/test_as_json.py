@@ -84,4 +84,5 @@ def test_names_that_are_no_text_are_written(tmp_path: Path, tiny_preprocessing: 
     os.mkdir(folder)
     Path(os.fsdecode(folder + b"/\xff_t1.nii")).touch()
     write_report_json(check_cohort(tmp_path / "cohort", tiny_preprocessing, progress=False), tmp_path / "check.json")
-    assert json.loads((tmp_path / "check.json").read_text())["table"][0]["case"] == "\udcff"
+    (problem,) = json.loads((tmp_path / "check.json").read_text())["problems"]
+    assert "case name '\\udcff' holds control characters" in problem["reason"]

@@ -77,7 +77,7 @@ def test_warnings_of_refused_cases_are_kept(folder: Path, check: Check) -> None:
 def test_an_empty_segmentation_is_a_warning_of_its_file(folder: Path, check: Check) -> None:
     change(folder / "A_1_seg.nii.gz", np.zeros_like)
     (finding,) = check().findings
-    assert (finding.kind, finding.file) == (FindingKind.FILE, folder / "A_1_seg.nii.gz")
+    assert (finding.kind, finding.file) == (FindingKind.SEGMENTATION, folder / "A_1_seg.nii.gz")
     assert finding.text.startswith("is empty")
 
 

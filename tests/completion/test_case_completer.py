@@ -59,7 +59,11 @@ def watch(completer: CaseCompleter, monkeypatch: pytest.MonkeyPatch) -> list[Mod
 
 
 def stamps(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.*"))}
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*.*"))
+        if path.is_file()
+    }
 
 
 def test_sidecar_says_where_everything_comes_from(completer: Any, case: Case, student_translator: Translator) -> None:

@@ -118,11 +118,20 @@ def test_bad_case_is_refused_and_the_others_are_byte_equal_to_a_clean_run(synthe
         engine.exit_when_refused()
 
 
-def test_segmentation_is_not_read(synthesize: Make, cohort: Path) -> None:
+def test_damaged_segmentation_is_reported_and_changes_no_volume(synthesize: Make, cohort: Path) -> None:
     clean = content(synthesize(find_cases(cohort), "clean").output_dir)
     for name in "ab":
         damage(cohort / name / f"{name}_seg.nii.gz")
-    assert content(synthesize(find_cases(cohort), "damaged").output_dir) == clean
+    damaged = synthesize(find_cases(cohort), "damaged")
+    volumes = [name for name in clean if name.endswith("_synthetic.nii.gz")]
+    assert volumes
+    assert {name: content(damaged.output_dir)[name] for name in volumes} == {name: clean[name] for name in volumes}
+    assert [(result.case_id, result.status) for result in damaged.results] == [
+        ("a", "refused"),
+        ("b", "refused"),
+        ("c", "skipped"),
+    ]
+    assert all("_seg.nii.gz" in result.problems[0] for result in damaged.refused)
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])

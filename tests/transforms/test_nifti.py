@@ -29,6 +29,7 @@ NAN, INF = float("nan"), float("inf")
 
 # (offset, struct format) of fields of the NIfTI-1 header
 SIZEOF_HDR, DIM, DIM_0, DIM_1, DATATYPE, BITPIX = (0, "i"), (40, "8h"), (40, "h"), (42, "h"), (70, "h"), (72, "h")
+XYZT_UNITS = (123, "b")
 PIXDIM, VOX_OFFSET, SCALING, FORM_CODES = (80, "3f"), (108, "f"), (112, "2f"), (252, "2h")
 QUATERNION, SFORM, MAGIC = (256, "3f"), (280, "12f"), (344, "4s")
 
@@ -177,7 +178,7 @@ def test_voxel_offset_inside_a_nifti_2_header_is_refused(tmp_path: Path, offset:
         (lambda path: path.mkdir(), "is a directory"),
         (lambda path: path.symlink_to("nowhere.nii"), "symbolic link"),
         (lambda path: path.symlink_to(path.name), "symbolic link"),
-        (lambda path: os.mkfifo(path), "0 bytes"),
+        (lambda path: os.mkfifo(path), "not a regular file"),
     ],
     ids=["missing", "directory", "dangling link", "link to itself", "pipe"],
 )
@@ -221,8 +222,8 @@ def test_lying_header_costs_neither_memory_nor_time(tmp_path: Path, claim: tuple
 def test_too_large_a_claim_is_refused_before_any_voxel_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, header_only((32767, 32767, 32767), np.int16))
     counts: list[int] = []
-    read_bytes = nifti._read_bytes
-    monkeypatch.setattr(nifti, "_read_bytes", lambda path, count: (counts.append(count), read_bytes(path, count))[1])
+    read_bytes = nifti.read_bytes
+    monkeypatch.setattr(nifti, "read_bytes", lambda path, count: (counts.append(count), read_bytes(path, count))[1])
     with pytest.raises(InvalidImageError, match="too large"):
         read_nifti(path)
     assert counts == [540]
@@ -313,7 +314,6 @@ SOUND = {
     "only a qform": nifti_bytes(VOXELS, (FORM_CODES, (1, 0))),
     "both forms": nifti_bytes(VOXELS, (FORM_CODES, (1, 1))),
     "slope 0, which means none": nifti_bytes(VOXELS, (SCALING, (0, NAN))),
-    "trailing bytes": nifti_bytes() + bytes(1000),
     "voxel offset after an extension": nifti_bytes(VOXELS, (VOX_OFFSET, (368.0,)))[:352]
     + bytes(16)
     + nifti_bytes()[352:],
@@ -351,6 +351,12 @@ DOUBTFUL = {
     "4-D with one volume": (nifti_bytes(VOXELS[..., None]), "4-D"),
     "slope NaN": (nifti_bytes(VOXELS, (SCALING, (NAN, 0))), "scl_slope"),
     "slope infinite": (nifti_bytes(VOXELS, (SCALING, (INF, NAN))), "scl_slope"),
+    "trailing bytes": (nifti_bytes() + bytes(1000), "goes on for 1000 bytes"),
+    "extension that is longer than its room": (
+        nifti_bytes(VOXELS, (VOX_OFFSET, (368.0,)))[:348] + b"\1\0\0\0" + b"\xff" * 16 + nifti_bytes()[352:],
+        "damaged header extensions",
+    ),
+    "metres by name": (nifti_bytes(VOXELS, (XYZT_UNITS, (1,))), "in metres"),
     "bitpix of another type": (nifti_bytes(VOXELS, (BITPIX, (64,))), "bitpix 64"),
 }
 

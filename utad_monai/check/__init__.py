@@ -3,8 +3,9 @@
 from utad_monai.check.as_json import report_as_json, write_report_json
 from utad_monai.check.case import check_case
 from utad_monai.check.cohort import check_cohort
-from utad_monai.check.finding import CaseReport, CohortReport, Finding, FindingKind, Grid
+from utad_monai.check.finding import CaseReport, CohortReport, Grid
 from utad_monai.check.show import show_report
+from utad_monai.data.findings import Finding, FindingKind
 
 __all__ = [
     "CaseReport",

@@ -9,7 +9,8 @@ from typing import Any
 
 from utad_monai import __version__
 from utad_monai.atomic import atomic_path
-from utad_monai.check.finding import CaseReport, CohortReport, Finding, Grid
+from utad_monai.check.finding import CaseReport, CohortReport, Grid
+from utad_monai.data.findings import Finding
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality

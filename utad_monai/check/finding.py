@@ -1,53 +1,17 @@
-"""What a check finds: warnings by kind, one record for each case, one for the cohort."""
+"""What a check finds: one record for each case, one for the cohort."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from utad_monai.data.findings import Finding
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortProblem
 from utad_monai.keys import Modality
-
-
-class FindingKind(StrEnum):
-    """What a warning is about."""
-
-    FILE = "file"
-    """The file's header or values are unusual, but it can be used."""
-    NAME = "name"
-    """The case name may do harm in tables or on other disks."""
-    INTENSITY = "intensity"
-    """Saturated or vanishing intensities."""
-    SEGMENTATION = "segmentation"
-    """The segmentation is hardly one of a tumour in this brain."""
-    NOT_SKULL_STRIPPED = "not_skull_stripped"
-    """The foreground is more than a brain."""
-    MODALITY_MIX_UP = "modality_mix_up"
-    """Two images look as if their modalities were swapped."""
-    DUPLICATE = "duplicate"
-    """The voxels are those of another image."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A warning: something doubtful about a case that can be used all the same.
-
-    Attributes:
-        kind: what it is about.
-        case_id: the case.
-        file: the file it is about; None when it is the case as a whole.
-        text: what was seen, and what to do about it.
-    """
-
-    kind: FindingKind
-    case_id: str
-    file: Path | None
-    text: str
 
 
 @dataclass(frozen=True)

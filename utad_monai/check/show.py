@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from utad_monai.check.finding import CohortReport, Finding, FindingKind
+from utad_monai.check.finding import CohortReport
+from utad_monai.data.findings import Finding, FindingKind
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.keys import Modality
 from utad_monai.visible import visible

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transforms import IntensityWindow
+from transforms.nifti_bytes import check_regular_file
 from utad_monai.checkpoints import CheckpointError, file_sha256
 from utad_monai.completion.guards import doubts, refusal
 from utad_monai.completion.manifest import CaseResult, VolumeResult
 from utad_monai.completion.settings import CompletionSettings
 from utad_monai.completion.synthetic_files import UNCERTAINTY, SyntheticFiles
+from utad_monai.completion.validated import ValidatedCases
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase
-from utad_monai.data.problems import CohortError
+from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
 from utad_monai.provenance import Provenance, SourceImage
@@ -72,12 +74,13 @@ class CaseCompleter:
         self.output_dir = Path(output_dir)
         self.settings = settings
         self.windows = dict(windows or {})
+        self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
 
     def complete(self, case: Case) -> CaseResult:
         """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
         targets = self.targets(case)
         if not targets:
-            return CaseResult(case.case_id, reason="nothing is missing")
+            return self._validated(CaseResult(case.case_id, reason="nothing is missing"), case)
         waiting: dict[Modality, SyntheticFiles] = {}
         results: dict[Modality, VolumeResult] = {}
         for target in targets:
@@ -90,9 +93,33 @@ class CaseCompleter:
             if kept:
                 results[target] = kept
         missing = [target for target in targets if target not in results]
-        if missing:
-            results |= self._make_all(case, {target: waiting[target] for target in missing})
-        return _case_result(case, [results[target] for target in targets])
+        if not missing:
+            return self._validated(_case_result(case, [results[target] for target in targets]), case)
+        loaded, problems = self._open(case)
+        results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
+        return replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+
+    def _validated(self, result: CaseResult, case: Case) -> CaseResult:
+        """Add what is wrong with a case that needs no work, so that nobody is handed a bad one; it is opened once."""
+        warnings = self.validated.warnings(case) if self.resume else None
+        if warnings is not None:
+            return replace(result, warnings=tuple(dict.fromkeys([*result.warnings, *warnings])))
+        loaded, problems = self._open(case)
+        if loaded is None:
+            return CaseResult(case.case_id, result.volumes, reason=_lines(problems), refused=True)
+        warnings = tuple(dict.fromkeys([*result.warnings, *loaded.warnings]))
+        return replace(result, warnings=warnings, problems=_texts(problems, loaded))
+
+    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[CohortProblem]]:
+        """Load a case and return its problems too; a bad segmentation costs nothing but itself."""
+        try:
+            loaded = self.volumes.load(case)
+        except CohortError as error:
+            if any(problem.path != case.segmentation for problem in error.problems):
+                return None, error.problems
+            return self.volumes.load(replace(case, segmentation=None)), error.problems
+        self.validated.keep(case, loaded.warnings)
+        return loaded, ()
 
     def targets(self, case: Case) -> tuple[Modality, ...]:
         """Return the modalities that are asked of a case."""
@@ -114,6 +141,8 @@ class CaseCompleter:
         translator = self.volumes.translator
         available = [m for m in case.images if not self.settings.sources or m in self.settings.sources]
         sources = usable_sources(target, available)
+        for source in sources:
+            check_regular_file(case.images[source])  # to hash a pipe would wait for ever
         window = self._window(target)
         provenance = Provenance(
             case_id=case.case_id,
@@ -143,11 +172,15 @@ class CaseCompleter:
             raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
         return self.windows[target]
 
-    def _make_all(self, case: Case, waiting: Mapping[Modality, SyntheticFiles]) -> dict[Modality, VolumeResult]:
-        try:
-            loaded = self.volumes.load(case)
-        except CohortError as error:
-            return {target: _refused(target, str(error)) for target in waiting}
+    def _make_all(
+        self,
+        case: Case,
+        waiting: Mapping[Modality, SyntheticFiles],
+        loaded: LoadedCase | None,
+        problems: Sequence[CohortProblem],
+    ) -> dict[Modality, VolumeResult]:
+        if loaded is None:
+            return {target: _refused(target, _lines(problems)) for target in waiting}
         reason = refusal(loaded)
         if reason:
             return {target: _refused(target, f"case {case.case_id}: {reason}") for target in waiting}
@@ -162,7 +195,7 @@ class CaseCompleter:
             return _refused(target, f"case {case.case_id}: {target}: {error}")
         warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources)])
         extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
-        like = case.images[made.sources[0]]
+        like = loaded.headers[made.sources[0]]
         return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
 
     def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
@@ -188,6 +221,15 @@ class CaseCompleter:
 def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
     warnings = [text for result in results for text in result.details.get(_WARNINGS, [])]
     return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _texts(problems: Sequence[CohortProblem], loaded: LoadedCase | None) -> tuple[str, ...]:
+    """Return the problems of a case whose images are sound; those of images stand with what they prevented."""
+    return tuple(map(str, problems)) if loaded is not None else ()
+
+
+def _lines(problems: Sequence[CohortProblem]) -> str:
+    return "\n".join(map(str, problems))
 
 
 def _refused(target: Modality, reason: str) -> VolumeResult:

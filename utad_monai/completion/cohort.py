@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from utad_monai.completion.windows import cohort_windows
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.refused import refuse_unwritable
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
@@ -128,8 +129,11 @@ def complete_cohort(completion: Completion) -> Completed:
     _completer(completion, translator, {})  # what is wrong with the model is said before any case is opened
     windows = _windows(completion, cases, translator)
     output_dir = Path(completion.output_dir)
+    refuse_unwritable(output_dir)
     remove_partials(output_dir)
-    results = [_refused(problem) for problem in problems]
+    results = [CaseResult.refused_at_once(problem) for problem in problems]
+    for refused in results:
+        log_result(refused)
     try:
         for result in _results(completion, translator, cases, windows):
             log_result(result)
@@ -213,10 +217,6 @@ class _Worker:
         return cls.completer.complete(case)
 
 
-def _refused(problem: CohortProblem) -> CaseResult:
-    return CaseResult(problem.case_id or problem.path.name, reason=str(problem), refused=True)
-
-
 def _protocol(completion: Completion, translator: Translator) -> dict[str, Any]:
     return {
         "model_sha256": translator.sha256,
@@ -231,9 +231,11 @@ def _tree(completion: Completion, cases: Sequence[Case], results: Sequence[CaseR
     if not completion.tree:
         return None
     output_dir = Path(completion.output_dir)
-    made = {r.case_id: {volume.target: output_dir / volume.file for volume in r.made} for r in results}
+    usable = [result for result in results if not result.refused]
+    made = {r.case_id: {volume.target: output_dir / volume.file for volume in r.made} for r in usable}
+    bad_segmentation = {result.case_id for result in usable if result.problems}
     complete = [
-        CompleteCase(case, made[case.case_id])
+        CompleteCase(replace(case, segmentation=None) if case.case_id in bad_segmentation else case, made[case.case_id])
         for case in cases
         if case.case_id in made and all(missing in made[case.case_id] for missing in case.missing)
     ]

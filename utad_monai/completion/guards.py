@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from transforms import BACKGROUND
+from utad_monai.data.case_volumes import SMALLEST_BACKGROUND
 from utad_monai.data.intensity_profile import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
 from utad_monai.keys import Modality
 
-SMALLEST_BACKGROUND = 0.05
-"""Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""
 BRAIN_ML = (500.0, 2500.0)
 """Volumes of a brain outside this range are doubtful: a part of one, another unit, or a head with its skull."""
 

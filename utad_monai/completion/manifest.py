@@ -11,6 +11,7 @@ from typing import Any
 import pandas
 
 from utad_monai.atomic import write_json
+from utad_monai.data.problems import CohortProblem
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.tables import write_table
 
@@ -55,6 +56,7 @@ class CaseResult:
         reason: why nothing was tried, or that nothing was missing.
         refused: whether nothing could be tried.
         warnings: what was doubtful.
+        problems: what is wrong with files that were not needed, such as a segmentation.
     """
 
     case_id: str
@@ -62,11 +64,18 @@ class CaseResult:
     reason: str = ""
     refused: bool = False
     warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def refused_at_once(cls, problem: CohortProblem) -> CaseResult:
+        """Return the result of a file or folder of which the case cannot be told."""
+        return cls(problem.case_id or problem.path.name, reason=str(problem), refused=True)
 
     @property
     def status(self) -> CompletionStatus:
         """Refused when anything was, skipped when nothing was asked, done otherwise."""
-        if self.refused or any(volume.status is CompletionStatus.REFUSED for volume in self.volumes):
+        volumes_refused = any(volume.status is CompletionStatus.REFUSED for volume in self.volumes)
+        if self.refused or self.problems or volumes_refused:
             return CompletionStatus.REFUSED
         return CompletionStatus.DONE if self.volumes else CompletionStatus.SKIPPED
 
@@ -83,7 +92,9 @@ class CaseResult:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why things were not made, each reason once."""
-        return tuple(dict.fromkeys(text for text in (self.reason, *(v.reason for v in self.volumes)) if text))
+        return tuple(
+            dict.fromkeys(text for text in (self.reason, *(v.reason for v in self.volumes), *self.problems) if text)
+        )
 
 
 def write_manifest(
@@ -111,6 +122,9 @@ def write_manifest(
 
 def log_result(result: CaseResult) -> None:
     """Say what was doubtful about a case and what was not made of it, a line each."""
+    for volume in result.made:
+        if not volume.kept:
+            _logger.info("case %s: %s made from %s", result.case_id, volume.target, ", ".join(volume.sources))
     for warning in result.warnings:
         _logger.warning("case %s: %s", result.case_id, warning)
     if result.status is CompletionStatus.REFUSED:

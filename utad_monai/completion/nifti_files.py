@@ -9,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from transforms import read_header
 from utad_monai.atomic import atomic_path
 
 _GZIP_LEVEL = 4
@@ -28,15 +29,14 @@ def write_on_grid(path: str | Path, voxels: np.ndarray[Any, Any], like: str | Pa
     Returns:
         The path.
     """
-    source: Any = nibabel.load(like)
-    header = source.header.copy()
-    header.extensions.clear()
+    header = read_header(like)
     header.set_data_dtype(voxels.dtype)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_min"], header["cal_max"] = 0, 0
     header["aux_file"] = b""
     header["descrip"] = header_text.encode()
-    return write_compressed(path, type(source)(voxels, None, header).to_bytes())
+    form: Any = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    return write_compressed(path, form(voxels, None, header).to_bytes())
 
 
 def write_compressed(path: str | Path, content: bytes) -> Path:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 
-from transforms import from_lps
+from transforms import from_lps, read_header
 from utad_monai.atomic import write_json
 from utad_monai.checkpoints import file_sha256
 from utad_monai.completion.nifti_files import write_on_grid
@@ -97,7 +96,7 @@ def write_volume(
         ValueError: when `dtype` is unknown.
     """
     voxel_type = VoxelType(dtype)
-    stored = from_lps(volume, nibabel.load(like).affine)  # type: ignore[attr-defined]  # every NIfTI image has one
+    stored = from_lps(volume, read_header(like).get_best_affine())
     if voxel_type is VoxelType.INT16 and np.ptp(stored) < _NARROW_WINDOW:
         _logger.warning("%s: written as float32, its intensity range is too narrow for int16", path)
         voxel_type = VoxelType.FLOAT32

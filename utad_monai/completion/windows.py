@@ -9,8 +9,9 @@ from statistics import median
 from tqdm import tqdm
 
 from transforms import IntensityWindow, brain_window
+from utad_monai.data.case_volumes import load_image
 from utad_monai.data.layouts import Case
-from utad_monai.data.preprocessing import Preprocessing, load_image
+from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import Modality
 
 

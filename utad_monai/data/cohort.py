@@ -7,12 +7,15 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from utad_monai.data.layouts import Case, find_cases
+from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
-from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
+from utad_monai.data.refused import refuse_unwritable, settle
+from utad_monai.data.slices import PreparedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split
-from utad_monai.keys import Modality, Split
+from utad_monai.keys import Modality, OnBadCase, Split
+
+_NAMED = 5
 
 _logger = logging.getLogger(__name__)
 
@@ -52,32 +55,53 @@ def prepare_cohort(
     seed: int = 0,
     workers: int | None = None,
     progress: bool = True,
+    on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
 ) -> PreparedCohort:
     """Find, split and prepare a cohort; what is in `output_dir` from an earlier run is reused.
 
+    The split covers bad cases too: it stays the same when they are skipped, and when they are mended.
+
     Args:
         dataset_dir: root of the cohort.
-        output_dir: folder of the run; receives `split.csv` and the cache `slices/`.
+        output_dir: folder of the run; receives `split.csv`, the cache `slices/` and, when bad cases are skipped,
+            `refused_cases.csv`.
         preprocessing: what the networks shall see.
         validation_fraction: share of patients for validation.
         test_fraction: share of patients for testing.
         seed: seed of the split.
         workers: threads that prepare slices, by default one per processor.
         progress: whether to show a progress bar.
+        on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
 
     Raises:
         CohortError: with every problem of the cohort, one line each.
+        ValueError: for an unknown `on_bad_case`.
     """
-    cases = find_cases(dataset_dir)
+    policy = OnBadCase(on_bad_case)
+    refuse_unwritable(output_dir)
+    found = look_for_cases(dataset_dir)
+    cases = list(found.cases)
+    if not cases:
+        raise CohortError(found.problems)
     _logger.info("%s", describe(cases, dataset_dir))
+    _name_unsegmented(cases)
     split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
-    store = prepare_slices(cases, preprocessing, Path(output_dir) / "slices", workers, progress)
+    store, problems = prepare_sound_slices(cases, preprocessing, Path(output_dir) / "slices", workers, progress)
+    settle([*found.problems, *problems], policy, output_dir, len(store.cases))
     cohort = PreparedCohort(store, split)
     if not cohort.cases(Split.TRAIN, with_segmentation=True):
         reason = "leaves no training case with a segmentation"
         path = Path(output_dir) / SPLIT_FILE
         raise CohortError([CohortProblem("", path, reason, "add cases with segmentations, or edit the split")])
     return cohort
+
+
+def _name_unsegmented(cases: list[Case]) -> None:
+    without = [case.case_id for case in cases if case.segmentation is None]
+    if without:
+        more = ", ..." if len(without) > _NAMED else ""
+        names = ", ".join(without[:_NAMED]) + more
+        _logger.warning("%d cases miss a segmentation (seg) and do not train: %s", len(without), names)
 
 
 def describe(cases: list[Case], dataset_dir: str | Path) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from utad_monai.data.layouts import Case, find_cases
+from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem, empty_split
 from utad_monai.data.split import read_split
-from utad_monai.keys import Split
+from utad_monai.keys import OnBadCase, Split
 
 
 class InferenceCases(Dataset[Case]):
@@ -21,6 +21,11 @@ class InferenceCases(Dataset[Case]):
         split: a split's name; empty for all cases.
         output_dir: folder with the `split.csv` of the training run; needed with `split`.
         case_ids: names of the only cases to look at; empty for all.
+        on_bad_case: whether files of which the case cannot be told stop everything (`refuse`) or are left out (`skip`).
+
+    Attributes:
+        cases: what is looked at.
+        problems: what was left out, and why.
 
     Raises:
         CohortError: when there is no such cohort, case or split.
@@ -32,8 +37,12 @@ class InferenceCases(Dataset[Case]):
         split: Split | str = "",
         output_dir: str | Path = "",
         case_ids: Sequence[str] = (),
+        on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
     ) -> None:
-        cases = find_cases(dataset_dir)
+        found = look_for_cases(dataset_dir)
+        cases, self.problems = list(found.cases), found.problems
+        if self.problems and (OnBadCase(on_bad_case) is OnBadCase.REFUSE or not cases):
+            raise CohortError(self.problems)
         if split:
             assigned = read_split(Path(output_dir) / SPLIT_FILE, cases)
             cases = [case for case in cases if assigned[case.case_id] is Split(split)]

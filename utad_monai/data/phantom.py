@@ -29,6 +29,7 @@ from utad_monai.data.phantom_anatomy import (
     smooth_field,
 )
 from utad_monai.data.phantom_tumour import blend_tumour, draw_lesion, grow_tumour
+from utad_monai.home import home_dir
 from utad_monai.keys import Modality
 
 ImageArray = npt.NDArray[np.int16]
@@ -146,8 +147,7 @@ def default_dataset_dir() -> str:
 
     It lies in `$UTAD_MONAI_HOME`, or else in `~/.cache/utad_monai`. One line a process says that a phantom is used.
     """
-    home = Path(os.environ.get("UTAD_MONAI_HOME") or "~/.cache/utad_monai").expanduser()
-    folder = home / f"phantom-v{PHANTOM_VERSION}-24cases-2mm-seed0"
+    folder = home_dir() / f"phantom-v{PHANTOM_VERSION}-24cases-2mm-seed0"
     _announce(f"Using the synthetic phantom cohort (not clinical data) in {folder}")
     return str(write_phantom_cohort(folder, cases=24, seed=0, spacing_mm=2.0))
 

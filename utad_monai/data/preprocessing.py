@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,19 @@ from transforms import (
     CanonicalLabels,
     FramePlacement,
     IntensityWindow,
-    InvalidImageError,
     LabelsToTumourRegions,
-    LoadNifti,
     NormaliseBrain,
-    OrientLPS,
     SliceFrame,
     regions_to_labels,
 )
-from transforms.load import WARNINGS
+from utad_monai.data.case_volumes import load_volumes
+from utad_monai.data.doubts import doubtful_segmentation, doubtful_volumes
+from utad_monai.data.findings import Finding, FindingKind
+from utad_monai.data.grids import grid_difference, header_file_of
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality, Normalisation, SlicePlane
-
-AFFINE_TOLERANCE_MM = 1e-2
-"""Two volumes lie on the same grid when no entry of their affines differs by more."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Preprocessing:
         Raises:
             ValueError: when the data describes a preprocessing that this version does not have.
         """
-        unknown = sorted(set(description) - {field.name for field in fields(cls)})
+        unknown = sorted(set(description) - {one.name for one in fields(cls)})
         if unknown:
             raise ValueError(f"another preprocessing: this version does not know {', '.join(unknown)}")
         return cls(**description)
@@ -110,7 +107,9 @@ class LoadedCase:
         regions: `(3, X, Y, Z)` WT, TC, ET in {0, 1}; None without a segmentation.
         brain: `(X, Y, Z)` bool, voxels that are brain in any image.
         placement: where the frame lies.
-        warnings: what was doubtful, one phrase each, naming the file.
+        findings: what was doubtful, each thing once.
+        headers: the file whose header describes the grid of each image best: its own, unless that is doubtful; empty
+            for images that come from no file.
     """
 
     images: Mapping[Modality, MetaTensor]
@@ -118,7 +117,13 @@ class LoadedCase:
     regions: Tensor | None
     brain: Tensor
     placement: FramePlacement
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    headers: Mapping[Modality, Path] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was doubtful, one phrase each, naming the file."""
+        return tuple(map(str, self.findings))
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -183,10 +188,13 @@ def normalise_case(
     regions = _regions(case, volumes, problems)
     if problems:
         raise CohortError(problems)
-    warnings = load_warnings(volumes)
-    if regions is not None and not bool(regions.any()):
-        warnings.append(f"{case.segmentation}: is empty: the case counts as one without tumour")
-    return _in_frame(images, windows, regions, preprocessing, warnings)
+    loaded = _in_frame(images, windows, regions, preprocessing, doubtful_volumes(case, volumes))
+    findings = [replace(finding, case_id=case.case_id) for finding in loaded.findings]
+    if regions is not None:
+        texts = doubtful_segmentation(regions[0], loaded.brain)
+        findings.extend(Finding(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text) for text in texts)
+    headers = {modality: header_file_of(volumes[modality]) for modality in images}
+    return replace(loaded, findings=tuple(findings), headers=headers)
 
 
 def normalise_volumes(volumes: Mapping[Modality, MetaTensor], preprocessing: Preprocessing) -> LoadedCase:
@@ -206,13 +214,13 @@ def normalise_volumes(volumes: Mapping[Modality, MetaTensor], preprocessing: Pre
         if not bool(torch.isfinite(volume.as_tensor()).all()):
             raise ValueError(f"the {modality} image has voxels that are NaN or infinite")
     for modality in others:
-        difference = _grid_difference(volumes[first], volumes[modality])
+        difference = grid_difference(volumes[first], volumes[modality])
         if difference:
             raise ValueError(f"the {modality} image {difference} than the {first} image")
     normalise = preprocessing.normalise
     images = {modality: normalise(volume) for modality, volume in volumes.items()}
     windows = {modality: normalise.window_of(image) for modality, image in images.items()}
-    return _in_frame(images, windows, None, preprocessing, [])
+    return _in_frame(images, windows, None, preprocessing, ())
 
 
 def _in_frame(
@@ -220,17 +228,16 @@ def _in_frame(
     windows: Mapping[Modality, IntensityWindow],
     regions: Tensor | None,
     preprocessing: Preprocessing,
-    warnings: list[str],
+    findings: Iterable[Finding],
 ) -> LoadedCase:
     """Place the frame around the brain of normalised images."""
     brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
     placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
+    findings = list(findings)
     if placement.cuts(brain):
-        warnings = [
-            *warnings,
-            f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut",
-        ]
-    return LoadedCase(images, windows, regions, brain, placement, tuple(warnings))
+        text = f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut"
+        findings.append(Finding(FindingKind.FILE, "", None, text))
+    return LoadedCase(images, windows, regions, brain, placement, tuple(findings))
 
 
 def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
@@ -246,100 +253,10 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
 
 
-def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
-    """Load the volumes of a case that can be read, in LPS voxel order, and report the others.
-
-    Returns:
-        `(1, X, Y, Z)` float32 volumes in file units by modality (and `SEGMENTATION`), and the problems: files that are
-        refused, and volumes on another grid than the first one.
-    """
-    volumes: dict[Modality | str, MetaTensor] = {}
-    problems: list[CohortProblem] = []
-    for part, path in _parts(case).items():
-        try:
-            loaded = load_image(case, part) if isinstance(part, Modality) else _in_lps(LoadNifti()(path))
-        except InvalidImageError as error:
-            problems.append(CohortProblem.of(case.case_id, error))
-            continue
-        volumes[part] = loaded
-    problems.extend(_other_grids(case, volumes))
-    return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
-
-
-def load_warnings(volumes: Mapping[Modality | str, MetaTensor]) -> list[str]:
-    """Return what was doubtful about the files of loaded volumes, one phrase each, naming the file."""
-    texts = (f"{file_of(volume)}: {text}" for volume in volumes.values() for text in volume.meta[WARNINGS])
-    return list(dict.fromkeys(texts))
-
-
-def file_of(volume: MetaTensor) -> Path:
-    """Return the file that a volume was loaded from."""
-    return Path(volume.meta["filename_or_obj"])
-
-
-def _parts(case: Case) -> dict[Modality | str, Path]:
-    parts: dict[Modality | str, Path] = dict(case.images.items())
-    return parts | ({SEGMENTATION: case.segmentation} if case.segmentation else {})
-
-
-def load_image(case: Case, modality: Modality) -> MetaTensor:
-    """Load one image of a case: `(1, X, Y, Z)` float32 in file units, in LPS voxel order.
-
-    Raises:
-        InvalidImageError: when the file is refused.
-    """
-    return _in_lps(load_stored_image(case, modality))
-
-
-def load_stored_image(case: Case, modality: Modality) -> MetaTensor:
-    """Load one image of a case: `(1, X, Y, Z)` float32 in file units, in the voxel order of the file.
-
-    Raises:
-        InvalidImageError: when the file is refused.
-    """
-    channel = case.channel(modality)
-    channels = None if channel is None else len(case.layout.channels)
-    return LoadNifti()(case.images[modality], channel, channels)
-
-
-def _in_lps(volume: MetaTensor) -> MetaTensor:
-    oriented: MetaTensor = OrientLPS()(volume)  # type: ignore[assignment]  # of a MetaTensor it makes one
-    return oriented
-
-
 def _image_problem(case: Case, modality: Modality, reason: str) -> CohortProblem:
     channel = case.channel(modality)
     named = reason if channel is None else f"channel {channel} ({modality}) {reason}"
     return CohortProblem(case.case_id, case.images[modality], named, "replace the image or leave it out")
-
-
-def _other_grids(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[CohortProblem]:
-    """Yield a problem for each volume whose shape or affine (after orientation) differs from the first one's."""
-    for volume in volumes.values():
-        reference = next(iter(volumes.values()))
-        difference = _grid_difference(reference, volume)
-        if difference:
-            reason = f"{difference} than {file_of(reference).name}"
-            remedy = "co-register and resample the case to one grid"
-            yield CohortProblem(case.case_id, file_of(volume), reason, remedy)
-
-
-def _grid_difference(reference: MetaTensor, volume: MetaTensor) -> str:
-    if volume.shape != reference.shape:
-        return f"has another shape ({_sizes(volume)} voxels, not {_sizes(reference)})"
-    if not torch.allclose(_spacing_tensor(volume), _spacing_tensor(reference), atol=AFFINE_TOLERANCE_MM):
-        return "has another voxel spacing in its affine"
-    if not torch.allclose(volume.affine, reference.affine, atol=AFFINE_TOLERANCE_MM):
-        return "has another affine (origin or orientation)"
-    return ""
-
-
-def _sizes(volume: MetaTensor) -> str:
-    return "x".join(str(size) for size in volume.shape[1:])
-
-
-def _spacing_tensor(volume: MetaTensor) -> Tensor:
-    return torch.as_tensor(volume.pixdim, dtype=torch.float64)
 
 
 def _spacing(volume: MetaTensor) -> Sequence[float]:

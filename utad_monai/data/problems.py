@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transforms import InvalidImageError
+from utad_monai.visible import visible
 
 SPLIT_FILE = "split.csv"
 """Name of the split in an output folder."""
@@ -31,7 +32,7 @@ class CohortProblem:
     def __str__(self) -> str:
         """Return the one line that users read."""
         case = f"case {self.case_id}: " if self.case_id else ""
-        return f"{case}{self.path}: {self.reason}; {self.remedy}"
+        return visible(f"{case}{self.path}: {self.reason}; {self.remedy}")
 
     @classmethod
     def of(cls, case_id: str, error: InvalidImageError) -> CohortProblem:
@@ -44,10 +45,15 @@ class CohortError(ValueError):
 
     Args:
         problems: at least one.
+
+    Attributes:
+        problems: every problem.
+        path: the file or folder of the first one.
     """
 
     def __init__(self, problems: Sequence[CohortProblem]) -> None:
         self.problems = tuple(problems)
+        self.path = self.problems[0].path
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

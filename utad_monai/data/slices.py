@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 from utad_monai.threads import map_in_threads
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised whenever the content of a cache entry changes its meaning."""
 _INDEX = "case.json"
 _LABELS = "labels"
@@ -116,6 +116,24 @@ def prepare_slices(
     workers: int | None = None,
     progress: bool = True,
 ) -> SliceStore:
+    """Prepare every case that is not in the cache yet, and open the cache: `prepare_sound_slices`, all or nothing.
+
+    Raises:
+        CohortError: with every problem of every case, one line each; sound cases stay cached.
+    """
+    store, problems = prepare_sound_slices(cases, preprocessing, cache_dir, workers, progress)
+    if problems:
+        raise CohortError(problems)
+    return store
+
+
+def prepare_sound_slices(
+    cases: Sequence[Case],
+    preprocessing: Preprocessing,
+    cache_dir: str | Path,
+    workers: int | None = None,
+    progress: bool = True,
+) -> tuple[SliceStore, list[CohortProblem]]:
     """Prepare every case that is not in the cache yet, and open the cache.
 
     An entry is keyed by the path, size and modification time of the file (and channel) of every modality, by what the
@@ -128,21 +146,28 @@ def prepare_slices(
         workers: threads, by default one per processor.
         progress: whether to show a progress bar.
 
-    Raises:
-        CohortError: with every problem of every case, one line each; sound cases stay cached.
+    Returns:
+        The slices of the sound cases, and every problem of every other case.
     """
-    entries = [Path(cache_dir) / _key(case, preprocessing) for case in cases]
+    entries = [Path(cache_dir) / case_key(case, preprocessing) for case in cases]
     waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if not (entry / _INDEX).exists()]
-    if waiting:
-        _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
-    prepared = [_read_index(entry) for entry in entries]
+    problems = _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress) if waiting else []
+    bad = {problem.case_id for problem in problems}
+    prepared = [_read_index(entry) for case, entry in zip(cases, entries, strict=True) if case.case_id not in bad]
     for case in prepared:
         for warning in case.warnings:
-            _logger.warning("case %s: %s", case.case_id, warning)
-    return SliceStore(prepared, preprocessing)
+            _say_once(case.folder, case.case_id, warning)
+    return SliceStore(prepared, preprocessing), problems
 
 
-def _key(case: Case, preprocessing: Preprocessing) -> str:
+@cache
+def _say_once(_: Path, case_id: str, warning: str) -> None:
+    """Log a warning of a cache entry, once in a process: a training and its evaluation prepare the same cohort."""
+    _logger.warning("case %s: %s", case_id, warning)
+
+
+def case_key(case: Case, preprocessing: Preprocessing) -> str:
+    """Return a name that changes with path, size, time and meaning of every file, and with the parameters."""
     parts: list[tuple[str, int | None, Path]] = [(m, case.channel(m), path) for m, path in case.images.items()]
     if case.segmentation:
         parts.append((SEGMENTATION, None, case.segmentation))
@@ -162,15 +187,14 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _prepare_all(
     waiting: Sequence[tuple[Case, Path]], preprocessing: Preprocessing, workers: int, progress: bool
-) -> None:
+) -> list[CohortProblem]:
     problems: list[CohortProblem] = []
     jobs = [(case, entry, preprocessing) for case, entry in waiting]
     results = map_in_threads(_prepare_one, jobs, workers)
     bar = tqdm(results, total=len(jobs), desc="Preparing slices", unit="case", disable=not progress)
     for found in bar:
         problems.extend(found)
-    if problems:
-        raise CohortError(problems)
+    return problems
 
 
 def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:

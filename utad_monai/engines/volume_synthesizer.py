@@ -72,6 +72,7 @@ class VolumeSynthesizer(Evaluator):
         )
         self.completer = CaseCompleter(inferer, self.output_dir, settings)
         self.results: list[CaseResult] = []
+        self.problems = tuple(getattr(getattr(val_data_loader, "dataset", None), "problems", ()))
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
         self.add_event_handler(Events.STARTED, self._open)
         self.add_event_handler(Events.COMPLETED, self._close)
@@ -91,7 +92,9 @@ class VolumeSynthesizer(Evaluator):
             raise SystemExit(2)
 
     def _open(self, _: Engine) -> None:
-        self.results.clear()
+        self.results[:] = [CaseResult.refused_at_once(problem) for problem in self.problems]
+        for refused in self.results:
+            log_result(refused)
         self._bar = tqdm(total=self.state.epoch_length, desc="Synthesizing", unit="case")
 
     def _close(self, _: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -101,12 +101,12 @@ class VolumeTranslator:
             raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
 
     def load(self, case: Case) -> LoadedCase:
-        """Load a case's images as the model needs them; its segmentation is not read.
+        """Load a case as the model needs it.
 
         Raises:
-            CohortError: with every problem of the case's images.
+            CohortError: with every problem of the case.
         """
-        return load_case(replace(case, segmentation=None), self.translator.preprocessing)
+        return load_case(case, self.translator.preprocessing)
 
     def window(self, target: Modality) -> IntensityWindow:
         """Return the intensities of a modality in the cohort that the model was trained on.

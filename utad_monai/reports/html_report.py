@@ -21,6 +21,7 @@ from utad_monai.atomic import atomic_path
 from utad_monai.checkpoints import Translator, load_segmenter, load_stage
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import EvaluationCases
+from utad_monai.data.refused import policy_of
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
@@ -74,7 +75,8 @@ def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int
     student = load_stage(output, Stage.STUDENT)
     segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))
     models = _Models(student, SliceTranslator(student.generator), DownstreamSegmentation(segmenter.network))
-    cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False)
+    policy = policy_of(output)
+    cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False, on_bad_case=policy)
     evaluated = cohort.complete_cases(Split(protocol["split"]))[:max_cases]
     cases = EvaluationCases(cohort.store, evaluated)
     loaded = [cases[place] for place in range(len(cases))]

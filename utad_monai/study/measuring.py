@@ -14,6 +14,7 @@ from utad_monai.configuration import default_device
 from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
 from utad_monai.data.intensity import mean_brain_intensities
 from utad_monai.data.problems import empty_split
+from utad_monai.data.refused import policy_of
 from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import Modality, Split
@@ -36,7 +37,7 @@ def load_study_segmenter(plan: StudyPlan, output: Path, name: str = SEGMENTATION
 def study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> PreparedCohort:
     """Return the cohort as the methods of a plan were trained with it."""
     preprocessing = load_study_segmenter(plan, output).preprocessing
-    return prepare_cohort(dataset_dir, output, preprocessing, progress=False)
+    return prepare_cohort(dataset_dir, output, preprocessing, progress=False, on_bad_case=policy_of(output))
 
 
 def measure_study(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -224,16 +223,6 @@ def test_colliding_cases_are_left_out_together(tmp_path: Path) -> None:
     for name in ("BraTS_001", "BraTS_002", "brats_001"):
         touch_case(tmp_path, name)
     assert [case.case_id for case in look_for_cases(tmp_path).cases] == ["BraTS_002"]
-
-
-@pytest.mark.parametrize(("name", "warned"), [("=1+1", True), ("-a", True), ("BraTS_1", False)])
-def test_suspicious_names_are_warned_about(
-    tmp_path: Path, name: str, warned: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    touch_case(tmp_path, name)
-    with caplog.at_level(logging.WARNING):
-        find_cases(tmp_path)
-    assert bool(caplog.records) == warned
 
 
 def test_all_layouts_may_stand_side_by_side(tmp_path: Path) -> None:

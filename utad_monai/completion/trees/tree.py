@@ -15,6 +15,7 @@ from utad_monai.atomic import write_json
 from utad_monai.completion.trees.complete_case import CompleteCase
 from utad_monai.completion.trees.forms import TreeForm, tree_form
 from utad_monai.completion.trees.placing import Placer
+from utad_monai.data.layouts.links import remember_links
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Placing, TreeLayout
 from utad_monai.tables import write_table
@@ -78,6 +79,7 @@ def write_tree(
             files.add(form.segmentation(case, root))
         placed.append(case)
     _describe(form, root, placed, files)
+    remember_links(root, {path.resolve().parent for path in files if path.is_symlink()})
     return Tree(root, form.channel_order, tuple(case.case.case_id for case in placed), tuple(problems))
 
 

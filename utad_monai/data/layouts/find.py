@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from pathlib import Path
 from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
 from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
-from utad_monai.data.layouts.case_name import doubtful_name
-from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.case_name import unsafe_name
+from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
+from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_table, table_of
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
@@ -22,8 +23,6 @@ _MAX_DEPTH = 4
 """Levels of folders that are searched, the cohort's root among them: HGG/LGG, case, and some room."""
 _DERIVATIVES_DEPTH = 5
 """Levels from `derivatives` on: pipeline, subject, session, anat."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,6 @@ def find_cases(dataset_dir: str | Path) -> list[Case]:
     found = look_for_cases(dataset_dir)
     if found.problems:
         raise CohortError(found.problems)
-    for case in found.cases:
-        if doubt := doubtful_name(case.case_id):
-            _logger.warning("case %s: %s", case.case_id, doubt)
     return list(found.cases)
 
 
@@ -71,9 +67,13 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     """
     root = Path(dataset_dir)
     table = table_of(root)
-    cases, problems = read_table(table) if table else _cases_below(root)
+    inside = Containment(table.parent if table else root)
+    if table and table != root and inside.leaves(table):
+        raise _cohort_error(table, LEAVES, REMEDY)
+    cases, problems = read_table(table, inside) if table else _cases_below(root, inside)
+    cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
-    problems = [*problems, *collisions]
+    problems = [*problems, *unsafe, *collisions]
     if not cases and not problems:
         names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
@@ -81,40 +81,52 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     return FoundCohort(tuple(cases), tuple(problems))
 
 
-def _cases_below(root: Path) -> tuple[list[Case], list[CohortProblem]]:
+def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[CohortProblem]]:
     if not root.is_dir():
         raise _cohort_error(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
-    for path in _nifti_files(root, _MAX_DEPTH):
+    problems: list[CohortProblem] = []
+    for path in _nifti_files(root, _MAX_DEPTH, inside, problems):
         for claim in _claims(path, root):
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part != SEGMENTATION for claim in claims)}
-    problems = [problem for task in _tasks(grouped.values()) if (problem := contradiction(task))]
-    refused = {problem.path.parent for problem in problems}
+    contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside))]
+    problems.extend(contradictions)
+    refused = {problem.path.parent for problem in contradictions}
     cases = []
     for (dataset, layout, _), claims in grouped.items():
-        twice = list(_twice(claims))
-        problems.extend(twice)
-        if not twice and not (layout == MSD_TASK01.name and dataset in refused):
+        wrong = [*_twice(claims), *_outside(claims, inside)]
+        problems.extend(wrong)
+        if not wrong and not (layout == MSD_TASK01.name and dataset in refused):
             cases.append(_case(claims))
     return cases, problems
 
 
-def _nifti_files(folder: Path, depth: int) -> Iterator[Path]:
+def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[CohortProblem]) -> Iterator[Path]:
+    """Yield the images below a folder; a linked folder outside the cohort is a problem, and not looked into."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise _cohort_error(folder, f"cannot be read ({error.strerror})", "check its permission") from error
+        problem = CohortProblem("", folder, f"cannot be read ({error.strerror})", "check its permission")
+        if depth == _MAX_DEPTH:
+            raise CohortError([problem]) from error
+        problems.append(problem)
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.name.endswith((".nii", ".nii.gz")):
             yield Path(entry.path)
         elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
+            if entry.is_symlink() and inside.leaves(Path(entry.path)):
+                problems.append(CohortProblem("", Path(entry.path), LEAVES, REMEDY))
+                continue
             # once in a path: links in circles must come to an end
             first_derivatives = entry.name == DERIVATIVES and DERIVATIVES not in folder.parts
-            yield from _nifti_files(Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1)
+            yield from _nifti_files(
+                Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1, inside, problems
+            )
 
 
 def _claims(path: Path, root: Path) -> Iterator[Claim]:
@@ -140,6 +152,19 @@ def _twice(claims: list[Claim]) -> Iterator[CohortProblem]:
             yield CohortProblem(claim.case_id, claim.path, reason, remedy)
 
 
+def _outside(claims: list[Claim], inside: Containment) -> Iterator[CohortProblem]:
+    """Yield a problem for each file of a case that lies outside the cohort."""
+    for path in dict.fromkeys(claim.path for claim in claims):
+        if inside.leaves(path):
+            yield CohortProblem(claims[0].case_id, path, LEAVES, REMEDY)
+
+
+def _contradiction(task: Path, inside: Containment) -> CohortProblem | None:
+    if inside.leaves(task / DATASET_FILE):
+        return CohortProblem("", task / DATASET_FILE, LEAVES, REMEDY)
+    return contradiction(task)
+
+
 def _case(claims: list[Claim]) -> Case:
     files = {claim.part: claim.path for claim in claims}
     images = {modality: files[modality] for modality in Modality if modality in files}
@@ -147,11 +172,22 @@ def _case(claims: list[Claim]) -> Case:
     return Case(any_claim.case_id, any_claim.patient_id, images, files.get(SEGMENTATION), any_claim.layout)
 
 
+def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
+    """Leave out cases whose names cannot be file names, table cells and log lines."""
+    wrong = {id(case): reason for case in cases if (reason := unsafe_name(case.case_id))}
+    problems = [
+        CohortProblem("", case.files[0].parent, f"the case name {case.case_id!r} {wrong[id(case)]}", "rename the case")
+        for case in cases
+        if id(case) in wrong
+    ]
+    return [case for case in cases if id(case) not in wrong], problems
+
+
 def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
-    """Leave out cases whose names are the same on a file system that ignores upper and lower case."""
+    """Leave out cases whose names are the same on a file system that ignores case, or how accents are composed."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        groups[case.case_id.casefold()].append(case)
+        groups[unicodedata.normalize("NFC", case.case_id).casefold()].append(case)
     problems = []
     for group in groups.values():
         for number, case in enumerate(group if len(group) > 1 else ()):

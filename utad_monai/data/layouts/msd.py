@@ -57,6 +57,8 @@ def contradiction(task_dir: Path) -> CohortProblem | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ValueError("it is too large")
         content = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
 from utad_monai.data.layouts.case_name import unsafe_name
+from utad_monai.data.layouts.links import Containment
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
@@ -30,12 +31,13 @@ def table_of(dataset_dir: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def read_table(path: Path) -> tuple[list[Case], list[CohortProblem]]:
+def read_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[CohortProblem]]:
     """Read the cases of a table; rows with problems are left out and reported.
 
     Raises:
         CohortError: when the file is no table with the known columns.
     """
+    inside = inside or Containment(path.parent)
     cases: dict[str, Case] = {}
     problems: list[CohortProblem] = []
     for line, row in _rows(path):
@@ -47,7 +49,7 @@ def read_table(path: Path) -> tuple[list[Case], list[CohortProblem]]:
         for column in _FILES:
             if row[column]:
                 files[column] = path.parent / row[column]
-                reason = _unusable(path.parent, row[column])
+                reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
         reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
         shown = "" if unsafe_name(name) else name
@@ -67,6 +69,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             reader = csv.reader(file, strict=True)
             columns = [name.strip().casefold() for name in next(reader, [])]
             _check_columns(path, columns)
+            if _CASE not in columns:
+                raise CohortError([_table_problem(path, "has no column case"), *_outside(path, columns, reader)])
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     _check_width(path, reader.line_num, cells, columns)
@@ -89,8 +93,6 @@ def _check_columns(path: Path, columns: list[str]) -> None:
         raise _table_error(path, f"has unknown columns {', '.join(map(repr, unknown[:8]))}")
     if repeated:
         raise _table_error(path, f"has the columns {', '.join(repeated)} twice")
-    if _CASE not in columns:
-        raise _table_error(path, "has no column case")
 
 
 def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) -> None:
@@ -98,17 +100,17 @@ def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) ->
         raise _table_error(path, f"has {len(cells)} cells in line {line} and {len(columns)} columns")
 
 
-def _unusable(folder: Path, cell: str) -> str:
+def _unusable(folder: Path, cell: str, inside: Containment) -> str:
     """Return why a path of the table is not a file inside its folder; empty when it is."""
     posix, windows = PurePosixPath(cell), PureWindowsPath(cell)
     if posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts):
         return "points outside the table's folder"
     path = folder / cell
     try:
-        resolved = path.resolve(strict=True)
+        path.resolve(strict=True)
     except (OSError, RuntimeError, ValueError):  # in this order: absent, a link to itself, a null character
         return "is a symbolic link to a file that is missing" if path.is_symlink() else "is missing: no such file"
-    return "" if resolved.is_relative_to(folder.resolve()) else "is a link that points outside the table's folder"
+    return "is a link that points outside the table's folder" if inside.leaves(path) else ""
 
 
 def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
@@ -122,6 +124,20 @@ def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
         columns.setdefault(path, column)
 
 
+def _outside(path: Path, columns: list[str], rows: Iterable[list[str]]) -> Iterator[CohortProblem]:
+    """Yield the cells of a table without case names that are no files inside its folder."""
+    inside = Containment(path.parent)
+    for line, cells in enumerate(rows, start=2):
+        for column, cell in _cells(columns, cells).items():
+            reason = _unusable(path.parent, cell, inside) if column in _FILES and cell else ""
+            if reason:
+                yield CohortProblem("", path.parent / cell, f"(line {line}, {column}) {reason}", "correct the table")
+
+
 def _table_error(path: Path, reason: str) -> CohortError:
+    return CohortError([_table_problem(path, reason)])
+
+
+def _table_problem(path: Path, reason: str) -> CohortProblem:
     remedy = f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
-    return CohortError([CohortProblem("", path, reason, remedy)])
+    return CohortProblem("", path, reason, remedy)

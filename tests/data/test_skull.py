@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from transforms import read_nifti
-from utad_monai.check.skull import skull_signs
 from utad_monai.data import find_cases
+from utad_monai.data.skull import skull_signs
 
 
 def ball(radius_mm: float, spacing_mm: float = 2.0, size: int = 100) -> Tensor:

@@ -22,7 +22,7 @@ def skull_signs(image: Tensor, spacing_mm: Sequence[float]) -> str:
         spacing_mm: voxel size along the three axes.
     """
     foreground = image != 0
-    millilitres = float(foreground.sum()) * prod(spacing_mm) / 1000
+    millilitres = float(foreground.count_nonzero()) * prod(spacing_mm) / 1000
     if millilitres > LARGEST_BRAIN_ML:
         return f"is not skull-stripped: its foreground of {millilitres:.0f} ml is more than a brain; {REMEDY}"
     faces = [foreground.select(axis, end).float().mean() for axis in range(3) for end in (0, -1)]

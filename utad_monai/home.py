@@ -1,0 +1,14 @@
+"""The user's own folder for what outlives a run: the phantom, and which links were made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HOME_VARIABLE = "UTAD_MONAI_HOME"
+"""Environment variable that moves the folder."""
+
+
+def home_dir() -> Path:
+    """Return `$UTAD_MONAI_HOME`, or else `~/.cache/utad_monai`; it need not be there."""
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/utad_monai").expanduser()
