@@ -294,8 +294,9 @@ def _save(path: str | Path, kind: str, weights: Mapping[str, Mapping[str, Tensor
         "description": description,
         "weights": {name: {key: value.cpu() for key, value in state.items()} for name, state in weights.items()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # a full disk is known as such only where torch does not open the file itself
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def read_translator_content(path: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality
 from utad_monai.threads import map_in_threads
 
@@ -134,7 +135,8 @@ def prepare_slices(
     entries = [Path(cache_dir) / _key(case, preprocessing) for case in cases]
     waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if not (entry / _INDEX).exists()]
     if waiting:
-        _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
+        with locked_folder(cache_dir, shared=True):
+            _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
     prepared = [_read_index(entry) for entry in entries]
     for case in prepared:
         for warning in case.warnings:

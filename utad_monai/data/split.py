@@ -14,6 +14,7 @@ import pandas
 from utad_monai.atomic import atomic_path
 from utad_monai.data.layouts import Case
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality, Split
 
 
@@ -76,7 +77,7 @@ def keep_split(
     if path.exists():
         return read_split(path, cases)
     split = split_by_patient(cases, validation_fraction, test_fraction, seed)
-    with atomic_path(path) as temporary:
+    with locked_folder(output_dir, shared=True), atomic_path(path) as temporary:
         _table(cases, split).to_csv(temporary, index=False)
     return split
 

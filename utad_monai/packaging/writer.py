@@ -17,6 +17,7 @@ from torch import Tensor
 
 from utad_monai.atomic import write_json
 from utad_monai.checkpoints import CheckpointError, Translator, load_translator, read_translator_content
+from utad_monai.folder_lock import locked_folder
 from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.configs import Label, inference_config, logging_config, metadata_config
 from utad_monai.packaging.errors import PackageError
@@ -72,6 +73,8 @@ def write_package(
         CheckpointError: when the model is unsound or a teacher.
         PackageError: when the name is unusable, the folder holds something else, a library is missing, or an exported
             network is not equal to the student.
+        FolderInUseError: when another run writes to the folder for packages.
+        OutputError: when that folder cannot be written, or its disk is full.
     """
     label = label or Label()
     folder = _usable_folder(Path(output_dir), label.name)
@@ -79,7 +82,7 @@ def write_package(
         refuse_without_libraries()
     translator = load_translator(model)
     described = _description(model, translator)
-    with replaced_folder(folder) as temporary:
+    with locked_folder(output_dir, deep=False), replaced_folder(folder) as temporary:
         for name in PackageFile:
             (temporary / name).parent.mkdir(exist_ok=True)
         network = _student(model, translator)
@@ -143,7 +146,8 @@ def _write_configs(
 
 def _write_weights(folder: Path, network: StudentTranslator) -> None:
     state: dict[str, Tensor] = {name: weight.cpu().contiguous() for name, weight in network.state_dict().items()}
-    torch.save(state, folder / PackageFile.WEIGHTS)
+    with (folder / PackageFile.WEIGHTS).open("wb") as file:
+        torch.save(state, file)
     (folder / PackageFile.SAFETENSORS).write_bytes(safetensors.save(state, {"format": "pt"}))
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from utad_monai.atomic import write_json
 from utad_monai.configuration import bundles_dir
+from utad_monai.errors import expected_cause
 from utad_monai.processes import worker_pool
 from utad_monai.stages import MODEL_FILE, Stage, StudyError
 from utad_monai.study.plan import StudyMethod, StudyPlan
@@ -93,7 +94,8 @@ class _Job:
         try:
             run_bundle(run_id="training", config_file=self.files, **self.overrides, **self.settings["overrides"])
         except Exception as error:  # MONAI wraps what a config raises; the innermost error says what is wrong
-            raise StudyError(f"training {self.name} failed: {_innermost(error)}") from error
+            cause = expected_cause(error) or _innermost(error)
+            raise StudyError(f"training {self.name} failed: {cause}") from error
         if not (self.folder / MODEL_FILE).is_file():
             raise StudyError(f"training {self.name} left no {self.folder / MODEL_FILE}")
         minutes = round((time.monotonic() - begin) / 60, 2)
