@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -176,8 +176,8 @@ def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
 
 
 def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_content: object, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def fail(_content: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     old = model.read_bytes()

@@ -32,7 +32,16 @@ _TRANSLATOR = "translator"
 _SEGMENTER = "segmenter"
 _FORMATS = {_TRANSLATOR: 2, _SEGMENTER: 1}
 """Raised whenever the description of a kind gets another form."""
-_UNUSABLE = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
+_UNUSABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What rebuilding a network from a description of the wrong form raises."""
 
 

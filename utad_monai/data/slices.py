@@ -25,6 +25,7 @@ from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing,
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality
+from utad_monai.records import read_record
 from utad_monai.threads import map_in_threads
 
 _FORMAT = 3
@@ -133,11 +134,11 @@ def prepare_slices(
         CohortError: with every problem of every case, one line each; sound cases stay cached.
     """
     entries = [Path(cache_dir) / _key(case, preprocessing) for case in cases]
-    waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if not (entry / _INDEX).exists()]
+    waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if _read_index(entry) is None]
     if waiting:
         with locked_folder(cache_dir, shared=True):
             _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
-    prepared = [_read_index(entry) for entry in entries]
+    prepared = [case for case in map(_read_index, entries) if case is not None]
     for case in prepared:
         for warning in case.warnings:
             _logger.warning("case %s: %s", case.case_id, warning)
@@ -178,14 +179,14 @@ def _prepare_all(
 def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:
     """Prepare one case into its entry; return its problems."""
     case, entry, preprocessing = job
-    if (entry / _INDEX).exists():  # another process was faster
+    if _read_index(entry) is not None:  # another process was faster
         return ()
     try:
         loaded = load_case(case, preprocessing)
     except CohortError as error:
         return error.problems
     slices = slice_case(loaded, preprocessing)
-    if entry.exists() and not (entry / _INDEX).exists():  # half an entry is worth nothing
+    if entry.exists() and _read_index(entry) is None:  # half an entry is worth nothing
         shutil.rmtree(entry)
     with atomic_folder(entry) as folder:
         for modality, image in slices.images.items():
@@ -210,8 +211,16 @@ def _index(case: Case, loaded: LoadedCase, slices: CaseSlices) -> dict[str, Any]
     }
 
 
-def _read_index(entry: Path) -> PreparedCase:
-    index = json.loads((entry / _INDEX).read_text(encoding="utf-8"))
+def _read_index(entry: Path) -> PreparedCase | None:
+    """Return what an entry of the cache says, or None when there is none that can be used."""
+    index = read_record(entry / _INDEX)
+    try:
+        return None if index is None else _case_of(entry, index)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _case_of(entry: Path, index: Mapping[str, Any]) -> PreparedCase:
     return PreparedCase(
         case_id=index["case_id"],
         patient_id=index["patient_id"],

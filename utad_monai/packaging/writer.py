@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
 from utad_monai.packaging.parity import Parity
 from utad_monai.packaging.replacement import replaced_folder
 from utad_monai.packaging.torchscript_file import write_torchscript
+from utad_monai.records import read_record
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NOT_PACKAGED = ("critic",)
@@ -107,12 +107,8 @@ def _usable_folder(output_dir: Path, name: str) -> Path:
 
 def _package_name(folder: Path) -> str | None:
     """Return the name of the package in a folder, or None where there is none."""
-    try:
-        content = json.loads((folder / PackageFile.METADATA).read_text(encoding="utf-8"))
-        known = (folder / PackageFile.TRANSLATOR).is_file() and isinstance(content, dict)
-        return str(content["name"]) if known else None
-    except (OSError, ValueError, KeyError):
-        return None
+    content = read_record(folder / PackageFile.METADATA) or {}
+    return str(content["name"]) if "name" in content and (folder / PackageFile.TRANSLATOR).is_file() else None
 
 
 def _student(model: str | Path, translator: Translator) -> StudentTranslator:
