@@ -74,7 +74,7 @@ def read_nifti(path: str | Path, channel: int | None = None, channel_count: int 
     """
     path = Path(path)
     _check_regular_file(path)
-    header = _parse_header(path, _read_bytes(path, _NIFTI2_BYTES))
+    header = _parse_header(path, bytes(_read_bytes(path, _NIFTI2_BYTES)))
     warnings: list[str] = []
     _check_dimensions(path, header, warnings, channel, channel_count)
     _check_storage(path, header, warnings)
@@ -108,7 +108,7 @@ def _open(path: Path) -> Any:
     return gzip.open(path, "rb") if compressed else path.open("rb")
 
 
-def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> bytes:
+def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> bytearray:
     """Read up to `count` bytes from `start` on, then pass over what follows.
 
     Args:
@@ -123,7 +123,7 @@ def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> by
     try:
         with _open(path) as stream:
             total = _pass_over(stream, start)
-            content: bytes = stream.read(count)
+            content = _read_in_steps(stream, count)
             total += len(content)
             if at_least:
                 total += _pass_over(stream, at_least + MAX_HEADER_BYTES - total)
@@ -131,6 +131,14 @@ def _read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> by
         raise InvalidImageError(path, f"is a damaged or truncated gzip file ({error})", "copy it again") from error
     if total < at_least:
         raise InvalidImageError(path, f"is too short: {total} bytes where its header expects {at_least}")
+    return content
+
+
+def _read_in_steps(stream: Any, count: int) -> bytearray:
+    """Read up to `count` bytes; memory grows with what is there, not with what a header claims."""
+    content = bytearray()
+    while len(content) < count and (chunk := stream.read(min(_CHUNK_BYTES, count - len(content)))):
+        content += chunk
     return content
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from utad_monai.output_error import every_failure_is_of, full_disk_is_of
 
 _PREFIX = ".partial-"
+_NAME_BYTES = 200
+"""File systems take names of 255 bytes; the rest is for prefix, process and chance."""
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with every_failure_is_of(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_own_prefix(), suffix=f"-{path.name}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_own_prefix(), suffix=_ending(path), dir=path.parent)
         os.close(handle)
     temporary = Path(name)
     try:
@@ -60,7 +62,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with every_failure_is_of(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), suffix=f"-{path.name}", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), suffix=_ending(path), dir=path.parent))
     try:
         os.chmod(temporary, 0o777 & ~_umask())
         with full_disk_is_of(path.parent):
@@ -104,6 +106,11 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _ending(path: Path) -> str:
+    """Return the end of a name, so short that the temporary's name is not too long when the name itself is not."""
+    return "-" + path.name.encode(errors="surrogateescape")[-_NAME_BYTES:].decode(errors="ignore")
 
 
 def _own_prefix() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import time
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import fuzz as fuzzer
@@ -13,7 +16,9 @@ from benchmarks.fuzz import Result, fuzz, limits
 from benchmarks.fuzz_targets import Images, targets
 from benchmarks.mutations import damaged_data, damaged_nifti, tiny_nifti
 from transforms import InvalidImageError, read_nifti
+from utad_monai.atomic import write_json
 from utad_monai.data.layouts import look_for_cases
+from utad_monai.preparation.case_files import is_finished
 from utad_monai.records import read_record
 
 MUTATIONS = 2000
@@ -115,3 +120,23 @@ def test_record_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> N
     (tmp_path / "record.json").write_bytes(content)
     assert read_record(tmp_path / "record.json") is None
     assert read_record(tmp_path / "absent.json") is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_memory_grows_with_the_file_and_not_with_its_header(tmp_path: Path, packed: bool) -> None:
+    content = bytearray(tiny_nifti(dtype="float64"))
+    content[42:48] = np.array([512, 512, 512], "<i2").tobytes()
+    path = tmp_path / ("image.nii.gz" if packed else "image.nii")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidImageError, match="is too short"):
+            read_nifti(path)
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_report_of_a_file_without_a_hash_finishes_nothing(tmp_path: Path) -> None:
+    write_json(tmp_path / "preparation" / "a" / "report.json", {"fingerprint": "1", "outputs": {"a/absent": ""}})
+    assert not is_finished(tmp_path, "a", "1")

@@ -55,7 +55,7 @@ def is_finished(output_dir: Path, case_id: str, fingerprint: str) -> bool:
     if report is None or report.get("fingerprint") != fingerprint:
         return False
     outputs = report["outputs"]
-    return bool(outputs) and all(_sha256(output_dir / name) == digest for name, digest in outputs.items())
+    return bool(outputs) and all(digest and _sha256(output_dir / name) == digest for name, digest in outputs.items())
 
 
 def forget_case(output_dir: Path, case_id: str) -> None:
