@@ -5,7 +5,7 @@ OUTPUT ?= demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint types unit lock clean
+.PHONY: env demo test lint types unit fuzz soak lock clean
 
 env: $(STAMP)
 
@@ -32,6 +32,17 @@ types: env
 
 unit: env
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+# Damaged files at every reader, longer than in the tests; MUTATIONS and SEED choose how many and which.
+MUTATIONS ?= 100000
+SEED ?= 0
+fuzz: env
+	$(BIN)/python -m benchmarks.fuzz --mutations $(MUTATIONS) --seed $(SEED)
+
+# Kill long commands at random moments until they are done all the same; KILLS chooses how often each.
+KILLS ?= 24
+soak: env
+	$(BIN)/python -m benchmarks.soak --kills $(KILLS) --seed $(SEED)
 
 # Resolve the exact versions of requirements.lock anew from the ranges in setup.cfg.
 lock: env

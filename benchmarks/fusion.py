@@ -20,6 +20,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from utad_monai.atomic import atomic_path
 from utad_monai.checkpoints import Translator, load_stage
 from utad_monai.data import EvaluationCases, find_cases, prepare_slices
 from utad_monai.data.split import read_split
@@ -105,7 +106,8 @@ def main() -> None:
         measured += list(rows(case, model, translate, options.slice_step))
         smoothed += list(smoothing(case, model, translate))
     table = pandas.DataFrame(measured)
-    table.to_csv(options.run / "fusion.csv", index=False)
+    with atomic_path(options.run / "fusion.csv") as temporary:
+        table.to_csv(temporary, index=False)
     protocol = PROTOCOL | {"cases": len(cases), "slice_step": options.slice_step, "split": "test"}
     report = [
         json.dumps(protocol, indent=1),

@@ -14,6 +14,7 @@ import pytest
 
 from utad_monai import atomic
 from utad_monai.atomic import atomic_folder, atomic_path, remove_partials, write_json
+from utad_monai.output_error import OutputError
 
 
 def write_half_a_file(path: Path) -> None:
@@ -172,7 +173,7 @@ def test_folder_that_cannot_be_renamed_is_an_error(tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(PermissionError), atomic_folder(tmp_path / "entry"):
+    with pytest.raises(OutputError, match="Permission denied"), atomic_folder(tmp_path / "entry"):
         pass
     assert list(tmp_path.iterdir()) == []
 

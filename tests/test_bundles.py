@@ -201,6 +201,14 @@ def test_errors_are_plain_and_overrides_checked_before_anything_else(name: str) 
         assert second["_target_"] == "utad_monai.configuration.refuse_unknown_overrides"
 
 
+@pytest.mark.parametrize("name", [*TRAINING, *INFERENCE])
+def test_folder_that_is_written_is_held_before_any_work(name: str) -> None:
+    for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
+        held = [step for step in load(*names)["initialize"] if "hold_folder" in str(step)]
+        folder = {"inference.json": "$@output_dir + '/synthetic'", "evaluate.json": "$@output_dir + '/evaluation'"}
+        assert [step["folder"] for step in held] == [folder.get(name, "@stage_dir")]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_paths_are_relative_to_where_the_user_is(name: str) -> None:
     content = json.loads((FOLDER / name).read_text(encoding="utf-8"))

@@ -94,7 +94,7 @@ def read_header(path: str | Path) -> nibabel.Nifti1Header:
     """
     path = Path(path)
     check_regular_file(path)
-    return _parse_header(path, read_bytes(path, _NIFTI2_BYTES)[0])
+    return _parse_header(path, bytes(read_bytes(path, _NIFTI2_BYTES)[0]))
 
 
 def _checked_header(
@@ -113,6 +113,8 @@ def _parse_header(path: Path, block: bytes) -> nibabel.Nifti1Header:
     sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
     if not sizes & {_NIFTI1_BYTES, _NIFTI2_BYTES}:
         raise InvalidImageError(path, "is not a NIfTI file: the header's sizeof_hdr is neither 348 nor 540")
+    if _NIFTI1_BYTES not in sizes and len(block) < _NIFTI2_BYTES:
+        raise InvalidImageError(path, f"is too short: {len(block)} bytes hold no NIfTI-2 header")
     try:
         header: nibabel.Nifti1Header = (
             nibabel.Nifti1Header(block[:_NIFTI1_BYTES], check=False)

@@ -61,7 +61,7 @@ def check_expansion(path: Path, expected: int) -> None:
         raise InvalidImageError(path, reason, "crop the empty volume or replace the file")
 
 
-def read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> tuple[bytes, int]:
+def read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> tuple[bytearray, int]:
     """Read up to `count` bytes from `start` on, then pass over what follows.
 
     Args:
@@ -79,7 +79,7 @@ def read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> tup
     try:
         with _open(path) as stream:
             total = _pass_over(stream, start)
-            content: bytes = stream.read(count)
+            content = _read_in_steps(stream, count)
             total += len(content)
             if at_least:
                 total += _pass_over(stream, at_least + MAX_TRAILING_BYTES + 1 - total)
@@ -90,6 +90,14 @@ def read_bytes(path: Path, count: int, start: int = 0, at_least: int = 0) -> tup
     if at_least and total > at_least + MAX_TRAILING_BYTES:
         raise InvalidImageError(path, f"is too long: it goes on after the {at_least} bytes that its header expects")
     return content, max(0, total - at_least)
+
+
+def _read_in_steps(stream: Any, count: int) -> bytearray:
+    """Read up to `count` bytes; memory grows with what is there, not with what a header claims."""
+    content = bytearray()
+    while len(content) < count and (chunk := stream.read(min(_CHUNK_BYTES, count - len(content)))):
+        content += chunk
+    return content
 
 
 def _open(path: Path) -> Any:

@@ -6,12 +6,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from utad_monai.output_error import every_failure_is_of, full_disk_is_of
+
 _PREFIX = ".partial-"
+_NAME_BYTES = 200
+"""File systems take names of 255 bytes; the rest is for prefix, process and chance."""
 
 
 @contextmanager
@@ -25,19 +29,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path: the file to write; its folder is made when it is missing.
 
     Raises:
-        OSError: when the folder or file cannot be written; nothing is left behind.
+        OutputError: when the folder or file cannot be written, or the disk is full; the old file stays and nothing is
+            left behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=f"-{path.name}", dir=path.parent)
-    os.close(handle)
+    with every_failure_is_of(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_own_prefix(), suffix=_ending(path), dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
         os.chmod(temporary, 0o666 & ~_umask())
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+        with full_disk_is_of(path.parent):
+            yield temporary
+        with every_failure_is_of(path.parent):
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,32 +55,80 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder beside `path` and, when the block ends well, rename it to `path`.
 
     When another process made `path` meanwhile, its result is kept and this one is dropped.
+
+    Raises:
+        OutputError: when the folder cannot be written, or the disk is full; nothing is left behind.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    with every_failure_is_of(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_own_prefix(), suffix=_ending(path), dir=path.parent))
     try:
         os.chmod(temporary, 0o777 & ~_umask())
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.exists():
-                raise
-        _sync(path.parent)
+        with full_disk_is_of(path.parent):
+            yield temporary
+        with every_failure_is_of(path.parent):
+            for file in temporary.rglob("*"):
+                _sync(file)
+            _rename_folder(temporary, path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_partials(folder: str | Path) -> None:
-    """Remove what a killed process left half written below a folder; nobody else may be writing there."""
-    for path in Path(folder).rglob(f"{_PREFIX}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _rename_folder(temporary: Path, path: Path) -> None:
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        if not path.exists():
+            raise
+
+
+def remove_partials(folder: str | Path, busy: Callable[[Path], bool] = lambda _: False) -> None:
+    """Remove what killed processes left half written below a folder, but nothing of a process that lives.
+
+    Hold the folder's lock (`utad_monai.folder_lock`), which calls this: the process that a temporary names may live on
+    another machine.
+
+    Args:
+        folder: where to look.
+        busy: tells sub-folders that others are writing, which are passed over.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if name.startswith(_PREFIX) and not _lives(name):
+                _remove(Path(place) / name)
+        folders[:] = [name for name in folders if not (name.startswith(_PREFIX) or busy(Path(place) / name))]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _ending(path: Path) -> str:
+    """Return the end of a name, so short that the temporary's name is not too long when the name itself is not."""
+    return "-" + path.name.encode(errors="surrogateescape")[-_NAME_BYTES:].decode(errors="ignore")
+
+
+def _own_prefix() -> str:
+    return f"{_PREFIX}{os.getpid()}-"
+
+
+def _lives(name: str) -> bool:
+    """Tell whether a temporary may be that of another process which is alive on this machine."""
+    process = name.removeprefix(_PREFIX).split("-")[0]
+    if not process.isdecimal() or int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_json(path: str | Path, content: Any) -> None:

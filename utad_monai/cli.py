@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from utad_monai import __version__
-from utad_monai.errors import EXPECTED
+from utad_monai.errors import TRACEBACK_VARIABLE, expected_cause
+from utad_monai.interruption import Interruption, interruptible
 from utad_monai.keys import FusionMethod, IntensityRange, Modality, OnBadCase, Placing, TreeLayout, VoxelType
 from utad_monai.visible import visible
 
@@ -21,11 +23,18 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; an expected error ends in plain lines and exit code 1."""
+    """Run the command; an expected error ends in plain lines and exit code 1, SIGTERM in 143, SIGINT in 130."""
     try:
-        app()
-    except EXPECTED as error:
-        for line in str(error).splitlines():
+        with interruptible():
+            app()
+    except Interruption as error:
+        typer.echo(f"interrupted by {error.signal.name}: what is finished is kept", err=True)
+        raise
+    except Exception as error:
+        cause = expected_cause(error)
+        if cause is None or os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        for line in str(cause).splitlines():
             typer.echo(f"error: {visible(line)}", err=True)
         raise SystemExit(1) from None
 

@@ -14,6 +14,7 @@ from monai.bundle import run as run_bundle
 from utad_monai.configuration import bundles_dir
 from utad_monai.data.phantom import default_dataset_dir
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import OnBadCase
 from utad_monai.stages import Stage, model_path
 
@@ -45,9 +46,17 @@ def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCa
         output_dir: folder for all results.
         dataset_dir: a cohort; empty for the embedded phantom.
         on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
+
+    Raises:
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
     """
+    with locked_folder(output_dir):
+        _run_steps(Path(output_dir), dataset_dir, on_bad_case)
+
+
+def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> None:
     begin = time.monotonic()
-    output = Path(output_dir)
     common = {
         "dataset_dir": dataset_dir or default_dataset_dir(),
         "output_dir": str(output),

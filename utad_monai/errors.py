@@ -10,7 +10,9 @@ from transforms import InvalidImageError
 from utad_monai.checkpoints import CheckpointError
 from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
+from utad_monai.folder_lock import FolderInUseError
 from utad_monai.handlers.non_finite import NonFiniteLossError
+from utad_monai.output_error import OutputError, unwritable
 from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
 from utad_monai.training_state import ResumeError
@@ -21,9 +23,11 @@ EXPECTED = (
     CheckpointError,
     CohortError,
     ConfigFileError,
+    FolderInUseError,
     InvalidImageError,
     MissingStageError,
     NonFiniteLossError,
+    OutputError,
     PackageError,
     ResumeError,
     StudyError,
@@ -35,14 +39,18 @@ TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
 
 
 def expected_cause(error: BaseException | None) -> BaseException | None:
-    """Return the first expected error in a chain of causes, or None; MONAI wraps what a config raises."""
+    """Return the first expected error in a chain of causes, or None; MONAI wraps what a config raises.
+
+    A full disk is expected too, whichever library met it.
+    """
+    full = unwritable(error)
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, EXPECTED):
             return error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None
+    return None if full is None else OutputError.of(full.filename or "the output folder", full)
 
 
 def print_expected_errors_plainly() -> None:

@@ -85,7 +85,7 @@ def test_a_process_that_dies_costs_its_own_case_alone(
     from multiprocessing import get_context
 
     @contextmanager
-    def forked(workers: int) -> Iterator[ProcessPoolExecutor]:
+    def forked(workers: int, *_: object) -> Iterator[ProcessPoolExecutor]:
         with ProcessPoolExecutor(workers, get_context("fork")) as pool:  # knows this test's functions
             yield pool
 

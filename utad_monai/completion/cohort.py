@@ -12,7 +12,6 @@ from typing import Any
 from tqdm import tqdm
 
 from transforms import IntensityWindow
-from utad_monai.atomic import remove_partials
 from utad_monai.checkpoints import Translator, load_translator
 from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.completion.manifest import CaseResult, log_result, write_manifest
@@ -22,8 +21,9 @@ from utad_monai.completion.windows import cohort_windows
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.data.refused import refuse_unwritable
+from utad_monai.folder_lock import locked_folder
 from utad_monai.inferers import VolumeTranslator
+from utad_monai.interruption import leave_to_parent
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
 from utad_monai.stages import Stage
@@ -122,15 +122,25 @@ def complete_cohort(completion: Completion) -> Completed:
     Raises:
         CohortError: when there is no cohort, or output and cohort lie inside each other.
         CheckpointError: when the model cannot be used.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
     """
     cohort, cases, problems = _find(completion)
     _logger.info("%s", cohort)
     translator = load_translator(completion.model)
     _completer(completion, translator, {})  # what is wrong with the model is said before any case is opened
-    windows = _windows(completion, cases, translator)
     output_dir = Path(completion.output_dir)
-    refuse_unwritable(output_dir)
-    remove_partials(output_dir)
+    with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
+        ordered = _complete(completion, translator, cases, problems)
+        tree = _tree(completion, cases, ordered)
+    return Completed(cohort, tuple(ordered), tree)
+
+
+def _complete(
+    completion: Completion, translator: Translator, cases: Sequence[Case], problems: Sequence[CohortProblem]
+) -> list[CaseResult]:
+    """Complete every case and write the manifest, of what was done also when it does not come to its end."""
+    windows = _windows(completion, cases, translator)
     results = [CaseResult.refused_at_once(problem) for problem in problems]
     for refused in results:
         log_result(refused)
@@ -139,9 +149,8 @@ def complete_cohort(completion: Completion) -> Completed:
             log_result(result)
             results.append(result)
     finally:  # an interruption keeps the account of what was made
-        ordered = write_manifest(output_dir, results, _protocol(completion, translator))
-    tree = _tree(completion, cases, ordered)
-    return Completed(cohort, tuple(ordered), tree)
+        ordered = write_manifest(completion.output_dir, results, _protocol(completion, translator))
+    return ordered
 
 
 def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[CohortProblem, ...]]:
@@ -210,6 +219,7 @@ class _Worker:
 
     @classmethod
     def begin(cls, completion: Completion, windows: Mapping[Modality, IntensityWindow]) -> None:
+        leave_to_parent()
         cls.completer = _completer(completion, load_translator(completion.model), windows)
 
     @classmethod

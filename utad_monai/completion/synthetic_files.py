@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from utad_monai.inferers import SyntheticVolume
 from utad_monai.inferers.volume_translator import Volume
 from utad_monai.keys import VoxelType
 from utad_monai.provenance import SUFFIX, Provenance
+from utad_monai.records import read_record
 
 UNCERTAINTY = "uncertainty"
 """Ending of the names of uncertainty volumes."""
@@ -45,8 +45,10 @@ class SyntheticFiles:
 
     def finished(self) -> dict[str, Any] | None:
         """Return the sidecar when the files are there, whole, and made of the same things in the same way."""
+        content = read_record(self.sidecar)
+        if content is None:
+            return None
         try:
-            content: dict[str, Any] = json.loads(self.sidecar.read_text(encoding="utf-8"))
             same = content["Fingerprint"] == self.provenance.fingerprint and bool(content[_HASHES])
             whole = same and all(file_sha256(self.image.parent / n) == h for n, h in content[_HASHES].items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

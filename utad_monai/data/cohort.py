@@ -10,7 +10,7 @@ from pathlib import Path
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
-from utad_monai.data.refused import refuse_unwritable, settle
+from utad_monai.data.refused import settle
 from utad_monai.data.slices import PreparedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split
 from utad_monai.keys import Modality, OnBadCase, Split
@@ -78,7 +78,6 @@ def prepare_cohort(
         ValueError: for an unknown `on_bad_case`.
     """
     policy = OnBadCase(on_bad_case)
-    refuse_unwritable(output_dir)
     found = look_for_cases(dataset_dir)
     cases = list(found.cases)
     if not cases:

@@ -29,8 +29,10 @@ from utad_monai.data.phantom_anatomy import (
     smooth_field,
 )
 from utad_monai.data.phantom_tumour import blend_tumour, draw_lesion, grow_tumour
+from utad_monai.folder_lock import locked_folder
 from utad_monai.home import home_dir
 from utad_monai.keys import Modality
+from utad_monai.output_error import every_failure_is_of
 
 ImageArray = npt.NDArray[np.int16]
 
@@ -130,6 +132,7 @@ def write_phantom_cohort(
     Raises:
         ValueError: If the spacing is neither 1 nor 2 mm, there is no case to write, or the seed is negative.
         FileExistsError: If the folder holds anything but a phantom of the same version, seed and spacing.
+        OutputError: If the folder cannot be written, or its disk is full.
     """
     _check_spacing(spacing_mm)
     if cases < 1 or seed < 0:
@@ -138,7 +141,8 @@ def write_phantom_cohort(
     _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm))
     missing = [number for number in range(1, cases + 1) if not _is_complete(folder, number)]
     if missing:
-        _write_cases(folder, missing, seed, spacing_mm, progress)
+        with locked_folder(folder, shared=True):
+            _write_cases(folder, missing, seed, spacing_mm, progress)
     return folder
 
 
@@ -180,7 +184,8 @@ def _announce(line: str) -> None:
 def _claim_folder(folder: Path, readme: str) -> None:
     """Mark a new folder as this phantom, or check that an old one is."""
     note = folder / "README.txt"
-    folder.mkdir(parents=True, exist_ok=True)
+    with every_failure_is_of(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if note.exists():
         if note.read_text(encoding="utf-8") != readme:
             raise FileExistsError(f"{folder} holds something else than: {readme.splitlines()[0]}.")

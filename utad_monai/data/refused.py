@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 
-from utad_monai.atomic import atomic_path
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.keys import OnBadCase
+from utad_monai.tables import write_table
 
 REFUSED_FILE = "refused_cases.csv"
 """Which cases a run went on without, and why: columns case, file, reason, remedy; in the output folder."""
@@ -38,8 +37,7 @@ def settle(problems: Sequence[CohortProblem], policy: OnBadCase, output_dir: str
         table.unlink(missing_ok=True)
         return
     rows = [{"case": p.case_id, "file": str(p.path), "reason": p.reason, "remedy": p.remedy} for p in problems]
-    with atomic_path(table) as temporary:
-        pandas.DataFrame(rows, columns=["case", "file", "reason", "remedy"]).to_csv(temporary, index=False)
+    write_table(table, pandas.DataFrame(rows, columns=["case", "file", "reason", "remedy"]))
     for problem in problems:
         _logger.warning("skipped: %s", problem)
     if problems:
@@ -49,19 +47,3 @@ def settle(problems: Sequence[CohortProblem], policy: OnBadCase, output_dir: str
 def policy_of(output_dir: str | Path) -> OnBadCase:
     """Return how the run in an output folder dealt with bad cases, for whoever looks at its cohort again."""
     return OnBadCase.SKIP if (Path(output_dir) / REFUSED_FILE).is_file() else OnBadCase.REFUSE
-
-
-def refuse_unwritable(output_dir: str | Path) -> None:
-    """Make an output folder, and refuse one that cannot be written before any work is done.
-
-    Raises:
-        CohortError: saying why.
-    """
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = f"the output folder cannot be written ({error.strerror})"
-        raise CohortError([CohortProblem("", folder, reason, "choose another, or mend its permission")]) from error

@@ -23,7 +23,9 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality
+from utad_monai.records import read_record
 from utad_monai.threads import map_in_threads
 
 _FORMAT = 4
@@ -150,10 +152,12 @@ def prepare_sound_slices(
         The slices of the sound cases, and every problem of every other case.
     """
     entries = [Path(cache_dir) / case_key(case, preprocessing) for case in cases]
-    waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if not (entry / _INDEX).exists()]
-    problems = _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress) if waiting else []
-    bad = {problem.case_id for problem in problems}
-    prepared = [_read_index(entry) for case, entry in zip(cases, entries, strict=True) if case.case_id not in bad]
+    waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if _read_index(entry) is None]
+    problems: list[CohortProblem] = []
+    if waiting:
+        with locked_folder(cache_dir, shared=True):
+            problems = _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
+    prepared = [case for case in map(_read_index, entries) if case is not None]
     for case in prepared:
         for warning in case.warnings:
             _say_once(case.folder, case.case_id, warning)
@@ -200,14 +204,14 @@ def _prepare_all(
 def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:
     """Prepare one case into its entry; return its problems."""
     case, entry, preprocessing = job
-    if (entry / _INDEX).exists():  # another process was faster
+    if _read_index(entry) is not None:  # another process was faster
         return ()
     try:
         loaded = load_case(case, preprocessing)
     except CohortError as error:
         return error.problems
     slices = slice_case(loaded, preprocessing)
-    if entry.exists() and not (entry / _INDEX).exists():  # half an entry is worth nothing
+    if entry.exists() and _read_index(entry) is None:  # half an entry is worth nothing
         shutil.rmtree(entry)
     with atomic_folder(entry) as folder:
         for modality, image in slices.images.items():
@@ -232,8 +236,16 @@ def _index(case: Case, loaded: LoadedCase, slices: CaseSlices) -> dict[str, Any]
     }
 
 
-def _read_index(entry: Path) -> PreparedCase:
-    index = json.loads((entry / _INDEX).read_text(encoding="utf-8"))
+def _read_index(entry: Path) -> PreparedCase | None:
+    """Return what an entry of the cache says, or None when there is none that can be used."""
+    index = read_record(entry / _INDEX)
+    try:
+        return None if index is None else _case_of(entry, index)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _case_of(entry: Path, index: Mapping[str, Any]) -> PreparedCase:
     return PreparedCase(
         case_id=index["case_id"],
         patient_id=index["patient_id"],

@@ -13,6 +13,7 @@ import pandas
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality, Split
 from utad_monai.tables import read_table, write_table
 
@@ -76,7 +77,8 @@ def keep_split(
     if path.exists():
         return read_split(path, cases)
     split = split_by_patient(cases, validation_fraction, test_fraction, seed)
-    write_table(path, _table(cases, split))
+    with locked_folder(output_dir, shared=True):
+        write_table(path, _table(cases, split))
     return split
 
 

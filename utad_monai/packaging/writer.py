@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from utad_monai.atomic import write_json
 from utad_monai.checkpoints import CheckpointError, Translator, load_translator, read_translator_content
+from utad_monai.folder_lock import locked_folder
 from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.configs import Label, inference_config, logging_config, metadata_config
 from utad_monai.packaging.errors import PackageError
@@ -26,6 +26,7 @@ from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
 from utad_monai.packaging.parity import Parity
 from utad_monai.packaging.replacement import replaced_folder
 from utad_monai.packaging.torchscript_file import write_torchscript
+from utad_monai.records import read_record
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NOT_PACKAGED = ("critic",)
@@ -72,6 +73,8 @@ def write_package(
         CheckpointError: when the model is unsound or a teacher.
         PackageError: when the name is unusable, the folder holds something else, a library is missing, or an exported
             network is not equal to the student.
+        FolderInUseError: when another run writes to the folder for packages.
+        OutputError: when that folder cannot be written, or its disk is full.
     """
     label = label or Label()
     folder = _usable_folder(Path(output_dir), label.name)
@@ -79,7 +82,7 @@ def write_package(
         refuse_without_libraries()
     translator = load_translator(model)
     described = _description(model, translator)
-    with replaced_folder(folder) as temporary:
+    with locked_folder(output_dir, deep=False), replaced_folder(folder) as temporary:
         for name in PackageFile:
             (temporary / name).parent.mkdir(exist_ok=True)
         network = _student(model, translator)
@@ -104,12 +107,8 @@ def _usable_folder(output_dir: Path, name: str) -> Path:
 
 def _package_name(folder: Path) -> str | None:
     """Return the name of the package in a folder, or None where there is none."""
-    try:
-        content = json.loads((folder / PackageFile.METADATA).read_text(encoding="utf-8"))
-        known = (folder / PackageFile.TRANSLATOR).is_file() and isinstance(content, dict)
-        return str(content["name"]) if known else None
-    except (OSError, ValueError, KeyError):
-        return None
+    content = read_record(folder / PackageFile.METADATA) or {}
+    return str(content["name"]) if "name" in content and (folder / PackageFile.TRANSLATOR).is_file() else None
 
 
 def _student(model: str | Path, translator: Translator) -> StudentTranslator:
@@ -143,7 +142,8 @@ def _write_configs(
 
 def _write_weights(folder: Path, network: StudentTranslator) -> None:
     state: dict[str, Tensor] = {name: weight.cpu().contiguous() for name, weight in network.state_dict().items()}
-    torch.save(state, folder / PackageFile.WEIGHTS)
+    with (folder / PackageFile.WEIGHTS).open("wb") as file:
+        torch.save(state, file)
     (folder / PackageFile.SAFETENSORS).write_bytes(safetensors.save(state, {"format": "pt"}))
 
 

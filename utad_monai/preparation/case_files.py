@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from utad_monai.preparation.case_preparation import PreparedCase
 from utad_monai.preparation.grids import Grid, array_of
 from utad_monai.preparation.picture import write_picture
 from utad_monai.preparation.rigid import transform_of
+from utad_monai.records import read_record
 
 PREPARATION_FOLDER = "preparation"
 """Folder of an output that holds transforms, reports and pictures."""
@@ -44,11 +45,8 @@ def transform_file(output_dir: Path, case_id: str, modality: str) -> Path:
 
 def read_report(output_dir: Path, case_id: str) -> dict[str, Any] | None:
     """Return the report of a finished case, or None when there is none that can be read."""
-    try:
-        report = json.loads((case_folder(output_dir, case_id) / REPORT_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) else None
+    report = read_record(case_folder(output_dir, case_id) / REPORT_FILE)
+    return report if report is not None and isinstance(report.get("outputs"), dict) else None
 
 
 def is_finished(output_dir: Path, case_id: str, fingerprint: str) -> bool:
@@ -56,19 +54,18 @@ def is_finished(output_dir: Path, case_id: str, fingerprint: str) -> bool:
     report = read_report(output_dir, case_id)
     if report is None or report.get("fingerprint") != fingerprint:
         return False
-    outputs = report.get("outputs", {})
-    return bool(outputs) and all(_sha256(output_dir / name) == digest for name, digest in outputs.items())
+    outputs = report["outputs"]
+    return bool(outputs) and all(digest and _sha256(output_dir / name) == digest for name, digest in outputs.items())
 
 
 def forget_case(output_dir: Path, case_id: str) -> None:
     """Remove what an earlier preparation of a case wrote, the report first; other files stay."""
     report = read_report(output_dir, case_id)
     (case_folder(output_dir, case_id) / REPORT_FILE).unlink(missing_ok=True)
-    names = report.get("outputs", {}) if report else {}
-    for name in names:
-        path = output_dir / name
-        if path.resolve().is_relative_to(output_dir.resolve()):
-            path.unlink(missing_ok=True)
+    for name in report["outputs"] if report else ():
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (output_dir / name).resolve().is_relative_to(output_dir.resolve()):
+                (output_dir / name).unlink(missing_ok=True)
     for folder in (case_folder(output_dir, case_id), output_dir / case_id):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
@@ -154,5 +151,5 @@ def _rough(case: PreparedCase) -> str:
 def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # absent, or a name that no file can have
         return ""

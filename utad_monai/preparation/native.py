@@ -20,6 +20,7 @@ from tqdm import tqdm
 from transforms import InvalidImageError, NiftiVolume, read_nifti
 from utad_monai.atomic import atomic_path
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality
 from utad_monai.preparation.case_files import PREPARATION_FOLDER, read_report, transform_file
 from utad_monai.preparation.grids import Grid, array_of, image_of
@@ -67,6 +68,8 @@ def write_native(
 
     Raises:
         CohortError: when there is no result, or the output folder is one of the others.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
     """
     if native_dir.resolve() in (output_dir.resolve(), results.resolve()):
         raise _error(native_dir, "is where the prepared images or results are", "choose another --native-output")
@@ -74,7 +77,8 @@ def write_native(
     if not files:
         raise _error(results, "holds no <case>/<case>_<modality>.nii.gz", "give the folder with the results")
     bar = tqdm(files, "To native space", unit="image", disable=not progress)
-    return [_write_one(output_dir, path, native_dir, modality) for path in bar]
+    with locked_folder(native_dir):
+        return [_write_one(output_dir, path, native_dir, modality) for path in bar]
 
 
 def _result_files(results: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.errors import TRACEBACK_VARIABLE
+from utad_monai.output_error import OutputError
 from utad_monai.preparation.case_files import forget_case, is_finished, read_report, write_case
 from utad_monai.preparation.case_input import read_case
 from utad_monai.preparation.case_preparation import prepare_case
@@ -103,6 +104,8 @@ def prepare_and_write(case: RawCase, output_dir: Path, settings: PreparationSett
     except RefusedCaseError as error:
         problem = CohortProblem(case.case_id, case.folder, error.reason, error.remedy)
         return _refuse(case, output_dir, [problem])
+    except OutputError:  # nothing that comes after could be written either
+        raise
     except Exception as error:  # whatever one case raises, the others go on
         if os.environ.get(TRACEBACK_VARIABLE):
             _logger.exception("case %s", case.case_id)

@@ -12,6 +12,8 @@ import pandas
 from tqdm import tqdm
 
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.folder_lock import locked_folder
+from utad_monai.interruption import leave_to_parent
 from utad_monai.preparation.brain_mask import resolve_method
 from utad_monai.preparation.brain_tools import COMMANDS, installed_command
 from utad_monai.preparation.case_files import PREPARATION_FOLDER
@@ -58,16 +60,18 @@ def prepare_raw_cohort(
 
     Raises:
         CohortError: when there is no case, the folders hold each other, or an asked program is not installed.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
     """
     settings = settings or PreparationSettings()
     _refuse_nested(raw, output_dir)
     _refuse_missing_program(settings)
     cases = raw_cases(raw)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
-    bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
-    outcomes = sorted(bar, key=lambda outcome: outcome.case)
-    write_table(output_dir / TABLE_FILE, pandas.DataFrame([outcome.row() for outcome in outcomes]))
+    with locked_folder(output_dir):
+        jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
+        bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
+        outcomes = sorted(bar, key=lambda outcome: outcome.case)
+        write_table(output_dir / TABLE_FILE, pandas.DataFrame([outcome.row() for outcome in outcomes]))
     return outcomes
 
 
@@ -81,7 +85,7 @@ def _run(cases: Sequence[RawCase], output_dir: Path, settings: PreparationSettin
             yield prepare_and_write(case, output_dir, settings)
         return
     unfinished = list(cases)
-    with worker_pool(workers) as pool:
+    with worker_pool(workers, leave_to_parent) as pool:
         for case, job in _submit(pool, cases, output_dir, settings):
             try:
                 outcome = job.result()

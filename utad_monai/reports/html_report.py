@@ -23,6 +23,7 @@ from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.refused import policy_of
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
+from utad_monai.folder_lock import locked_folder
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
@@ -65,12 +66,26 @@ def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int
         MissingStageError: when a stage has not run, naming the command.
         CheckpointError: when a model is unusable.
         CohortError: when the cohort is not the run's.
+        FolderInUseError: when another run writes to the folder.
+        OutputError: when the folder cannot be written, or its disk is full.
     """
     output = Path(output_dir)
     summary, table = _measured(output)
     study = study_section(output)
     if study is None and summary is None:
         raise MissingStageError(Stage.EVALUATION, output / Stage.EVALUATION / SUMMARY_FILE)
+    with locked_folder(output, deep=False):
+        return _write_report(output, dataset_dir, max_cases, summary, study, table)
+
+
+def _write_report(
+    output: Path,
+    dataset_dir: str | Path,
+    max_cases: int,
+    summary: dict[str, Any] | None,
+    study: dict[str, Any] | None,
+    table: pandas.DataFrame | None,
+) -> Path:
     protocol = (summary or study or {})["protocol"]
     student = load_stage(output, Stage.STUDENT)
     segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))

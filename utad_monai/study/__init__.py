@@ -11,6 +11,7 @@ import pandas
 from utad_monai.atomic import write_json
 from utad_monai.data import PreparedCohort
 from utad_monai.engines import evaluation_protocol
+from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Split
 from utad_monai.metrics.distribution import DISTRIBUTION_PROTOCOL
 from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
@@ -62,9 +63,14 @@ def run_study(
     Raises:
         StudyError: when a training fails, or was made with other settings before.
         CohortError: when the cohort is unusable.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
     """
-    output = Path(output_dir)
-    workers = workers or default_workers()
+    with locked_folder(output_dir):
+        return _run_study(plan, dataset_dir, Path(output_dir), workers or default_workers())
+
+
+def _run_study(plan: StudyPlan, dataset_dir: str | Path, output: Path, workers: int) -> pandas.DataFrame:
     train_all(plan, dataset_dir, output, workers)
     tables = write_tables(measure_study(plan, dataset_dir, output, workers), output)
     results = summarise(tables, plan.reference)

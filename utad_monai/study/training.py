@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -20,7 +19,9 @@ from tqdm import tqdm
 
 from utad_monai.atomic import write_json
 from utad_monai.configuration import bundles_dir
+from utad_monai.errors import expected_cause
 from utad_monai.processes import worker_pool
+from utad_monai.records import read_record
 from utad_monai.stages import MODEL_FILE, Stage, StudyError
 from utad_monai.study.plan import StudyMethod, StudyPlan
 
@@ -63,7 +64,7 @@ def is_trained(method: StudyMethod, plan: StudyPlan, output: Path) -> bool:
     done = plan.stage_dir(method.name, output) / DONE_FILE
     if not done.is_file():
         return False
-    if json.loads(done.read_text(encoding="utf-8"))["settings"] != plan.settings(method):
+    if (read_record(done) or {}).get("settings") != plan.settings(method):
         raise StudyError(
             f"{done.parent}: {method.name} was trained with other settings; remove the folder, or use another --output"
         )
@@ -93,7 +94,8 @@ class _Job:
         try:
             run_bundle(run_id="training", config_file=self.files, **self.overrides, **self.settings["overrides"])
         except Exception as error:  # MONAI wraps what a config raises; the innermost error says what is wrong
-            raise StudyError(f"training {self.name} failed: {_innermost(error)}") from error
+            cause = expected_cause(error) or _innermost(error)
+            raise StudyError(f"training {self.name} failed: {cause}") from error
         if not (self.folder / MODEL_FILE).is_file():
             raise StudyError(f"training {self.name} left no {self.folder / MODEL_FILE}")
         minutes = round((time.monotonic() - begin) / 60, 2)

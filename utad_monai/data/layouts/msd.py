@@ -48,6 +48,10 @@ def msd_claims(path: Path) -> Iterator[Claim]:
         yield Claim(MSD_TASK01, path.parent.parent, case_id, case_id, part, path)
 
 
+_MOST_DIGITS = 6
+"""A longer number counts no channels or labels."""
+
+
 def contradiction(task_dir: Path) -> CohortProblem | None:
     """Return the problem of a task whose `dataset.json` says other channels or labels than this layout, if it does.
 
@@ -95,7 +99,8 @@ def _other_labels(entry: Any) -> str:
 def _numbered(entry: Any) -> list[tuple[int, str]]:
     """Return the items of a mapping from numbers (as JSON text) to names, or of a list, in the order of the numbers."""
     items = entry.items() if isinstance(entry, Mapping) else enumerate(entry) if isinstance(entry, list) else ()
-    return sorted((int(key), str(name)) for key, name in items if str(key).isdecimal())
+    numbered = ((str(key), str(name)) for key, name in items)
+    return sorted((int(key), name) for key, name in numbered if key.isdecimal() and len(key) <= _MOST_DIGITS)
 
 
 def _plain(name: str) -> str:

@@ -108,9 +108,16 @@ def _unusable(folder: Path, cell: str, inside: Containment) -> str:
     path = folder / cell
     try:
         path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):  # in this order: absent, a link to itself, a null character
-        return "is a symbolic link to a file that is missing" if path.is_symlink() else "is missing: no such file"
+    except (OSError, RuntimeError, ValueError):  # in this order: absent or too long, a link to itself, a null character
+        return "is a symbolic link to a file that is missing" if _is_link(path) else "is missing: no such file"
     return "is a link that points outside the table's folder" if inside.leaves(path) else ""
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # a name that is too long for a file
+        return False
 
 
 def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
