@@ -214,3 +214,11 @@ def test_paths_are_relative_to_where_the_user_is(name: str) -> None:
     content = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     strings = [node for _, node in nodes(content) if isinstance(node, str)]
     assert not [text for text in strings if Path(text).is_absolute() or "/home/" in text or "/work" in text]
+
+
+@pytest.mark.parametrize("name", ["teacher", "student", "segmentation", "evaluate", "inference"])
+def test_bad_cases_stop_a_bundle_unless_they_are_to_be_skipped(name: str) -> None:
+    config = ConfigParser.load_config_file(bundles_dir() / f"{name}.json")
+    assert config["on_bad_case"] == "refuse"
+    part = config["dataset"] if name == "inference" else config["cohort"]
+    assert part["on_bad_case"] == "@on_bad_case"

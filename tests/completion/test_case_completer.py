@@ -140,7 +140,7 @@ def test_plan_knows_what_is_finished_without_loading(completer: Any, case: Case)
     assert completer(fusion="mean", sources=["t2"]).plan(case) == (PlannedVolume(T1, (T2,)),)
     case.images[FLAIR].unlink()
     (planned,) = completer().plan(case)
-    assert "No such file" in planned.reason
+    assert "no such file" in planned.reason
 
 
 @pytest.mark.parametrize(("intensities", "low", "high"), [("unit", 0, 1), ("cohort", 5, 77), ("training", 40, 901)])

@@ -1,0 +1,95 @@
+"""A cohort with bad cases is refused as a whole, or goes on without them and says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+
+from utad_monai.data import CohortError, InferenceCases, Preprocessing, prepare_cohort
+from utad_monai.data.refused import REFUSED_FILE, policy_of, refuse_unwritable, settle
+from utad_monai.keys import OnBadCase
+
+
+@pytest.fixture
+def cohort(tmp_path: Path, write_case: Callable[..., Path]) -> Path:
+    """Five cases: one has a bad file, two have names that collide."""
+    root = tmp_path / "cohort"
+    for name in ("A_1", "B_1", "C_1", "Same", "SAME"):
+        write_case(root, name)
+    (root / "B_1" / "B_1_t1.nii.gz").write_bytes(b"")
+    return root
+
+
+def prepare(cohort: Path, output: Path, policy: str, preprocessing: Preprocessing) -> list[str]:
+    prepared = prepare_cohort(cohort, output, preprocessing, 0.0, 0.0, progress=False, on_bad_case=policy)
+    return sorted(prepared.store.cases)
+
+
+def test_every_problem_of_layout_and_files_is_listed_at_once(
+    cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    with pytest.raises(CohortError) as refusal:
+        prepare(cohort, tmp_path / "out", "refuse", tiny_preprocessing)
+    assert sorted(problem.case_id for problem in refusal.value.problems) == ["B_1", "SAME", "Same"]
+    assert policy_of(tmp_path / "out") is OnBadCase.REFUSE
+
+
+def test_skip_goes_on_and_writes_down_what_was_left_out(
+    cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert prepare(cohort, tmp_path / "out", "skip", tiny_preprocessing) == ["A_1", "C_1"]
+    table = pandas.read_csv(tmp_path / "out" / REFUSED_FILE)
+    assert sorted(table["case"]) == ["B_1", "SAME", "Same"]
+    assert len([text for text in caplog.messages if text.startswith("skipped: ")]) == 3
+    assert "going on with 2 sound cases; 3 problems" in caplog.text
+    assert policy_of(tmp_path / "out") is OnBadCase.SKIP
+
+
+def test_the_split_is_the_same_when_a_case_is_mended(
+    cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    prepare(cohort, tmp_path / "out", "skip", tiny_preprocessing)
+    before = (tmp_path / "out" / "split.csv").read_bytes()
+    (cohort / "B_1" / "B_1_t1.nii.gz").write_bytes((cohort / "B_1" / "B_1_t2.nii.gz").read_bytes())
+    assert prepare(cohort, tmp_path / "out", "skip", tiny_preprocessing) == ["A_1", "B_1", "C_1"]
+    assert (tmp_path / "out" / "split.csv").read_bytes() == before
+
+
+def test_a_refusing_run_of_a_mended_cohort_removes_the_table(tmp_path: Path) -> None:
+    settle([], OnBadCase.SKIP, tmp_path, 3)
+    assert (tmp_path / REFUSED_FILE).exists()
+    settle([], OnBadCase.REFUSE, tmp_path, 3)
+    assert not (tmp_path / REFUSED_FILE).exists()
+
+
+def test_a_cohort_without_a_sound_case_cannot_be_skipped(
+    cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    for path in cohort.rglob("*_t2.nii.gz"):
+        path.write_bytes(b"")
+    with pytest.raises(CohortError):
+        prepare(cohort, tmp_path / "out", "skip", tiny_preprocessing)
+
+
+def test_an_unknown_policy_is_refused(cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing) -> None:
+    with pytest.raises(ValueError, match="ignore"):
+        prepare(cohort, tmp_path / "out", "ignore", tiny_preprocessing)
+
+
+def test_inference_leaves_out_what_is_no_case_when_it_may(cohort: Path) -> None:
+    with pytest.raises(CohortError, match="collides"):
+        InferenceCases(cohort)
+    found = InferenceCases(cohort, on_bad_case="skip")
+    assert [case.case_id for case in found.cases] == ["A_1", "B_1", "C_1"]
+    assert len(found.problems) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CohortError, match="cannot be written"):
+        refuse_unwritable(tmp_path / "file" / "out")
