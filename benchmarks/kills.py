@@ -28,16 +28,20 @@ class Job:
     Attributes:
         name: what it is called.
         command: gives the command line for an output folder.
-        started: tells whether the command is at its work in that folder; signals come after that.
+        held: the folder, relative to the output, that the command locks before its work; signals come after that.
         compared: glob patterns of the files that must be equal in the end, hidden ones never.
         kept: glob patterns of files that are final as soon as they are there: equal after every kill.
     """
 
     name: str
     command: Callable[[Path], Sequence[str]]
-    started: Callable[[Path], bool]
+    held: str = "."
     compared: Sequence[str] = ("**/*",)
     kept: Sequence[str] = ()
+
+    def lock(self, output: Path) -> Path:
+        """Return the lock file that shows, while it is there, that the command is at its work."""
+        return output / self.held / LOCK_FILE
 
 
 @dataclass
@@ -103,7 +107,7 @@ def kill_until_done(
         code = process.wait(_END_SECONDS)
         if code == 0:
             break
-        late = code == -number and not job.started(output)  # its work was done, and Python was ending
+        late = code == -number and not job.lock(output).exists()  # its work was done, and Python was ending
         if code != EXIT_CODES[number] and not late:
             report.problems.append(f"{number.name} ended it with {code}, not {EXIT_CODES[number]}")
         report.problems.extend(survivors(process.pid))
@@ -117,19 +121,14 @@ def kill_until_done(
     return report
 
 
-def is_held(output: Path) -> bool:
-    """Tell whether a run has taken its output folder, after which its work begins."""
-    return (output / LOCK_FILE).exists()
-
-
 def _start(job: Job, output: Path) -> subprocess.Popen[bytes]:
-    (output / LOCK_FILE).unlink(missing_ok=True)  # of the killed run before: it shows when this one is at work
+    job.lock(output).unlink(missing_ok=True)  # of the killed run before: it shows when this one is at work
     log = output.with_suffix(".log").open("ab")
     return subprocess.Popen(job.command(output), stdout=log, stderr=log, start_new_session=True)
 
 
 def _wait_for_work(job: Job, output: Path, process: subprocess.Popen[bytes]) -> float:
-    while process.poll() is None and not job.started(output):
+    while process.poll() is None and not job.lock(output).exists():
         time.sleep(_POLL_SECONDS)
     return time.monotonic()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,13 +19,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.kills import Job, Report, is_held, kill_until_done, run_whole
+from benchmarks.kills import Job, Report, kill_until_done, run_whole
 from transforms import IntensityWindow
 from utad_monai.checkpoints import Translator, save_translator
+from utad_monai.configuration import bundles_dir
 from utad_monai.data import Preprocessing
 from utad_monai.data.phantom import write_phantom_cohort
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
+from utad_monai.stages import HEALTH_FILE, HISTORY_FILE, MODEL_FILE, Stage
 
 KILLS_A_TRIAL = 3
 
@@ -43,7 +46,38 @@ def completion_job(cohort: Path, model: Path, workers: int = 1, layout: str = "b
         options = ["--model", str(model), "--output", str(output), "--workers", str(workers), "--layout", layout]
         return [sys.executable, "-m", "utad_monai", "complete", str(cohort), *options]
 
-    return Job(f"complete, {workers} workers", command, is_held, kept=("synthetic/**/*",))
+    return Job(f"complete, {workers} workers", command, kept=("synthetic/**/*",))
+
+
+def training_job(stage: Stage, cohort: Path, loader_workers: int = 0, teacher: Path | None = None) -> Job:
+    """Return the training of a stage as a job: weights, course and health must be equal to the last bit.
+
+    Args:
+        stage: teacher, student or segmentation.
+        cohort: where to train.
+        loader_workers: processes of the data loader.
+        teacher: output folder of a trained teacher, for the student.
+    """
+    size = {"frame_size_mm": "[200,160]", "image_size": "[80,64]", "base_channels": 4, "critic_channels": 4}
+    course = {"max_epochs": 4, "samples_per_epoch": 64, "batch_size": 4, "decay_epochs": 2, "critic_steps": 3}
+    more = {"critic_layers": 4, "average_decay": 0.9, "flip": True} if stage is Stage.TEACHER else {}
+    unet = {"unet_channels": "[4,8]", "unet_strides": "[2]", "max_epochs": 4}
+    options = {
+        Stage.TEACHER: size | course | more,
+        Stage.STUDENT: course | {"average_decay": 0.9, "flip": True},
+        Stage.SEGMENTATION: {name: size[name] for name in ("frame_size_mm", "image_size")} | unet,
+    }[stage]
+    options |= {"num_workers": loader_workers, "resume_minutes": 0.01, "dataset_dir": cohort}
+
+    def command(output: Path) -> Sequence[str]:
+        if teacher is not None and not (output / Stage.TEACHER).exists():
+            shutil.copytree(teacher / Stage.TEACHER, output / Stage.TEACHER)
+        config = ["--config_file", str(bundles_dir() / f"{stage}.json"), "--output_dir", str(output)]
+        given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        return [sys.executable, "-m", "monai.bundle", "run", "training", *config, *given]
+
+    compared = [f"{stage}/{name}" for name in (MODEL_FILE, HISTORY_FILE, HEALTH_FILE, "samples/*.png")]
+    return Job(f"{stage}, {loader_workers} loader processes", command, compared, held=stage)
 
 
 def soak(job: Job, folder: Path, kills: int, draw: random.Random) -> Report:
@@ -87,6 +121,19 @@ def phantom_jobs(folder: Path) -> list[Job]:
     return [completion_job(cohort, folder / "model.pt", workers) for workers in (1, 2)]
 
 
+def training_jobs(folder: Path) -> list[Job]:
+    """Return trainings of all stages on a phantom cohort, the student's after that of a teacher.
+
+    Args:
+        folder: receives the cohort and the teacher.
+    """
+    cohort = write_phantom_cohort(folder / "training", 4, progress=False)
+    teacher = training_job(Stage.TEACHER, cohort)
+    run_whole(teacher, folder / "teacher")
+    students = [training_job(Stage.STUDENT, cohort, workers, folder / "teacher") for workers in (0, 2)]
+    return [teacher, training_job(Stage.TEACHER, cohort, 2), *students, training_job(Stage.SEGMENTATION, cohort)]
+
+
 def main() -> int:
     """Run from the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +142,7 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as name:
-        for place, job in enumerate(phantom_jobs(Path(name))):
+        for place, job in enumerate(phantom_jobs(Path(name)) + training_jobs(Path(name))):
             (Path(name) / str(place)).mkdir()
             report = soak(job, Path(name) / str(place), options.kills, random.Random(f"{options.seed}-{place}"))
             kills = ", ".join(f"{count} {signal_name}" for signal_name, count in sorted(report.kills.items()))

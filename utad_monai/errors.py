@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 
 from transforms import InvalidImageError
@@ -12,6 +14,7 @@ from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.folder_lock import FolderInUseError
 from utad_monai.handlers.non_finite import NonFiniteLossError
+from utad_monai.interruption import interruptible
 from utad_monai.output_error import OutputError, unwritable
 from utad_monai.packaging.errors import PackageError
 from utad_monai.stages import MissingStageError, StudyError
@@ -34,6 +37,8 @@ EXPECTED = (
     UnknownOverrideError,
 )
 """Errors whose text is complete: the user needs no traceback."""
+_until_the_end = ExitStack()
+"""What stays as it is while the process lives."""
 TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
 """Set this environment variable to see tracebacks all the same."""
 
@@ -54,7 +59,12 @@ def expected_cause(error: BaseException | None) -> BaseException | None:
 
 
 def print_expected_errors_plainly() -> None:
-    """Make this process end with `error: <text>` and exit code 1 on an expected error."""
+    """Make this process end with `error: <text>` and exit code 1 on an expected error.
+
+    A process of `python -m monai.bundle` also ends in order on SIGTERM and SIGINT from now on, with 143 and 130.
+    """
+    if "monai" in Path(sys.argv[0]).parts:
+        _until_the_end.enter_context(interruptible())
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

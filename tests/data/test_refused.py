@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from utad_monai.data import CohortError, InferenceCases, Preprocessing, prepare_cohort
-from utad_monai.data.refused import REFUSED_FILE, policy_of, refuse_unwritable, settle
+from utad_monai.data.refused import REFUSED_FILE, policy_of, settle
 from utad_monai.keys import OnBadCase
 
 
@@ -87,9 +87,3 @@ def test_inference_leaves_out_what_is_no_case_when_it_may(cohort: Path) -> None:
     found = InferenceCases(cohort, on_bad_case="skip")
     assert [case.case_id for case in found.cases] == ["A_1", "B_1", "C_1"]
     assert len(found.problems) == 2
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(CohortError, match="cannot be written"):
-        refuse_unwritable(tmp_path / "file" / "out")
