@@ -77,7 +77,7 @@ def training_job(stage: Stage, cohort: Path, loader_workers: int = 0, teacher: P
         return [sys.executable, "-m", "monai.bundle", "run", "training", *config, *given]
 
     compared = [f"{stage}/{name}" for name in (MODEL_FILE, HISTORY_FILE, HEALTH_FILE, "samples/*.png")]
-    return Job(f"{stage}, {loader_workers} loader processes", command, compared, held=stage)
+    return Job(f"{stage}, {loader_workers} loader processes", command, held=stage, compared=compared)
 
 
 def soak(job: Job, folder: Path, kills: int, draw: random.Random) -> Report:
