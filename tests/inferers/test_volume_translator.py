@@ -13,7 +13,7 @@ import torch
 
 from transforms import BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
-from utad_monai.data import Case, Preprocessing, find_cases
+from utad_monai.data import Case, CohortError, Preprocessing, find_cases
 from utad_monai.data.preprocessing import LoadedCase
 from utad_monai.inferers import SliceTranslator, SyntheticVolume, VolumeTranslator
 from utad_monai.keys import FusionMethod, Modality
@@ -143,10 +143,13 @@ def test_window_decides_the_intensities(model: Translator, loaded: LoadedCase) -
     assert 0 < float(unit.volume[brain].min()) <= float(unit.volume.max()) <= 1
 
 
-def test_segmentation_is_not_read(case: Case, student_translator: Translator) -> None:
+def test_a_bad_segmentation_is_a_problem_of_its_file_alone(case: Case, student_translator: Translator) -> None:
     assert case.segmentation is not None
     case.segmentation.write_bytes(b"no segmentation at all")
-    assert VolumeTranslator(student_translator).load(case).regions is None
+    with pytest.raises(CohortError) as refusal:
+        VolumeTranslator(student_translator).load(case)
+    assert [problem.path for problem in refusal.value.problems] == [case.segmentation]
+    assert VolumeTranslator(student_translator).load(replace(case, segmentation=None)).regions is None
 
 
 def test_modality_that_the_model_never_saw_is_refused(loaded: LoadedCase, student_translator: Translator) -> None:
