@@ -170,6 +170,21 @@ def test_only_what_lies_directly_inside_is_cleaned_when_asked(tmp_path: Path) ->
         assert partials(tmp_path) == ["deep/.partial-x-b-file"]
 
 
+def test_block_that_fails_leaves_nothing_of_its_dead_workers(tmp_path: Path, hold: Hold) -> None:
+    worker = hold(tmp_path / "elsewhere")
+
+    def fail() -> None:
+        with locked_folder(tmp_path / "out"):
+            leave_partials(tmp_path / "out", worker.pid)
+            worker.kill()
+            worker.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert partials(tmp_path) == []
+
+
 def test_file_in_the_place_of_the_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match=r"out: cannot be written \(File exists\); check what it is") as refused:

@@ -77,6 +77,10 @@ def locked_folder(folder: str | Path, shared: bool = False, deep: bool = True) -
         _held[path] = _acquire(path, shared, deep)
     try:
         yield path
+    except BaseException:
+        if not shared:  # workers that were ended had no time to clean
+            remove_partials(path, in_use if deep else lambda _: True)
+        raise
     finally:
         _release(path)
 
