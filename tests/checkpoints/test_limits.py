@@ -56,6 +56,7 @@ def model(tmp_path: Path) -> Path:
 
 
 ABSURD: dict[str, Callable[[Content], object]] = {
+    "width beyond every float": lambda d: d["generator"].update(base_channels=10**400),
     "width of a billion": lambda d: d["generator"].update(base_channels=10**9),
     "width beyond the weights": lambda d: d["generator"].update(base_channels=8000),
     "negative width": lambda d: d["generator"].update(base_channels=-1),

@@ -120,9 +120,9 @@ def test_harness_sees_what_must_not_be(tmp_path: Path, damage: str) -> None:
         "out = Path(sys.argv[1]); killed = (out / '.killed').exists(); out.mkdir(exist_ok=True)\n"
         "(out / 'a').write_text('whole'); (out / '.killed').touch()\n"
         f"{program}\n"
-        "(out / '.begun').touch(); time.sleep(0 if killed or sys.argv[1].endswith('whole') else 60)\n"
+        "(out / '.utad-monai.lock').touch(); time.sleep(0 if killed or sys.argv[1].endswith('whole') else 60)\n"
     )
-    job = Job("bad", lambda output: [sys.executable, "-c", script, str(output)], lambda out: (out / ".begun").exists())
+    job = Job("bad", lambda output: [sys.executable, "-c", script, str(output)])
     run_whole(job, tmp_path / "whole")
     report = kill_until_done(job, tmp_path / "bad", tmp_path / "whole", [signal.SIGKILL], 0.1, random.Random(0))
     assert report.kills == {"SIGKILL": 1}

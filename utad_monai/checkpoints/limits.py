@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def _refuse_absurd_network(path: str | Path, name: str, network: Mapping[Any, An
             raise CheckpointError(path, f"has an absurd description ({name}: {key} has {len(value)} entries)")
         for _, number in _entries(path, value, str(key)):
             limit = _LARGEST_OF.get(str(key), _LARGEST)
-            if isinstance(number, (int, float)) and not (math.isfinite(number) and 0 <= number <= limit):
+            if isinstance(number, (int, float)) and not 0 <= number <= limit:  # NaN is refused too
                 shown = str(number) if abs(number) < 1e18 else "a huge number"
                 raise CheckpointError(
                     path, f"has an absurd description ({name}: {key} is {shown}, 0 to {limit} can be)"
