@@ -121,6 +121,7 @@ def test_harness_sees_what_must_not_be(tmp_path: Path, damage: str) -> None:
         "(out / 'a').write_text('whole'); (out / '.killed').touch()\n"
         f"{program}\n"
         "(out / '.utad-monai.lock').touch(); time.sleep(0 if killed or sys.argv[1].endswith('whole') else 60)\n"
+        "(out / '.utad-monai.lock').unlink()\n"
     )
     job = Job("bad", lambda output: [sys.executable, "-c", script, str(output)])
     run_whole(job, tmp_path / "whole")
