@@ -148,8 +148,9 @@ class Bench:
                 with pytest.raises((CohortError, OutputError)) as refusal:
                     prepare(cohort, refused_in, "refuse")
                 assert re.search(pattern, str(refusal.value), re.IGNORECASE)
-                assert all(len(str(problem).splitlines()) == 1 for problem in refusal.value.problems)
-                assert refusal.value.path == refusal.value.problems[0].path
+                assert refusal.value.path.name in str(refusal.value)
+                for problem in getattr(refusal.value, "problems", [refusal.value]):
+                    assert len(str(problem).splitlines()) == 1
             if right != "nothing":
                 output = self.new_folder()
                 said = prepare(cohort, output, "skip")
@@ -202,6 +203,8 @@ def shape_of(line: str) -> str:
 @contextlib.contextmanager
 def plain_user() -> Iterator[None]:
     """Work as a user who must obey permissions."""
+    import torch._dynamo  # noqa: F401  # now: a plain user may not be able to read its files
+
     if os.geteuid() != 0:
         yield
         return
