@@ -97,7 +97,8 @@ class SliceFrame:
 
 def _in_parts(volume: Tensor) -> Sequence[Tensor]:
     """Return `(..., Z)` as views of a few slices each, whose intermediate results fit into the processor's cache."""
-    return volume.split(_SLICES_AT_ONCE, dim=-1)
+    parts: Sequence[Tensor] = volume.split(_SLICES_AT_ONCE, dim=-1)
+    return parts
 
 
 def _cut(volume: Tensor, placement: FramePlacement, fill: float) -> Tensor:
