@@ -5,7 +5,7 @@ OUTPUT ?= demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint types unit fuzz soak lock clean
+.PHONY: env demo test lint types unit fuzz soak bench lock clean
 
 env: $(STAMP)
 
@@ -43,6 +43,11 @@ fuzz: env
 KILLS ?= 24
 soak: env
 	$(BIN)/python -m benchmarks.soak --kills $(KILLS) --seed $(SEED)
+
+# Every figure of docs/performance.md; BENCHMARKS="--only data" measures some of them.
+BENCHMARKS ?=
+bench: env
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.everything $(BENCHMARKS)
 
 # Resolve the exact versions of requirements.lock anew from the ranges in setup.cfg.
 lock: env

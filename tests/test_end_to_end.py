@@ -171,6 +171,27 @@ def test_a_cohort_with_one_modality_per_case_trains(tmp_path: Path, write_case: 
     assert (tmp_path / "run" / "teacher" / "model.pt").is_file()
 
 
+def test_every_training_is_tracked(tmp_path: Path, tiny_cohort: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra [tracking] is not installed")
+    pytest.importorskip("sqlalchemy", reason="the extra [tracking] is not installed")
+    places = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(tmp_path / "run"), "--tracking", "mlflow")
+    short = ("--max_epochs", "1", "--decay_epochs", "0", "--samples_per_epoch", "4", "--batch_size", "4", *CRITICS)
+    demo = ("--config_file", str([str(bundles_dir() / name) for name in ("teacher.json", "demo.json")]))
+    for command in (
+        (*config("segmentation"), *SIZES, *UNET),
+        (*demo, *SIZES, *NETWORKS, *short),
+        (*config("student"), *short),
+    ):
+        result = run_bundle(tmp_path, "training", *command, *places)
+        assert result.returncode == 0, result.stderr[-3000:]
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlruns.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name == "monai_experiment"]
+    student, teacher, segmentation = (run.data.metrics for run in client.search_runs([experiment.experiment_id]))
+    assert "train_loss" in segmentation
+    assert {"loss", "critic_loss", "generator/cycle", "unpaired_score"} <= set(teacher)
+    assert {"loss", "generator/image_distillation", "unpaired_score"} <= set(student)
+
+
 def test_two_processes_train_one_model(tmp_path: Path, tiny_cohort: Path) -> None:
     both = [str(bundles_dir() / name) for name in ("teacher.json", "multi_gpu.json")]
     arguments = ("training", "--config_file", str(both), "--dataset_dir", str(tiny_cohort), "--output_dir", "run")

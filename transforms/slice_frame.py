@@ -15,6 +15,8 @@ from transforms.normalise import BACKGROUND, BRAIN_FLOOR
 
 _COVERED = 0.5
 """A resized pixel is brain (or region) when at least this share of it is."""
+_SLICES_AT_ONCE = 16
+"""Slices that are resized together: a few megabytes at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class FramePlacement:
     def cuts(self, brain: Tensor) -> bool:
         """Tell whether some of a brain mask `(X, Y, Z)` lies outside the frame."""
         rows, columns = (slice(max(0, s), max(0, s + n)) for s, n in zip(self.start, self.size, strict=True))
-        return bool(brain.sum() > brain[columns, rows].sum())
+        return bool(brain.count_nonzero() > brain[columns, rows].count_nonzero())
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,14 @@ class SliceFrame:
 
         Only brain voxels are averaged, so the brain's edge is not darkened by the background beside it.
         """
-        return _resize_brain(_cut(image, placement, BACKGROUND), self.image_size)
+        return torch.cat(
+            [_resize_brain(_cut(part, placement, BACKGROUND), self.image_size) for part in _in_parts(image)]
+        )
 
     def regions_to_slices(self, regions: Tensor, placement: FramePlacement) -> Tensor:
         """Sample binary regions `(C, X, Y, Z)` as `(C, Z, H, W)`, 1 where at least half of a pixel is inside."""
-        planes = torch.stack([_cut(region, placement, 0.0) for region in regions])
-        return (_resize(planes, self.image_size) >= _COVERED).to(regions.dtype)
+        parts = [torch.stack([_cut(region, placement, 0.0) for region in part]) for part in _in_parts(regions)]
+        return torch.cat([_resize(part, self.image_size) >= _COVERED for part in parts], dim=1).to(regions.dtype)
 
     def slices_to_image(self, slices: Tensor, placement: FramePlacement, brain: Tensor) -> Tensor:
         """Bring slices `(Z, H, W)` in [-1, 1] back onto the volume's grid, `(X, Y, Z)`.
@@ -89,6 +93,12 @@ class SliceFrame:
         framed = _resize_brain(slices, placement.size, covered=1e-3)
         planes = _paste(framed, placement)
         return _fill_brain(planes.permute(2, 1, 0).contiguous(), brain)
+
+
+def _in_parts(volume: Tensor) -> Sequence[Tensor]:
+    """Return `(..., Z)` as views of a few slices each, whose intermediate results fit into the processor's cache."""
+    parts: Sequence[Tensor] = volume.split(_SLICES_AT_ONCE, dim=-1)
+    return parts
 
 
 def _cut(volume: Tensor, placement: FramePlacement, fill: float) -> Tensor:

@@ -11,7 +11,8 @@ from monai.networks.nets import UNet
 from torch.utils.data import DataLoader
 
 from utad_monai.data import CohortError
-from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters, measure_translation
+from utad_monai.engines import study_evaluator
+from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters, measure_image
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics import DownstreamSegmentation
 
@@ -117,6 +118,19 @@ def test_features_are_of_slices_with_brain_and_real_ones_count_once(
         assert features["real", target][0].shape[1] == 8
 
 
+def test_what_does_not_depend_on_the_source_is_measured_once(
+    measure: Callable[..., StudyMeasurements], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Any] = []
+    original = study_evaluator.measure_image
+    monkeypatch.setattr(
+        study_evaluator, "measure_image", lambda *volumes: measured.append(volumes) or original(*volumes)
+    )
+    rows = measure("A").pairs
+    assert len(rows) == 12 * len(BASELINES)
+    assert len(measured) == 4 + 12 + 4 + 12  # real, copied, zero-filled, filled with the mean
+
+
 def test_measurements_of_several_processes_are_added(measure: Callable[..., StudyMeasurements]) -> None:
     together, first, second = measure("A", "B"), measure("A"), measure("A", "B")
     second.pairs = [row for row in second.pairs if row["case"] == "B"]
@@ -133,7 +147,7 @@ def test_the_enhancing_error_looks_at_the_enhancing_region_alone() -> None:
     truth[0, :, 2:12, 2:12] = 1
     made = real.clone()
     made[:, 4:8, 4:8] = 0.4
-    measured = measure_translation(real - 0.2, made, real, truth)
+    measured = measure_image(made, real, truth)
     assert measured["enhancing_mae"] == pytest.approx(0.2, abs=1e-6)
     assert 0 < measured["tumour_mae"] < 0.2
 

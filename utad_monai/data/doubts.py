@@ -50,7 +50,8 @@ def doubtful_intensities(image: Tensor) -> Iterator[str]:
     size = int(image.count_nonzero())
     if not size:
         return
-    low, largest = (float(value) for value in image.aminmax())
+    voxels = image.numpy()  # in the file's voxel order, where torch's reductions are ten times slower
+    low, largest = float(voxels.min()), float(voxels.max())
     if largest == 0:  # all of the foreground is negative
         largest = float(image[image != 0].max())
     share = int((image == largest).count_nonzero()) / size
@@ -63,12 +64,13 @@ def doubtful_intensities(image: Tensor) -> Iterator[str]:
 def doubtful_segmentation(tumour: Tensor, brain: Tensor) -> Iterator[str]:
     """Yield what is doubtful about a whole-tumour mask `(X, Y, Z)` in a brain mask of the same shape."""
     inside = tumour.bool() & brain
-    size = float(tumour.bool().sum())
+    size = int(tumour.count_nonzero())
     if not size:
         yield "is empty: the case counts as one without tumour"
         return
-    covered = float(inside.sum()) / max(1.0, float(brain.sum()))
-    outside = 1 - float(inside.sum()) / size
+    shared = int(inside.count_nonzero())
+    covered = shared / max(1, int(brain.count_nonzero()))
+    outside = 1 - shared / size
     if covered > LARGEST_TUMOUR_SHARE:
         yield f"covers {covered:.0%} of the brain: is it a segmentation of tissues instead of a tumour?"
     if outside > LARGEST_OUTSIDE_SHARE:

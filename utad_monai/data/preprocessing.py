@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def _in_frame(
     findings: Iterable[Finding],
 ) -> LoadedCase:
     """Place the frame around the brain of normalised images."""
-    brain = torch.stack([image.as_tensor()[0] > BACKGROUND for image in images.values()]).any(dim=0)
+    brain = reduce(torch.logical_or, (image.as_tensor()[0] > BACKGROUND for image in images.values()))
     placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
     findings = list(findings)
     if placement.cuts(brain):
@@ -244,7 +245,7 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     """Sample a loaded case as axial slices in the frame, from the first to the last that holds brain."""
     frame = preprocessing.frame
     images = {m: frame.image_to_slices(v.as_tensor()[0], loaded.placement) for m, v in loaded.images.items()}
-    occupied = torch.stack([(image > BACKGROUND).flatten(1).any(dim=1) for image in images.values()]).any(dim=0)
+    occupied = reduce(torch.logical_or, ((image > BACKGROUND).flatten(1).any(dim=1) for image in images.values()))
     indices = occupied.nonzero().flatten()
     first, last = int(indices[0]), int(indices[-1]) + 1
     labels = None

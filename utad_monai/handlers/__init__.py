@@ -15,6 +15,7 @@ from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
 from utad_monai.handlers.time_budget import TimeBudget
+from utad_monai.handlers.tracking import with_every_loss
 from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "handlers_of_this_rank",
     "scalars",
     "typical_windows",
+    "with_every_loss",
 ]

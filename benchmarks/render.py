@@ -1,0 +1,77 @@
+"""Write the figures of `benchmarks/results.json` as tables into `docs/performance.md`.
+
+python -m benchmarks.render
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from utad_monai.atomic import atomic_path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+
+_TABLE = re.compile(r"<!-- figures of (?P<name>[\w ]+) -->\n.*?<!-- end -->\n", re.DOTALL)
+_SPREAD = 3
+
+
+def rendered(page: str, results: Mapping[str, Any]) -> str:
+    """Return the page with every table made anew; results without a place get a section at the end."""
+    for name in results:
+        if f"<!-- figures of {name} -->" not in page:
+            page += f"\n## {name.replace('_', ' ').capitalize()}\n<!-- figures of {name} -->\n<!-- end -->\n"
+    return _TABLE.sub(lambda found: _block(found["name"], results.get(found["name"])), page)
+
+
+def _block(name: str, result: Mapping[str, Any] | None) -> str:
+    lines = ["Not measured yet."] if result is None else [*_table(result["figures"]), "", _machine(result["machine"])]
+    return "\n".join([f"<!-- figures of {name} -->", *lines, "<!-- end -->", ""])
+
+
+def _table(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield "| Measure | Value |"
+    yield "|---|--:|"
+    for path, value in _flat(figures):
+        yield f"| {path} | {_words(value)} |"
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()) + "."
+
+
+def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every figure with its path; a median with its least and greatest value is one figure."""
+    if isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from _flat(child, f"{path}, {key}".removeprefix(", ").replace("_", " "))
+    else:
+        yield path, node
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list) and len(value) == _SPREAD and any(isinstance(one, float) for one in value):
+        median, least, most = map(_words, value)
+        return f"{median} ({least} to {most})"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def write_tables() -> None:
+    """Write the page anew."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    text = rendered(PAGE.read_text(encoding="utf-8"), results)
+    with atomic_path(PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_tables()
