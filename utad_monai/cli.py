@@ -281,6 +281,7 @@ def package(
     data_source: Annotated[str, typer.Option(help="What the model was trained on, for the model card.")] = "",
     onnx: Annotated[bool, typer.Option(help="Write models/model.onnx, with free batch, height and width.")] = True,
     torchscript: Annotated[bool, typer.Option(help="Write models/model.ts.")] = True,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write models/model.pt2, of torch.export.")] = False,
 ) -> None:
     """Write a student as a MONAI bundle in the form of the model zoo, with ONNX and TorchScript."""
     from utad_monai.packaging.configs import Label
@@ -288,7 +289,7 @@ def package(
 
     given = {"name": name, "release": release, "change": change, "data_source": data_source}
     label = Label(**{key: value for key, value in given.items() if value})
-    for line in write_package(model, output_dir, label, onnx, torchscript).lines():
+    for line in write_package(model, output_dir, label, onnx, torchscript, pt2).lines():
         typer.echo(line)
 
 
