@@ -26,7 +26,7 @@ from utad_monai.folder_lock import locked_folder
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.inferers.engines import usable_engine
 from utad_monai.interruption import leave_to_parent
-from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
+from utad_monai.keys import CompletionStatus, InferenceEngine, IntensityRange, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
 from utad_monai.stages import Stage
 from utad_monai.threads import one_torch_thread
@@ -185,7 +185,7 @@ def _completer(
         settings.smooth_mm,
         settings.uncertainty,
         settings.engine,
-        _threads(completion.workers),
+        _threads(completion),
     )
     output_dir = Path(completion.output_dir)
     return CaseCompleter(
@@ -193,9 +193,10 @@ def _completer(
     )
 
 
-def _threads(workers: int) -> int:
-    """Return the threads of a worker's engine: its share of the cores, for engines whose bytes do not depend on it."""
-    return max(1, (os.cpu_count() or 1) // workers)
+def _threads(completion: Completion) -> int:
+    """Return the threads of a worker's engine: its share of the cores when its bytes do not depend on their number."""
+    engine = usable_engine(completion.settings.engine, completion.device)
+    return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
 
 
 def _windows(completion: Completion, cases: Sequence[Case], translator: Translator) -> dict[Modality, IntensityWindow]:
