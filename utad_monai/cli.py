@@ -11,7 +11,16 @@ import typer
 from utad_monai import __version__
 from utad_monai.errors import TRACEBACK_VARIABLE, expected_cause
 from utad_monai.interruption import Interruption, interruptible
-from utad_monai.keys import FusionMethod, IntensityRange, Modality, OnBadCase, Placing, TreeLayout, VoxelType
+from utad_monai.keys import (
+    FusionMethod,
+    InferenceEngine,
+    IntensityRange,
+    Modality,
+    OnBadCase,
+    Placing,
+    TreeLayout,
+    VoxelType,
+)
 from utad_monai.visible import visible
 
 app = typer.Typer(
@@ -187,6 +196,9 @@ def complete(
     link: Annotated[bool, typer.Option("--link/--copy", help="Link the originals into it, or copy them.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Processes side by side; each holds model and case.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices in one pass of the network.")] = 8,
+    engine: Annotated[
+        InferenceEngine, typer.Option(help="What computes; auto: OpenVINO on a processor where installed, else torch.")
+    ] = InferenceEngine.AUTO,
     resume: Annotated[bool, typer.Option(help="Keep what is finished already.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
@@ -196,7 +208,9 @@ def complete(
     from utad_monai.configuration import default_device
     from utad_monai.console_log import plain_log
 
-    settings = CompletionSettings(target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype)
+    settings = CompletionSettings(
+        target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype, engine
+    )
     completion = Completion(
         dataset_dir,
         model,
@@ -267,6 +281,7 @@ def package(
     data_source: Annotated[str, typer.Option(help="What the model was trained on, for the model card.")] = "",
     onnx: Annotated[bool, typer.Option(help="Write models/model.onnx, with free batch, height and width.")] = True,
     torchscript: Annotated[bool, typer.Option(help="Write models/model.ts.")] = True,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write models/model.pt2, of torch.export.")] = False,
 ) -> None:
     """Write a student as a MONAI bundle in the form of the model zoo, with ONNX and TorchScript."""
     from utad_monai.packaging.configs import Label
@@ -274,7 +289,7 @@ def package(
 
     given = {"name": name, "release": release, "change": change, "data_source": data_source}
     label = Label(**{key: value for key, value in given.items() if value})
-    for line in write_package(model, output_dir, label, onnx, torchscript).lines():
+    for line in write_package(model, output_dir, label, onnx, torchscript, pt2).lines():
         typer.echo(line)
 
 

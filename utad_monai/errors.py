@@ -14,6 +14,7 @@ from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.folder_lock import FolderInUseError
 from utad_monai.handlers.non_finite import NonFiniteLossError
+from utad_monai.inferers.engines import EngineError
 from utad_monai.interruption import interruptible
 from utad_monai.output_error import OutputError, unwritable
 from utad_monai.packaging.errors import PackageError
@@ -26,6 +27,7 @@ EXPECTED = (
     CheckpointError,
     CohortError,
     ConfigFileError,
+    EngineError,
     FolderInUseError,
     InvalidImageError,
     MissingStageError,

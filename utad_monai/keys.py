@@ -195,6 +195,18 @@ class SlicePlane(StrEnum):
     AXIAL = "axial"
 
 
+class InferenceEngine(StrEnum):
+    """What computes translations."""
+
+    AUTO = "auto"
+    """OpenVINO on a processor where it is installed, else torch."""
+    TORCH = "torch"
+    ONNX = "onnx"
+    """onnxruntime, on the processor."""
+    OPENVINO = "openvino"
+    """On the processor."""
+
+
 class VoxelType(StrEnum):
     """How a synthetic volume is stored."""
 

@@ -22,7 +22,7 @@ from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
-from utad_monai.keys import FusionMethod, IntensityRange, Modality
+from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
 
 Array = np.ndarray[Any, Any]
 Image = str | Path | Array | MetaTensor
@@ -62,9 +62,11 @@ class Translator:
         smooth_mm: standard deviation of a smoothing from slice to slice, in mm.
         intensities: those of the model's training cohort, or [0, 1].
         batch_size: slices in one pass.
+        engine: what computes.
 
     Raises:
         CheckpointError: when the model is a teacher.
+        EngineError: when a library of the engine is missing.
         ValueError: for an unknown word.
 
     Examples:
@@ -89,13 +91,14 @@ class Translator:
         smooth_mm: float = 0.0,
         intensities: IntensityRange | str = IntensityRange.TRAINING,
         batch_size: int = 8,
+        engine: InferenceEngine | str = InferenceEngine.TORCH,
     ) -> None:
         if IntensityRange(intensities) is IntensityRange.COHORT:
             raise ValueError("one case has no cohort to take intensities from: use training or unit")
         self.model = model
         self.window = _UNIT if IntensityRange(intensities) is IntensityRange.UNIT else None
         self.volumes = VolumeTranslator(
-            model, device or default_device(), batch_size, fusion, flips, smooth_mm, uncertainty=True
+            model, device or default_device(), batch_size, fusion, flips, smooth_mm, uncertainty=True, engine=engine
         )
 
     @classmethod

@@ -218,3 +218,13 @@ def test_killed_and_repeated_it_gives_the_same_bytes(
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
     assert os.listdir(tmp_path / "killed" / "brats2023")
+
+
+@pytest.mark.parametrize("engine", ["openvino"])
+def test_volume_of_another_engine_is_made_anew_and_named(completion: Any, engine: str) -> None:
+    pytest.importorskip(engine)
+    complete_cohort(completion())
+    again = complete_cohort(completion(settings=CompletionSettings(engine=engine)))
+    assert not any(result.kept for result in again.results)
+    settings = [volume.details["Settings"] for result in again.results for volume in result.volumes]
+    assert {described["engine"] for described in settings} == {engine}

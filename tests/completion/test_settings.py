@@ -40,5 +40,6 @@ def test_description_is_json_and_does_not_depend_on_which_targets_are_asked() ->
         "uncertainty": True,
         "intensities": "training",
         "dtype": "int16",
+        "engine": "torch",
     }
     assert description == CompletionSettings(fusion="median", smooth_mm=1.5).description()

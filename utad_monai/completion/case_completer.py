@@ -72,7 +72,7 @@ class CaseCompleter:
         self.volumes = volumes
         self.resume = resume
         self.output_dir = Path(output_dir)
-        self.settings = settings
+        self.settings = replace(settings, engine=volumes.engine)  # the one that `auto` chose
         self.windows = dict(windows or {})
         self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
 

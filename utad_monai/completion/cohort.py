@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,9 @@ from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.folder_lock import locked_folder
 from utad_monai.inferers import VolumeTranslator
+from utad_monai.inferers.engines import usable_engine
 from utad_monai.interruption import leave_to_parent
-from utad_monai.keys import CompletionStatus, IntensityRange, Modality, Placing, TreeLayout
+from utad_monai.keys import CompletionStatus, InferenceEngine, IntensityRange, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
 from utad_monai.stages import Stage
 from utad_monai.threads import one_torch_thread
@@ -182,11 +184,19 @@ def _completer(
         settings.flips,
         settings.smooth_mm,
         settings.uncertainty,
+        settings.engine,
+        _threads(completion),
     )
     output_dir = Path(completion.output_dir)
     return CaseCompleter(
         volumes, output_dir / Stage.SYNTHETIC, settings, windows, completion.resume, manifest_dir=output_dir
     )
+
+
+def _threads(completion: Completion) -> int:
+    """Return the threads of a worker's engine: its share of the cores when its bytes do not depend on their number."""
+    engine = usable_engine(completion.settings.engine, completion.device)
+    return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
 
 
 def _windows(completion: Completion, cases: Sequence[Case], translator: Translator) -> dict[Modality, IntensityWindow]:
@@ -200,7 +210,7 @@ def _results(
 ) -> Iterator[CaseResult]:
     """Yield the result of each case, in this process or from several, in the order of the cases.
 
-    Each process computes on one thread: a volume has the same bytes whatever the number of workers and cores.
+    Torch computes on one thread in each process: a volume has the same bytes whatever the number of workers and cores.
     """
     with ExitStack() as stack:
         stack.enter_context(one_torch_thread())
@@ -228,10 +238,11 @@ class _Worker:
 
 
 def _protocol(completion: Completion, translator: Translator) -> dict[str, Any]:
+    engine = usable_engine(completion.settings.engine, completion.device)
     return {
         "model_sha256": translator.sha256,
         "model_training": dict(translator.training),
-        "settings": completion.settings.description(),
+        "settings": replace(completion.settings, engine=engine).description(),
         "preprocessing": translator.preprocessing.description(),
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from utad_monai.keys import FusionMethod, IntensityRange, Modality, VoxelType
+from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality, VoxelType
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class CompletionSettings:
         uncertainty: whether the disagreement of translations is written.
         intensities: the range that the volumes are given.
         dtype: how they are stored; `unit` intensities are float32 always.
+        engine: what computes; engines differ in the last bits, and a volume of another one is made anew.
 
     Raises:
         ValueError: for an unknown word or a negative smoothing.
@@ -35,12 +36,14 @@ class CompletionSettings:
     uncertainty: bool = True
     intensities: IntensityRange | str = IntensityRange.TRAINING
     dtype: VoxelType | str = VoxelType.INT16
+    engine: InferenceEngine | str = InferenceEngine.TORCH
 
     def __post_init__(self) -> None:
         # words come from command lines and JSON: members keep the object equal however it was made
         object.__setattr__(self, "targets", tuple(map(Modality, self.targets)))
         object.__setattr__(self, "sources", tuple(map(Modality, self.sources)))
         object.__setattr__(self, "fusion", FusionMethod(self.fusion))
+        object.__setattr__(self, "engine", InferenceEngine(self.engine))
         object.__setattr__(self, "intensities", IntensityRange(self.intensities))
         unit = self.intensities is IntensityRange.UNIT
         object.__setattr__(self, "dtype", VoxelType.FLOAT32 if unit else VoxelType(self.dtype))

@@ -69,6 +69,7 @@ class VolumeSynthesizer(Evaluator):
             uncertainty=inferer.uncertainty,
             intensities=intensities,
             dtype=dtype,
+            engine=inferer.engine,
         )
         self.completer = CaseCompleter(inferer, self.output_dir, settings)
         self.results: list[CaseResult] = []

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from transforms import BACKGROUND, mask_tumour
-from utad_monai.keys import Modality
+from utad_monai.inferers.engines import slice_engine
+from utad_monai.keys import InferenceEngine, Modality
 from utad_monai.networks import TumourAwareGenerator
 
 
@@ -17,14 +18,26 @@ class SliceTranslator:
         generator: teacher or student.
         device: where to compute; the generator is moved there.
         batch_size: slices in one pass.
+        engine: what computes; all but torch take the generator as it is at the first call.
+        threads: of engines other than torch; those of torch when None.
+
+    Raises:
+        EngineError: when a library of the engine is missing.
+        ValueError: when an engine other than torch is asked to compute a teacher.
     """
 
     def __init__(
-        self, generator: TumourAwareGenerator, device: torch.device | str = "cpu", batch_size: int = 16
+        self,
+        generator: TumourAwareGenerator,
+        device: torch.device | str = "cpu",
+        batch_size: int = 16,
+        engine: InferenceEngine | str = InferenceEngine.TORCH,
+        threads: int | None = None,
     ) -> None:
-        self.generator = generator.to(device)
+        self.generator = generator
         self.device = torch.device(device)
         self.batch_size = batch_size
+        self.engine = slice_engine(engine, generator, device, threads)
 
     @property
     def needs_mask(self) -> bool:
@@ -50,19 +63,15 @@ class SliceTranslator:
             raise ValueError("this generator needs tumour masks (a teacher): use a student, or give masks")
         translated = torch.full_like(slices, BACKGROUND, device="cpu")
         occupied = (slices > BACKGROUND).flatten(1).any(dim=1).nonzero().flatten()
-        was_training = self.generator.training
-        self.generator.eval()
         for chosen in occupied.split(self.batch_size):
             masks = None if tumour_mask is None else tumour_mask[chosen]
             translated[chosen] = self._translate_batch(slices[chosen], target, masks)
-        self.generator.train(was_training)
         return translated
 
     def _translate_batch(self, slices: Tensor, target: Modality, tumour_mask: Tensor | None) -> Tensor:
-        image = slices[:, None].to(self.device, torch.float32)
+        image = slices[:, None].to(torch.float32)
         second = image
         if self.needs_mask and tumour_mask is not None:
             second = mask_tumour(image, tumour_mask[:, None].to(image))
-        modality = torch.full((len(image),), target.channel, device=self.device)
-        translated: Tensor = self.generator(image, second, modality, with_tumour_image=False).image
-        return translated[:, 0].clamp(BACKGROUND, 1.0).cpu()
+        modality = torch.full((len(image),), target.channel, device=image.device)
+        return self.engine(image, second, modality)[:, 0].clamp(BACKGROUND, 1.0)

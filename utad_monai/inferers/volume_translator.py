@@ -15,10 +15,11 @@ from transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
+from utad_monai.inferers.engines import usable_engine
 from utad_monai.inferers.slice_translator import SliceTranslator
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.through_plane import smooth_through_plane
-from utad_monai.keys import FusionMethod, Modality
+from utad_monai.keys import FusionMethod, InferenceEngine, Modality
 from utad_monai.metrics.consistency import through_plane_variation
 from utad_monai.source_choice import usable_sources
 
@@ -76,9 +77,12 @@ class VolumeTranslator:
         flips: whether each source is also translated mirrored left-right, and mirrored back; it counts with the mean.
         smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
         uncertainty: whether translations that do not count are made too, for the disagreement.
+        engine: what computes.
+        threads: of engines other than torch; those of torch when None.
 
     Raises:
         CheckpointError: when the model is a teacher, which needs masks.
+        EngineError: when a library of the engine is missing.
     """
 
     def __init__(
@@ -90,15 +94,18 @@ class VolumeTranslator:
         flips: bool = False,
         smooth_mm: float = 0.0,
         uncertainty: bool = False,
+        engine: InferenceEngine | str = InferenceEngine.TORCH,
+        threads: int | None = None,
     ) -> None:
         self.translator = translator
-        self.slices = SliceTranslator(translator.generator, device, batch_size)
+        if translator.generator.needs_mask:
+            raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
+        self.engine = usable_engine(engine, device)
+        self.slices = SliceTranslator(translator.generator, device, batch_size, self.engine, threads)
         self.fusion = FusionMethod(fusion)
         self.flips = flips
         self.smooth_mm = smooth_mm
         self.uncertainty = uncertainty
-        if self.slices.needs_mask:
-            raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
 
     def load(self, case: Case) -> LoadedCase:
         """Load a case as the model needs it.

@@ -24,6 +24,8 @@ class PackageFile(StrEnum):
     SAFETENSORS = "models/model.safetensors"
     ONNX = "models/model.onnx"
     TORCHSCRIPT = "models/model.ts"
+    PT2 = "models/model.pt2"
+    """A `torch.export` program."""
     MODEL_CARD = "docs/README.md"
     DATA_LICENCE = "docs/data_license.txt"
     LICENCE = "LICENSE"

@@ -18,7 +18,8 @@ from utad_monai.packaging.parity import Network, Parity, checked_parity, probe
 
 INPUT, OUTPUT = "image", "pred"
 """Names of the graph's input and output, those of `network_data_format` in the metadata."""
-_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+"""What writing and running ONNX needs."""
 _AXES = {0: "batch", 2: "height", 3: "width"}
 _LARGEST_FILE_BYTES = 2**31 - 2**24
 """A protocol buffer holds less than 2 GiB: larger weights go into a file beside it; the graph needs some room."""
@@ -30,7 +31,7 @@ def refuse_without_libraries() -> None:
     Raises:
         PackageError: when one of onnx, onnxscript and onnxruntime is missing.
     """
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         required_module(name)
 
 
@@ -49,6 +50,12 @@ def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]
         PackageError: when a library is missing or the file is not equal enough.
     """
     refuse_without_libraries()
+    export_onnx(student, path)
+    return checked_parity(student, onnx_network(path), image_size, "the ONNX file")
+
+
+def export_onnx(student: nn.Module, path: str | Path) -> None:
+    """Write the network as ONNX, not compared with anything; the arguments are those of `write_onnx`."""
     free = dict.fromkeys(_AXES, torch.export.Dim.DYNAMIC)
     with _silent(), torch.no_grad():
         program: Any = torch.onnx.export(
@@ -63,18 +70,21 @@ def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]
     _tidy(program.model)
     size = sum(weight.numel() * weight.element_size() for weight in student.parameters())
     program.save(str(path), external_data=size > _LARGEST_FILE_BYTES)
-    return checked_parity(student, onnx_network(path), image_size, "the ONNX file")
 
 
-def onnx_network(path: str | Path) -> Network:
+def onnx_network(path: str | Path, threads: int | None = None) -> Network:
     """Return an ONNX file as a function of tensors, computed by onnxruntime on the processor.
+
+    Args:
+        path: the file.
+        threads: those of torch when None.
 
     Raises:
         PackageError: when onnxruntime is missing.
     """
     runtime = required_module("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(stacked: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from utad_monai.folder_lock import locked_folder
 from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.configs import Label, inference_config, logging_config, metadata_config
 from utad_monai.packaging.errors import PackageError
+from utad_monai.packaging.exported_program import write_exported_program
 from utad_monai.packaging.layout import PackageFile
 from utad_monai.packaging.model_card import data_licence, model_card
 from utad_monai.packaging.onnx_file import refuse_without_libraries, write_onnx
@@ -58,7 +59,12 @@ class Package:
 
 
 def write_package(
-    model: str | Path, output_dir: str | Path, label: Label | None = None, onnx: bool = True, torchscript: bool = True
+    model: str | Path,
+    output_dir: str | Path,
+    label: Label | None = None,
+    onnx: bool = True,
+    torchscript: bool = True,
+    pt2: bool = False,
 ) -> Package:
     """Write `<output_dir>/<name>`, a MONAI bundle of a student; the same model gives the same configs and weights.
 
@@ -68,6 +74,7 @@ def write_package(
         label: name, release and data source.
         onnx: whether to write `models/model.onnx`.
         torchscript: whether to write `models/model.ts`.
+        pt2: whether to write `models/model.pt2`.
 
     Raises:
         CheckpointError: when the model is unsound or a teacher.
@@ -88,7 +95,7 @@ def write_package(
         network = _student(model, translator)
         configs = _write_configs(temporary, label, translator, described)
         _write_weights(temporary, network)
-        parity = _write_exports(temporary, network, translator, configs, onnx, torchscript)
+        parity = _write_exports(temporary, network, translator, configs, (onnx, torchscript, pt2))
         original = described["description"][_ORIGINAL]["sha256"]
         _write_texts(temporary, label, translator, original, parity)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -152,17 +159,19 @@ def _write_exports(
     network: StudentTranslator,
     translator: Translator,
     configs: Mapping[str, Any],
-    onnx: bool,
-    torchscript: bool,
+    asked: tuple[bool, bool, bool],
 ) -> dict[str, Parity]:
-    """Write the asked exports; return how equal each is to the student."""
+    """Write the asked ones of ONNX, TorchScript and torch.export; return how equal each is to the student."""
     size = translator.preprocessing.image_size
+    onnx, torchscript, pt2 = asked
     parity: dict[str, Parity] = {}
     if onnx:
         parity[PackageFile.ONNX.value] = write_onnx(network, folder / PackageFile.ONNX, size)
     if torchscript:
         path = folder / PackageFile.TORCHSCRIPT
         parity[PackageFile.TORCHSCRIPT.value] = write_torchscript(network, path, size, configs)
+    if pt2:
+        parity[PackageFile.PT2.value] = write_exported_program(network, folder / PackageFile.PT2, size)
     return parity
 
 

@@ -1,0 +1,192 @@
+"""Translation of a slice, a batch and a whole case: each engine against the literal loop, outputs compared first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.literal import literal_translation
+from benchmarks.paired import Timing, count_flops, matrix_product, matrix_rate, take_turns
+from transforms import BACKGROUND
+from utad_monai.inferers import SliceTranslator
+from utad_monai.inferers.engines import usable_engine
+from utad_monai.keys import InferenceEngine, Modality
+from utad_monai.networks import TumourAwareGenerator, student_from_teacher
+
+TOLERANCE = 1e-3
+"""Largest difference of an output from eager float32."""
+TARGET = Modality.T2
+ENGINES = [engine for engine in InferenceEngine if engine is not InferenceEngine.AUTO]
+CASE_SLICES = 155
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of a translation.
+
+    Attributes:
+        base_channels: feature maps of the generator.
+        image_size: height and width in pixels of the whole frame.
+        box_size: height and width of the brain box, at the same size of a pixel.
+    """
+
+    base_channels: int
+    image_size: tuple[int, int]
+    box_size: tuple[int, int]
+
+
+SIZES = {"demo": Size(8, (80, 64), (64, 48)), "paper": Size(64, (128, 128), (96, 80))}
+"""The paper's: 240 mm in 128 pixels; a BraTS brain fits 180 x 150 mm."""
+
+
+def synthetic_case(size: Size, slices: int = CASE_SLICES) -> Tensor:
+    """Return `(Z, H, W)`: an ellipsoid of random brain in 140 of 155 slices, as in a BraTS volume."""
+    draw = torch.Generator().manual_seed(0)
+    (height, width), (box_height, box_width) = size.image_size, size.box_size
+    z, y, x = torch.meshgrid(
+        (torch.arange(slices) - (slices - 1) / 2) / (70 / CASE_SLICES * slices),
+        (torch.arange(height) - (height - 1) / 2) / (box_height / 2),
+        (torch.arange(width) - (width - 1) / 2) / (box_width / 2),
+        indexing="ij",
+    )
+    noise = torch.rand(slices, height, width, generator=draw) * 1.6 - 0.8
+    return torch.where(x**2 + y**2 + z**2 < 1, noise, torch.full_like(noise, BACKGROUND))
+
+
+def in_box(slices: Tensor, size: Size) -> Tensor:
+    """Return the part of `(Z, H, W)` slices that the brain box holds."""
+    top, left = ((whole - box) // 2 for whole, box in zip(size.image_size, size.box_size, strict=True))
+    return slices[:, top : top + size.box_size[0], left : left + size.box_size[1]].contiguous()
+
+
+def rivals(generator: TumourAwareGenerator, threads: int, compiled: bool) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return everything that translates `(Z, H, W)` slices, by name; engines in batches, without blank slices."""
+    target = torch.tensor([TARGET.channel])
+    engines: dict[str, Callable[[Tensor], Tensor]] = {
+        str(engine): _translate(SliceTranslator(generator, "cpu", BATCH, engine, threads)) for engine in ENGINES
+    }
+    engines["channels_last"] = _with_layout(generator)
+    if compiled:
+        engines["compile"] = _compiled(generator)
+    return {"literal": lambda slices: literal_translation(generator, slices, target), **engines}
+
+
+def measure(name: str, rounds: int, case_slices: int, compiled: bool) -> dict[str, Any]:
+    """Compare all rivals at one size.
+
+    Args:
+        name: of the size.
+        rounds: turns of each rival.
+        case_slices: the measured case has every n-th of 155 slices; 1 is the whole case. Every rival sees
+            the same slices, so their ratio is that of the whole case.
+        compiled: whether torch.compile takes part, which needs a compiler and a minute.
+
+    Raises:
+        AssertionError: when an output differs from eager float32.
+    """
+    size = SIZES[name]
+    torch.manual_seed(0)
+    generator = student_from_teacher(TumourAwareGenerator(size.base_channels), "complete").eval()
+    run = rivals(generator, torch.get_num_threads(), compiled)
+    case = synthetic_case(size)
+    middle = CASE_SLICES // 2
+    parts = {
+        "slice": case[middle : middle + 1],
+        "batch": case[middle : middle + BATCH],
+        "case": case[::case_slices].contiguous(),
+    }
+    default = str(usable_engine(InferenceEngine.AUTO))
+    box = {part: in_box(slices, size) for part, slices in parts.items()}
+    return {
+        "size": name,
+        "default": default,
+        "threads": torch.get_num_threads(),
+        "rounds": rounds,
+        "case_slices": len(parts["case"]),
+        "largest_difference": _differences(run, parts["batch"]),
+        **{part: _measured(run, slices, box[part], default, rounds) for part, slices in parts.items()},
+    }
+
+
+def _measured(
+    run: Mapping[str, Callable[[Tensor], Tensor]],
+    slices: Tensor,
+    boxed: Tensor,
+    default: str,
+    rounds: int,
+) -> dict[str, Any]:
+    """Time all rivals in turn, and the default engine in the brain box as well."""
+    turns: dict[str, Callable[[], object]] = {name: _bound(translate, slices) for name, translate in run.items()}
+    turns |= {"brain_box": _bound(run[default], boxed), "matrix": matrix_product()}
+    timings = take_turns(turns, rounds)
+    literal, matrix = timings["literal"], matrix_rate(timings["matrix"])
+    flops = count_flops(_bound(run[str(InferenceEngine.TORCH)], slices))
+    return {
+        "seconds": {name: timing.median for name, timing in timings.items()},
+        "times_faster": {name: _ratios(timing, literal) for name, timing in timings.items() if name != "matrix"},
+        "share_of_matrix_rate": {
+            name: flops / timings[name].median / matrix for name in run if name not in ("literal", "brain_box")
+        },
+    }
+
+
+def _ratios(timing: Timing, literal: Timing) -> list[float]:
+    return list(timing.ratio_to(literal))
+
+
+def _differences(run: Mapping[str, Callable[[Tensor], Tensor]], slices: Tensor) -> dict[str, float]:
+    """Return how far each rival is from eager float32 at most.
+
+    Raises:
+        AssertionError: when one is further than the tolerance.
+    """
+    wanted = run["literal"](slices)
+    found = {name: float((translate(slices) - wanted).abs().max()) for name, translate in run.items()}
+    wrong = {name: value for name, value in found.items() if not value <= TOLERANCE}
+    if wrong:
+        raise AssertionError(f"not the same images as eager float32: {wrong}")
+    return found
+
+
+def _bound(translate: Callable[[Tensor], Tensor], slices: Tensor) -> Callable[[], object]:
+    return lambda: translate(slices)
+
+
+def _translate(translator: SliceTranslator) -> Callable[[Tensor], Tensor]:
+    return lambda slices: translator(slices, TARGET)
+
+
+def _with_layout(generator: TumourAwareGenerator) -> Callable[[Tensor], Tensor]:
+    """Return the torch engine with weights in channels-last order."""
+    changed = student_from_teacher(generator, generator.scheme)
+    changed.load_state_dict(generator.state_dict())
+    return _translate(SliceTranslator(changed.eval().to(memory_format=torch.channels_last), "cpu", BATCH))
+
+
+def _compiled(generator: TumourAwareGenerator) -> Callable[[Tensor], Tensor]:
+    """Return the torch engine, compiled."""
+    translator = SliceTranslator(generator, "cpu", BATCH)
+    translator.engine.generator = torch.compile(generator)  # type: ignore[attr-defined]
+    return _translate(translator)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--every", type=int, default=8, help="measure every n-th slice of the case; 1 for all")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    measured = measure(arguments.size, arguments.rounds, arguments.every, arguments.compile)
+    sys.stdout.write(json.dumps(measured, indent=4) + "\n")

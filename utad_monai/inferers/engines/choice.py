@@ -1,0 +1,72 @@
+"""Which engine computes slices: the asked one, or the fastest that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from utad_monai.inferers.engines.errors import required_module
+from utad_monai.inferers.engines.onnx_engine import LIBRARIES, OnnxEngine
+from utad_monai.inferers.engines.openvino_engine import LIBRARY, OpenVinoEngine
+from utad_monai.inferers.engines.torch_engine import TorchEngine
+from utad_monai.keys import InferenceEngine
+from utad_monai.networks import TumourAwareGenerator
+
+
+class SliceEngine(Protocol):
+    """Computes the translation of a batch of slices."""
+
+    def __call__(self, image: Tensor, second_image: Tensor, target_modality: Tensor) -> Tensor:
+        """Translate `(B, 1, H, W)` slices in [-1, 1] to the modalities `(B,)`; the same shape and range.
+
+        `second_image` is what the tumour encoder sees; a student's is the image itself, and is not looked at.
+        """
+        ...
+
+
+def usable_engine(engine: InferenceEngine | str, device: torch.device | str = "cpu") -> InferenceEngine:
+    """Return the engine that is used: `auto` is OpenVINO on a processor where it is installed, else torch.
+
+    Raises:
+        EngineError: when a library of the asked engine is missing, naming the command that installs it.
+        ValueError: for an unknown word.
+    """
+    engine = InferenceEngine(engine)
+    if engine is InferenceEngine.AUTO:
+        fast = torch.device(device).type == "cpu" and importlib.util.find_spec(LIBRARY) is not None
+        return InferenceEngine.OPENVINO if fast else InferenceEngine.TORCH
+    if engine is InferenceEngine.OPENVINO:
+        required_module(LIBRARY, engine, "openvino")
+    if engine is InferenceEngine.ONNX:
+        for name in LIBRARIES:
+            required_module(name, engine, "export")
+    return engine
+
+
+def slice_engine(
+    engine: InferenceEngine | str,
+    generator: TumourAwareGenerator,
+    device: torch.device | str = "cpu",
+    threads: int | None = None,
+) -> SliceEngine:
+    """Return an engine that computes a generator.
+
+    Args:
+        engine: its name.
+        generator: the network; onnx and openvino take it as it is at the first call, and translate on the processor.
+        device: where torch computes; the generator is moved there.
+        threads: of onnx and openvino; those of torch when None.
+
+    Raises:
+        EngineError: when a library is missing.
+        ValueError: when onnx or openvino are asked to compute a teacher, which needs masks.
+    """
+    engine = usable_engine(engine, device)
+    if engine is InferenceEngine.OPENVINO:
+        return OpenVinoEngine(generator, threads)
+    if engine is InferenceEngine.ONNX:
+        return OnnxEngine(generator, threads)
+    return TorchEngine(generator, device)
