@@ -15,6 +15,7 @@ from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
 from utad_monai.handlers.time_budget import TimeBudget
+from utad_monai.handlers.train_as_one import TrainAsOne
 from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "SegmentationEvaluator",
     "StopOnNonFinite",
     "TimeBudget",
+    "TrainAsOne",
     "TrainingHistory",
     "TrainingProgress",
     "handlers_of_this_rank",
