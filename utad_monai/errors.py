@@ -8,6 +8,7 @@ from types import TracebackType
 
 from transforms import InvalidImageError
 from utad_monai.checkpoints import CheckpointError
+from utad_monai.completion.shards import ShardError
 from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.folder_lock import FolderInUseError
@@ -30,6 +31,7 @@ EXPECTED = (
     OutputError,
     PackageError,
     ResumeError,
+    ShardError,
     StudyError,
     UnknownOverrideError,
 )
