@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transforms import mask_tumour
-from utad_monai.engines.translation_trainer import TranslationBatch
+from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 
 

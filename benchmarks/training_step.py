@@ -17,7 +17,7 @@ from benchmarks.literal import LiteralTraining
 from benchmarks.paired import count_flops, matrix_product, matrix_rate, peak_megabytes, take_turns
 from transforms import BACKGROUND
 from utad_monai.engines import TranslationTrainer
-from utad_monai.engines.translation_trainer import TranslationBatch
+from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.keys import BatchKey
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 

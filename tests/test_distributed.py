@@ -49,5 +49,5 @@ def test_two_processes_share_the_mean_gradient_and_the_second_only_the_training_
         # forked, not spawned: a test module has no importable name of its own
         arguments = (str(tmp_path / "rendezvous"), results)
         multiprocessing.start_processes(_two, arguments, nprocs=2, start_method="fork")
-        assert results[0] == ([1.5, 15.0], True, ["StopOnNonFinite", "TerminateOnNan"])
-        assert results[1] == ([1.5, 15.0], True, ["StopOnNonFinite"])
+        assert results[0] == ([1.5, 15.0], True, ["TrainAsOne", "StopOnNonFinite", "TerminateOnNan"])
+        assert results[1] == ([1.5, 15.0], True, ["TrainAsOne", "StopOnNonFinite"])

@@ -201,12 +201,21 @@ def complete(
     ] = InferenceEngine.AUTO,
     resume: Annotated[bool, typer.Option(help="Keep what is finished already.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    shard: Annotated[str, typer.Option(help="Complete a share: 0/4 to 3/4, or slurm; torchrun's by itself.")] = "",
+    merge: Annotated[bool, typer.Option("--merge", help="Only write the account of what shards have done.")] = False,
 ) -> None:
     """Make every missing modality of every case, with provenance, uncertainty and a manifest."""
-    from utad_monai.completion import Completion, CompletionSettings, complete_cohort, plan_completion
+    from utad_monai.completion import (
+        Completion,
+        CompletionSettings,
+        chosen_shard,
+        complete_cohort,
+        merge_shards,
+        plan_completion,
+    )
     from utad_monai.completion.console import show_completed, show_plan
-    from utad_monai.configuration import default_device
     from utad_monai.console_log import plain_log
+    from utad_monai.distributed import local_device
 
     settings = CompletionSettings(
         target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype, engine
@@ -218,16 +227,17 @@ def complete(
         settings,
         workers,
         batch_size,
-        str(default_device()),
+        str(local_device()),
         resume,
         layout or "",
         Placing.LINK if link else Placing.COPY,
+        shard=None if merge else chosen_shard(shard),
     )
     with plain_log():
         if dry_run:
             show_plan(plan_completion(completion))
             return
-        completed = complete_cohort(completion)
+        completed = merge_shards(completion) if merge else complete_cohort(completion)
     show_completed(completed, output_dir)
     if not completed.flawless:
         raise typer.Exit(2)

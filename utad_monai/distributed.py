@@ -1,20 +1,22 @@
 """Several processes on one training run, as torchrun starts them.
 
-Gradients are averaged after backward instead of wrapping networks: critics are called twice and differentiated twice in
-one step, which the usual wrapper does not allow.
+Gradients are averaged after backward instead of wrapping networks in `DistributedDataParallel`: critics are called
+twice and differentiated twice in one step, and the wrapper counts on gradients that come once, by `backward` alone.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 Value = TypeVar("Value")
+_BUCKET_ELEMENTS = 8 * 2**20
+"""So many gradients travel at a time: one message a tensor is slow, and one for all needs as much memory again."""
 
 
 def start() -> int:
@@ -54,9 +56,20 @@ def average_gradients(optimizer: Optimizer) -> None:
     """Replace every gradient of an optimiser's parameters by its mean over all processes."""
     if world_size() == 1:
         return
-    for gradient in _gradients(optimizer):
-        distributed.all_reduce(gradient)
-        gradient /= world_size()
+    for gradients in _buckets(_gradients(optimizer)):
+        together = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= world_size()
+        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
+
+@torch.no_grad()
+def share_weights(network: nn.Module) -> None:
+    """Give a network on every process the weights and statistics that the first process has."""
+    if world_size() > 1:
+        for value in network.state_dict().values():
+            distributed.broadcast(value, src=0)
 
 
 def from_every_process(value: Value) -> list[Value]:
@@ -68,7 +81,18 @@ def from_every_process(value: Value) -> list[Value]:
     return values
 
 
-def _gradients(optimizer: Optimizer) -> Iterable[torch.Tensor]:
+def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    bucket: list[Tensor] = []
+    for gradient in gradients:
+        bucket.append(gradient)
+        if sum(kept.numel() for kept in bucket) >= _BUCKET_ELEMENTS:
+            yield bucket
+            bucket = []
+    if bucket:
+        yield bucket
+
+
+def _gradients(optimizer: Optimizer) -> Iterable[Tensor]:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:

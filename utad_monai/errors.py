@@ -10,6 +10,7 @@ from types import TracebackType
 
 from transforms import InvalidImageError
 from utad_monai.checkpoints import CheckpointError
+from utad_monai.completion.shards import ShardError
 from utad_monai.configuration import UnknownOverrideError
 from utad_monai.data.problems import CohortError
 from utad_monai.folder_lock import FolderInUseError
@@ -35,6 +36,7 @@ EXPECTED = (
     OutputError,
     PackageError,
     ResumeError,
+    ShardError,
     StudyError,
     UnknownOverrideError,
 )

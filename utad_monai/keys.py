@@ -65,6 +65,8 @@ class BatchKey(StrEnum):
     """`(B,)` int64, axial index in the prepared volume."""
     MIRRORED = "mirrored"
     """`(B,)` bool, whether the slice was mirrored left-right."""
+    BETWEEN = "between"
+    """`(B, 2)`, [0, 1): where between fake and real each critic's gradient penalty is measured."""
     SPACING_MM = "spacing_mm"
     """Distance of voxels of a whole case along Z, H and W, in mm."""
 
@@ -110,6 +112,17 @@ class ResumePolicy(StrEnum):
     """Go on from it; begin where there is none."""
     NEVER = "never"
     """Remove it and begin anew."""
+
+
+class AutocastType(StrEnum):
+    """In which numbers networks compute while they train."""
+
+    NONE = ""
+    """float32 throughout."""
+    BFLOAT16 = "bfloat16"
+    """Convolutions in bfloat16."""
+    FLOAT16 = "float16"
+    """Convolutions in float16, with a scaled loss."""
 
 
 class OnBadCase(StrEnum):

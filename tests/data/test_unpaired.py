@@ -90,6 +90,7 @@ def test_no_key_holds_a_second_modality_of_the_patient(data: UnpairedSlices) -> 
         BatchKey.CASE_ID,
         BatchKey.SLICE_INDEX,
         BatchKey.MIRRORED,
+        BatchKey.BETWEEN,
     }
     pictures = [key for key, value in sample.items() if isinstance(value, torch.Tensor) and value.ndim > 1]
     assert set(pictures) == {BatchKey.IMAGE, BatchKey.TUMOUR_MASK}

@@ -431,3 +431,32 @@ def test_epochs_go_on_counting_iterations() -> None:
     trainer = make_trainer(make_players(), [make_batch(), make_batch(seed=1)], epochs=2)
     trainer.run()
     assert (trainer.state.epoch, trainer.state.iteration) == (2, 4)
+
+
+@pytest.mark.parametrize("scheme", [StudentScheme.GLOBAL_ONLY, StudentScheme.SEPARATE_BRANCHES])
+def test_parts_of_a_batch_give_the_updates_of_the_whole(scheme: StudentScheme) -> None:
+    """Of generators without BatchNorm, whose statistics are those of a part."""
+    batch = make_batch(4) | {BatchKey.BETWEEN: torch.rand(4, 2, generator=torch.Generator().manual_seed(5))}
+    batch |= {key: batch[key].double() for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.BETWEEN)}
+    whole, parts = make_players(scheme), make_players(scheme)
+    for network in (whole.generator, *whole.critics, parts.generator, *parts.critics):
+        network.double()  # in float32 a rounding error turns a LeakyReLU, and with it a gradient
+    losses = [run(players, [batch] * 4, critic_steps=2, accumulate=n) for players, n in ((whole, 1), (parts, 3))]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    expected, found = (weights_of(players.generator, *players.critics) for players in (whole, parts))
+    assert all(float((a - b).abs().max()) < 1e-9 for a, b in zip(expected, found, strict=True))
+
+
+def test_bfloat16_trains_close_to_float32_and_keeps_float32_weights() -> None:
+    batch = make_batch(4) | {BatchKey.BETWEEN: torch.full((4, 2), 0.5)}
+    exact, half = make_players(), make_players()
+    losses = [run(players, [batch], amp=amp) for players, amp in ((exact, ""), (half, "bfloat16"))]
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05, abs=0.05)
+    assert {weight.dtype for weight in weights_of(half.generator, *half.critics)} == {torch.float32}
+
+
+@pytest.mark.parametrize(("name", "value"), [("accumulate", 0), ("amp", "int8")])
+def test_senseless_settings_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=str(value)):
+        make_trainer(make_players(), [make_batch()], **{name: value})

@@ -152,12 +152,12 @@ def test_modalities_that_are_really_missed_are_told(train: Callable[..., HealthM
 
 def test_gap_is_that_of_the_losses(train: Callable[..., HealthMonitor]) -> None:
     def fix(trainer: TranslationTrainer) -> None:
-        original = trainer._update_critics
+        original = trainer._update
 
         def update(*arguments: Any) -> dict[str, float]:
             return original(*arguments) | {LossTerm.CRITIC_REAL: -6.0, LossTerm.CRITIC_FAKE: -2.0}
 
-        trainer._update_critics = update  # type: ignore[method-assign]
+        trainer._update = update  # type: ignore[method-assign]
 
     # two critics, gap 8 of both; 4 patches of 32 x 32 pixels: 2 * 32 / 4 is the largest honest gap of one
     assert [row["critic_gap"] for row in train(fix).rows] == pytest.approx([4 / 16] * 3)

@@ -1,7 +1,7 @@
 """Complete a cohort: every missing modality of every case, written, marked and accounted for."""
 
 from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
-from utad_monai.completion.cohort import Completed, Completion, Plan, complete_cohort, plan_completion
+from utad_monai.completion.cohort import Completed, Completion, Plan, complete_cohort, merge_shards, plan_completion
 from utad_monai.completion.manifest import (
     MANIFEST_FILE,
     MANIFEST_JSON,
@@ -11,6 +11,7 @@ from utad_monai.completion.manifest import (
     write_manifest,
 )
 from utad_monai.completion.settings import CompletionSettings
+from utad_monai.completion.shards import Shard, ShardError, chosen_shard
 from utad_monai.completion.synthetic_files import SyntheticFiles, write_volume
 
 __all__ = [
@@ -23,10 +24,14 @@ __all__ = [
     "CompletionSettings",
     "Plan",
     "PlannedVolume",
+    "Shard",
+    "ShardError",
     "SyntheticFiles",
     "VolumeResult",
+    "chosen_shard",
     "complete_cohort",
     "log_result",
+    "merge_shards",
     "plan_completion",
     "write_manifest",
     "write_volume",

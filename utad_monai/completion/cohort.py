@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,21 @@ from utad_monai.checkpoints import Translator, load_translator
 from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.completion.manifest import CaseResult, log_result, write_manifest
 from utad_monai.completion.settings import CompletionSettings
+from utad_monai.completion.shards import (
+    PARTS_FOLDER,
+    Shard,
+    ShardError,
+    all_accounted,
+    held_shard,
+    read_accounts,
+    write_account,
+)
 from utad_monai.completion.trees import CompleteCase, Tree, write_tree
 from utad_monai.completion.windows import cohort_windows
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.folder_lock import locked_folder
+from utad_monai.folder_lock import FolderInUseError, locked_folder
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.inferers.engines import usable_engine
 from utad_monai.interruption import leave_to_parent
@@ -50,6 +61,8 @@ class Completion:
         tree: a layout in which the whole cohort is handed on, if any.
         placing: how files get into the tree.
         progress: whether to show progress bars.
+        shard: the share of the cases that is completed, beside other processes; None for all. The last shard that ends
+            writes manifest and tree.
     """
 
     dataset_dir: str | Path
@@ -63,6 +76,7 @@ class Completion:
     tree: TreeLayout | str = ""
     placing: Placing | str = Placing.LINK
     progress: bool = True
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +87,13 @@ class Completed:
         cohort: one line on what was found.
         results: one entry for each case, sorted by name.
         tree: the tree, if one was asked.
+        waits: why the manifest is not written yet, where other shards are still at work.
     """
 
     cohort: str
     results: tuple[CaseResult, ...]
     tree: Tree | None
+    waits: str = ""
 
     def count(self, status: CompletionStatus) -> int:
         """Return the number of cases with a status."""
@@ -113,7 +129,7 @@ def plan_completion(completion: Completion) -> Plan:
     """
     cohort, cases, problems = _find(completion)
     completer = _completer(completion, load_translator(completion.model), {})
-    return Plan(cohort, {case.case_id: completer.plan(case) for case in cases}, problems)
+    return Plan(cohort, {case.case_id: completer.plan(case) for case in _share(completion, cases)}, problems)
 
 
 def complete_cohort(completion: Completion) -> Completed:
@@ -132,27 +148,75 @@ def complete_cohort(completion: Completion) -> Completed:
     translator = load_translator(completion.model)
     _completer(completion, translator, {})  # what is wrong with the model is said before any case is opened
     output_dir = Path(completion.output_dir)
+    if completion.shard is not None:
+        with held_shard(output_dir, [output_dir, output_dir / Stage.SYNTHETIC], completion.shard) as folder:
+            account = partial(write_account, folder, protocol=_protocol(completion, translator))
+            own = _complete(completion, translator, cases, account)
+        try:
+            return merge_shards(completion)  # the last one to end finds all accounts, and nobody at work
+        except (FolderInUseError, ShardError) as error:
+            return Completed(cohort, tuple(own), None, str(error))
     with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
-        ordered = _complete(completion, translator, cases, problems)
+        refused = _refused(problems)
+        write = partial(write_manifest, output_dir, protocol=_protocol(completion, translator))
+        results = _complete(completion, translator, cases, lambda results: write([*refused, *results]))
+        shutil.rmtree(output_dir / PARTS_FOLDER, ignore_errors=True)  # older than this account
+        tree = _tree(completion, cases, results)
+    return Completed(cohort, _ordered([*refused, *results]), tree)
+
+
+def merge_shards(completion: Completion) -> Completed:
+    """Write the manifest and the tree of a cohort that shards have completed; no case is opened.
+
+    Raises:
+        CheckpointError: when the model cannot be used.
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        FolderInUseError: when a shard is still at work.
+        OutputError: when the output folder cannot be written, or its disk is full.
+        ShardError: when no shard accounts for a case, with this model and these settings.
+    """
+    cohort, cases, problems = _find(completion)
+    protocol = _protocol(completion, load_translator(completion.model))
+    output_dir = Path(completion.output_dir)
+    with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
+        accounts = read_accounts(output_dir, protocol)
+        results = [*_refused(problems), *all_accounted([case.case_id for case in cases], accounts)]
+        ordered = write_manifest(output_dir, results, protocol)
         tree = _tree(completion, cases, ordered)
     return Completed(cohort, tuple(ordered), tree)
 
 
 def _complete(
-    completion: Completion, translator: Translator, cases: Sequence[Case], problems: Sequence[CohortProblem]
+    completion: Completion,
+    translator: Translator,
+    cases: Sequence[Case],
+    account: Callable[[Sequence[CaseResult]], object],
 ) -> list[CaseResult]:
-    """Complete every case and write the manifest, of what was done also when it does not come to its end."""
+    """Complete a share of the cases and account for what was done, also when it does not come to its end."""
     windows = _windows(completion, cases, translator)
-    results = [CaseResult.refused_at_once(problem) for problem in problems]
-    for refused in results:
-        log_result(refused)
+    results: list[CaseResult] = []
     try:
-        for result in _results(completion, translator, cases, windows):
+        for result in _results(completion, translator, _share(completion, cases), windows):
             log_result(result)
             results.append(result)
     finally:  # an interruption keeps the account of what was made
-        ordered = write_manifest(completion.output_dir, results, _protocol(completion, translator))
-    return ordered
+        account(results)
+    return results
+
+
+def _share(completion: Completion, cases: Sequence[Case]) -> Sequence[Case]:
+    return cases if completion.shard is None else completion.shard.of(cases)
+
+
+def _refused(problems: Sequence[CohortProblem]) -> list[CaseResult]:
+    results = [CaseResult.refused_at_once(problem) for problem in problems]
+    for refused in results:
+        log_result(refused)
+    return results
+
+
+def _ordered(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
+    return tuple(sorted(results, key=lambda result: result.case_id))
 
 
 def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[CohortProblem, ...]]:

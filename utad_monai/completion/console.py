@@ -44,7 +44,7 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
     kept = sum(result.kept for result in completed.results)
     typer.echo(f"{len(completed.results)} cases: {counts}" + (f" ({kept} were finished before)" if kept else ""))
     typer.echo(f"synthetic volumes  {output / Stage.SYNTHETIC}")
-    typer.echo(f"manifest           {output / MANIFEST_FILE}")
+    typer.echo(f"manifest           {visible(completed.waits) or output / MANIFEST_FILE}")
     if completed.tree is not None:
         typer.echo(f"complete cohort    {completed.tree.folder} ({len(completed.tree.cases)} cases)")
         typer.echo(f"channel order      {completed.tree.channel_order}")

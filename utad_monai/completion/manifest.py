@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,31 @@ class CaseResult:
     def refused_at_once(cls, problem: CohortProblem) -> CaseResult:
         """Return the result of a file or folder of which the case cannot be told."""
         return cls(problem.case_id or problem.path.name, reason=str(problem), refused=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> CaseResult:
+        """Return what `as_json` gave, from a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: when it is something else.
+        """
+        volumes = [
+            VolumeResult(
+                **volume
+                | {
+                    "target": Modality(volume["target"]),
+                    "status": CompletionStatus(volume["status"]),
+                    "sources": tuple(volume["sources"]),
+                }
+            )
+            for volume in content["volumes"]
+        ]
+        texts = {name: tuple(content[name]) for name in ("warnings", "problems")}
+        return cls(**{**content, "volumes": tuple(volumes), **texts})
 
     @property
     def status(self) -> CompletionStatus:

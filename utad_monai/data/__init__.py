@@ -19,6 +19,7 @@ from utad_monai.data.layouts import (
 from utad_monai.data.phantom import default_dataset_dir, write_phantom_cohort
 from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
 from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.shuffled import ShuffledSampler
 from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
 from utad_monai.data.split import keep_split, split_by_patient
 from utad_monai.data.unpaired import EpochSampler, UnpairedSlices
@@ -42,6 +43,7 @@ __all__ = [
     "PreparedCase",
     "PreparedCohort",
     "Preprocessing",
+    "ShuffledSampler",
     "SliceStore",
     "UnpairedSlices",
     "default_dataset_dir",

@@ -89,6 +89,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.CASE_ID: case_id,
             BatchKey.SLICE_INDEX: int(slice_index),
             BatchKey.MIRRORED: bool(mirrored),
+            BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32)),
         }
 
     def identity(self) -> dict[str, Any]:

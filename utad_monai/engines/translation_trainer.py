@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from torch.optim import Optimizer
 
 from transforms import mask_tumour
 from utad_monai.distributed import average_gradients
-from utad_monai.keys import BatchKey, LossTerm, OutputKey, SecondInput
+from utad_monai.engines.precision import TrainingPrecision
+from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
+from utad_monai.keys import AutocastType, LossTerm, OutputKey, SecondInput
 from utad_monai.losses import (
     LossWeights,
     critic_terms,
@@ -38,41 +41,6 @@ class TranslationEvents(EventEnum):
     """The generator took its step."""
 
 
-@dataclass(frozen=True)
-class TranslationBatch:
-    """One unpaired batch on the training device.
-
-    Attributes:
-        image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1.
-        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
-        source_modality: `s`, `(B,)` int64.
-        target_modality: `m`, `(B,)` int64.
-        case_ids: the case of each slice.
-    """
-
-    image: Tensor
-    tumour_mask: Tensor
-    source_modality: Tensor
-    target_modality: Tensor
-    case_ids: Sequence[str]
-
-    @property
-    def tumour_image(self) -> Tensor:
-        """`t = x (.) M`, `(B, 1, H, W)` in [-1, 1]."""
-        return mask_tumour(self.image, self.tumour_mask)
-
-
-def prepare_translation_batch(
-    batchdata: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **_: Any
-) -> TranslationBatch:
-    """Move a batch of `UnpairedSlices` to the device (the `prepare_batch` of MONAI engines)."""
-    image, mask, source, target = (
-        batchdata[key].to(device, non_blocking=non_blocking)
-        for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.SOURCE_MODALITY, BatchKey.TARGET_MODALITY)
-    )
-    return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]))
-
-
 class TranslationTrainer(Trainer):
     """Train a generator against a whole-image critic and a tumour-image critic on unpaired slices.
 
@@ -93,10 +61,13 @@ class TranslationTrainer(Trainer):
         loss_weights: weight of each term.
         critic_steps: critic updates per generator update (`n_critic`, 5 in the paper).
         epoch_length: iterations (critic updates) per epoch, by default the length of the loader.
+        accumulate: parts in which a batch is computed, one after the other, for less memory. The updates are those of
+            the whole batch, but for the fusion block, whose BatchNorm sees one part at a time.
+        amp: the type that networks compute in (`AutocastType`).
         train_handlers: handlers with an `attach` method.
 
     Raises:
-        ValueError: when `critic_steps` is less than 1.
+        ValueError: when `critic_steps` or `accumulate` is less than 1, or `amp` is unknown.
     """
 
     def __init__(
@@ -113,9 +84,12 @@ class TranslationTrainer(Trainer):
         critic_steps: int = 5,
         epoch_length: int | None = None,
         train_handlers: Sequence[Any] | None = None,
+        accumulate: int = 1,
+        amp: AutocastType | str = AutocastType.NONE,
     ) -> None:
-        if critic_steps < 1:
-            raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
+        for name, value in {"critic_steps": critic_steps, "accumulate": accumulate}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         self.generator = generator
         self.whole_critic = whole_critic
         self.tumour_critic = tumour_critic
@@ -123,6 +97,8 @@ class TranslationTrainer(Trainer):
         self.critic_optimizer = critic_optimizer
         self.loss_weights = loss_weights or LossWeights()
         self.critic_steps = critic_steps
+        self.accumulate = accumulate
+        self.precision = TrainingPrecision(amp, torch.device(device).type)
         self.generator_terms: dict[LossTerm, Tensor] = {}
         self.translation: Translation | None = None
         self.translation_batch: TranslationBatch | None = None
@@ -137,7 +113,8 @@ class TranslationTrainer(Trainer):
             decollate=False,
         )
         self.state.last_output = {str(OutputKey.LOSS): 0.0}
-        self.state_dict_user_keys.append("last_output")
+        self.state.loss_scale = self.precision.state_dict()
+        self.state_dict_user_keys.extend(["last_output", "loss_scale"])
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         """Update the critics and, every `critic_steps` iterations, the generator.
@@ -146,65 +123,97 @@ class TranslationTrainer(Trainer):
             `OutputKey.LOSS` (the generator's total), `OutputKey.CRITIC_LOSS` and every `LossTerm`, as floats.
         """
         batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
-        self.translation_batch = batch
+        parts = batch.parts(self.accumulate)
+        self.precision.load_state_dict(engine.state.loss_scale)
         output = dict(engine.state.last_output)  # ignite forgets the last output before each iteration
         trains_generator = engine.state.iteration % self.critic_steps == 0
 
         # one forward pass serves both players: its graph is kept only when the generator will use it
-        with torch.set_grad_enabled(trains_generator):
-            self.translation = self.translate(batch)
-        output |= self._update_critics(batch, self.translation)
+        shares_pass = trains_generator and len(parts) == 1
+        critic_terms_of = partial(self._critic_terms, keep_graph=shares_pass)
+        output |= self._update(self.critic_optimizer, parts, critic_terms_of, OutputKey.CRITIC_LOSS)
         engine.fire_event(TranslationEvents.CRITICS_UPDATED)
 
         if trains_generator:
-            output |= self._update_generator(batch, self.translation)
+            with _frozen(self.whole_critic, self.tumour_critic):
+                generator_terms_of = partial(self._generator_terms, translated=shares_pass)
+                output |= self._update(self.generator_optimizer, parts, generator_terms_of, OutputKey.LOSS)
             engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
 
+        engine.state.loss_scale = self.precision.state_dict()
         engine.state.last_output = engine.state.output = output
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return engine.state.output  # type: ignore[no-any-return]
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
-        return {"critic_steps": self.critic_steps, "loss weights": asdict(self.loss_weights)}
+        precise = {"accumulate": self.accumulate, "amp": str(self.precision.amp)}
+        return {"critic_steps": self.critic_steps, "loss weights": asdict(self.loss_weights)} | precise
 
     def translate(self, batch: TranslationBatch) -> Translation:
         """Return `(x^, t^, f)` of the batch's images in their target modality."""
         second = batch.tumour_image if self._needs_mask else batch.image
-        translation: Translation = self.generator(batch.image, second, batch.target_modality)
-        return translation
+        return self._generate(batch.image, second, batch.target_modality)
 
     def reconstruct(self, batch: TranslationBatch, translation: Translation) -> Translation:
         """Return `(x_r, t_r, f_r)`: the translation, brought back to its source modality."""
         second = mask_tumour(translation.image, batch.tumour_mask) if self._needs_mask else translation.image
-        reconstruction: Translation = self.generator(translation.image, second, batch.source_modality)
-        return reconstruction
+        return self._generate(translation.image, second, batch.source_modality)
+
+    def _generate(self, image: Tensor, second: Tensor, modality: Tensor) -> Translation:
+        """Return what the generator makes, in the image's type: losses are never sums of bfloat16."""
+        made: Translation = self.generator(image, second, modality)
+        tumour_image = None if made.tumour_image is None else made.tumour_image.to(image.dtype)
+        return Translation(made.image.to(image.dtype), tumour_image, made.bottleneck.to(image.dtype))
 
     @property
     def _needs_mask(self) -> bool:
         return self.generator.second_input is SecondInput.TUMOUR_IMAGE
 
-    def _update_critics(self, batch: TranslationBatch, translation: Translation) -> dict[str, float]:
-        terms = critic_terms(self.whole_critic, batch.image, translation.image, batch.source_modality)
+    def _update(
+        self,
+        optimizer: Optimizer,
+        parts: Sequence[TranslationBatch],
+        terms_of: Callable[[TranslationBatch], dict[LossTerm, Tensor]],
+        total: OutputKey,
+    ) -> dict[str, float]:
+        """Let an optimiser take one step on all parts of a batch; return its total and its terms as floats."""
+        output: dict[str, float] = {}
+        optimizer.zero_grad(set_to_none=True)
+        for part in parts:
+            share = len(part) / sum(map(len, parts))
+            with self.precision.autocast():
+                terms = terms_of(part)
+                loss = self.loss_weights.total(terms)
+            self.precision.backward(loss * share)
+            for name, value in [(total, loss), *terms.items()]:
+                output[str(name)] = output.get(str(name), 0.0) + value.item() * share
+        average_gradients(optimizer)
+        self.precision.step(optimizer)
+        return output
+
+    def _critic_terms(self, batch: TranslationBatch, keep_graph: bool) -> dict[LossTerm, Tensor]:
+        with torch.set_grad_enabled(keep_graph):
+            translation = self.translate(batch)
+        self.translation_batch, self.translation = batch, translation
+        terms = critic_terms(
+            self.whole_critic, batch.image, translation.image, batch.source_modality, batch.alpha(critic=0)
+        )
         if translation.tumour_image is not None:
-            local = critic_terms(
-                self.tumour_critic, batch.tumour_image, translation.tumour_image, batch.source_modality
-            )
+            images = batch.tumour_image, translation.tumour_image
+            local = critic_terms(self.tumour_critic, *images, batch.source_modality, batch.alpha(critic=1))
             terms = {name: terms[name] + local[name] for name in terms}
-        loss = self.loss_weights.total(terms)
-        _step(self.critic_optimizer, loss)
-        return {str(OutputKey.CRITIC_LOSS): loss.item()} | _floats(terms)
+        return terms
 
-    def _update_generator(self, batch: TranslationBatch, translation: Translation) -> dict[str, float]:
-        reconstruction = self.reconstruct(batch, translation)
-        with _frozen(self.whole_critic, self.tumour_critic):
-            self.generator_terms = self._generator_terms(batch, translation, reconstruction)
-            self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)
-            loss = self.loss_weights.total(self.generator_terms)
-            _step(self.generator_optimizer, loss)
-        return {str(OutputKey.LOSS): loss.item()} | _floats(self.generator_terms)
+    def _generator_terms(self, batch: TranslationBatch, translated: bool) -> dict[LossTerm, Tensor]:
+        if not translated or self.translation is None:
+            self.translation_batch, self.translation = batch, self.translate(batch)
+        reconstruction = self.reconstruct(batch, self.translation)
+        self.generator_terms = self._own_generator_terms(batch, self.translation, reconstruction)
+        self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)
+        return self.generator_terms
 
-    def _generator_terms(
+    def _own_generator_terms(
         self, batch: TranslationBatch, translation: Translation, reconstruction: Translation
     ) -> dict[LossTerm, Tensor]:
         terms = generator_terms(self.whole_critic, translation.image, batch.target_modality)
@@ -219,17 +228,6 @@ class TranslationTrainer(Trainer):
             same = batch.source_modality == batch.target_modality
             terms[LossTerm.IDENTITY] = identity_loss(batch.image, translation.image, same)
         return terms
-
-
-def _step(optimizer: Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    average_gradients(optimizer)
-    optimizer.step()
-
-
-def _floats(terms: dict[LossTerm, Tensor]) -> dict[str, float]:
-    return {str(name): value.item() for name, value in terms.items()}
 
 
 @contextmanager

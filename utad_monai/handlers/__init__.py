@@ -16,6 +16,7 @@ from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
 from utad_monai.handlers.time_budget import TimeBudget
 from utad_monai.handlers.tracking import with_every_loss
+from utad_monai.handlers.train_as_one import TrainAsOne
 from utad_monai.handlers.validation import RegularValidation
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "SegmentationEvaluator",
     "StopOnNonFinite",
     "TimeBudget",
+    "TrainAsOne",
     "TrainingHistory",
     "TrainingProgress",
     "handlers_of_this_rank",

@@ -7,16 +7,21 @@ from typing import Any
 
 from monai.handlers import LrScheduleHandler
 
-from utad_monai.distributed import rank
+from utad_monai.distributed import rank, world_size
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.generator_average import GeneratorAverage
 from utad_monai.handlers.non_finite import StopOnNonFinite
 from utad_monai.handlers.paired_supervision import PairedSupervision
+from utad_monai.handlers.train_as_one import TrainAsOne
 
 _EVERYWHERE = (DistillationHandler, GeneratorAverage, LrScheduleHandler, PairedSupervision, StopOnNonFinite)
 """Handlers that change the training itself; all others (validation, pictures, tables, bars) happen once."""
 
 
 def handlers_of_this_rank(handlers: Sequence[Any]) -> list[Any]:
-    """Return all handlers on the first process, and elsewhere only those that change the training itself."""
-    return [handler for handler in handlers if rank() == 0 or isinstance(handler, _EVERYWHERE)]
+    """Return all handlers on the first process, and elsewhere only those that change the training itself.
+
+    Where there are several processes, one more makes them train as one.
+    """
+    together = [TrainAsOne()] if world_size() > 1 else []
+    return together + [handler for handler in handlers if rank() == 0 or isinstance(handler, _EVERYWHERE)]

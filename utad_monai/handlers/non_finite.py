@@ -81,11 +81,8 @@ def _networks(engine: Engine) -> dict[str, nn.Module]:
 
 def _cases(engine: Engine) -> str:
     batch: Any = engine.state.batch
-    if isinstance(engine, TranslationTrainer) and engine.translation_batch is not None:
-        cases = engine.translation_batch.case_ids
-    else:
-        samples = batch if isinstance(batch, list) else [batch]  # MONAI decollates what it was given, too
-        cases = [name for sample in samples if isinstance(sample, Mapping) for name in _names(sample)]
+    samples = batch if isinstance(batch, list) else [batch]  # MONAI decollates what it was given, too
+    cases = [name for sample in samples if isinstance(sample, Mapping) for name in _names(sample)]
     return ", ".join(sorted(set(cases))) or "unknown"
 
 

@@ -40,8 +40,10 @@ class PairedSupervision:
         if not isinstance(engine, TranslationTrainer) or engine.translation is None:
             raise RuntimeError("paired supervision runs inside the training step of a TranslationTrainer")
         image = engine.translation.image
+        first = 0 if engine.translation_batch is None else engine.translation_batch.first
         targets = self._targets(engine.state.batch)
-        errors = [(image[place, 0] - target.to(image)).abs().mean() for place, target in targets.items()]
+        places = [place for place in targets if first <= place < first + len(image)]
+        errors = [(image[place - first, 0] - targets[place].to(image)).abs().mean() for place in places]
         engine.generator_terms[LossTerm.PAIRED] = torch.stack(errors).mean() if errors else image.sum() * 0
 
     def _targets(self, batch: Any) -> dict[int, Tensor]:

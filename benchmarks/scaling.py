@@ -1,0 +1,119 @@
+"""Images per second of two processes with one thread each, as a multiple of one process with one thread."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import distributed
+
+from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
+from utad_monai.handlers import TrainAsOne
+from utad_monai.keys import BatchKey
+
+WORK = ("training", "completion")
+
+
+def rate(work: str, size: Size, seconds: float) -> float:
+    """Return the images per second of this process, without its start.
+
+    Completion's processes share nothing but the machine; a slice through the image decoder is its unit.
+    """
+    torch.set_num_threads(1)
+    run, images = _training(size) if work == "training" else _completion(size)
+    run()
+    if distributed.is_initialized():
+        distributed.barrier()
+    begin, cycles = time.perf_counter(), 0
+    while not _enough(time.perf_counter() - begin >= seconds and cycles > 0, work):
+        run()
+        cycles += 1
+    return cycles * images / (time.perf_counter() - begin)
+
+
+def _enough(wish: bool, work: str) -> bool:
+    """Let processes that train together stop after the same cycle."""
+    if work != "training" or not distributed.is_initialized():
+        return wish
+    vote = torch.tensor(int(wish))
+    distributed.all_reduce(vote, distributed.ReduceOp.MAX)
+    return bool(vote)
+
+
+def _training(size: Size) -> tuple[Callable[[], object], int]:
+    rivals = Rivals(size)
+    trainer = rivals.ours()
+    if distributed.is_initialized():
+        TrainAsOne()(trainer)
+    return lambda: our_cycle(trainer, rivals.batch, size.critic_steps), size.batch_size * size.critic_steps
+
+
+@torch.no_grad()
+def _completion(size: Size) -> tuple[Callable[[], object], int]:
+    rivals = Rivals(size)
+    generator, image = rivals.generator.eval(), rivals.batch[BatchKey.IMAGE]
+    target = rivals.batch[BatchKey.TARGET_MODALITY]
+
+    @torch.no_grad()
+    def run() -> object:
+        return generator(image, image, target, with_tumour_image=False)
+
+    return run, size.batch_size
+
+
+def measure(name: str, work: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """Compare one process with two, in turn."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(rounds):
+        for processes in (1, 2) if number % 2 == 0 else (2, 1):
+            rates[processes].append(_together(name, work, processes, seconds))
+    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
+    return {
+        "times_images_per_second": [median(ratios), min(ratios), max(ratios)],
+        "images_per_second": {str(processes): median(values) for processes, values in rates.items()},
+        "rounds": rounds,
+    }
+
+
+def _together(name: str, work: str, processes: int, seconds: float) -> float:
+    """Return the summed images per second of processes that begin together."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.scaling", name, "--work", work, "--seconds", str(seconds)]
+        command += ["--rendezvous", str(Path(folder) / "rendezvous"), "--processes", str(processes), "--rank"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        started = [
+            subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, encoding="utf-8", env=environment)
+            for number in range(processes)
+        ]
+        return sum(float(process.communicate()[0]) for process in started)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--work", choices=WORK)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--rank", type=int)
+    parser.add_argument("--rendezvous")
+    given = parser.parse_args()
+    if given.rank is not None:
+        if given.processes > 1:
+            where = f"file://{given.rendezvous}"
+            distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)
+        sys.stdout.write(f"{rate(given.work, SIZES[given.size], given.seconds)}\n")
+    else:
+        chosen = [given.work] if given.work else WORK
+        found = {work: measure(given.size, work, given.rounds, given.seconds) for work in chosen}
+        sys.stdout.write(json.dumps(found, indent=4) + "\n")

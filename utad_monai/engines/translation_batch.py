@@ -1,0 +1,73 @@
+"""What one training step is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transforms import mask_tumour
+from utad_monai.keys import BatchKey
+
+
+@dataclass(frozen=True)
+class TranslationBatch:
+    """One unpaired batch on the training device.
+
+    Attributes:
+        image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1.
+        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
+        source_modality: `s`, `(B,)` int64.
+        target_modality: `m`, `(B,)` int64.
+        case_ids: the case of each slice.
+        between: `(B, 2)` in [0, 1), where each critic's gradient penalty is measured; drawn when None.
+        first: place of its first slice in the batch that the loader gave.
+    """
+
+    image: Tensor
+    tumour_mask: Tensor
+    source_modality: Tensor
+    target_modality: Tensor
+    case_ids: Sequence[str]
+    between: Tensor | None = None
+    first: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return len(self.image)
+
+    @property
+    def tumour_image(self) -> Tensor:
+        """`t = x (.) M`, `(B, 1, H, W)` in [-1, 1]."""
+        return mask_tumour(self.image, self.tumour_mask)
+
+    def alpha(self, critic: int) -> Tensor | None:
+        """Return `(B,)`, where the gradient penalty of critic 0 (whole images) or 1 (tumour images) is measured."""
+        return None if self.between is None else self.between[:, critic]
+
+    def parts(self, count: int) -> list[TranslationBatch]:
+        """Return the batch cut into at most so many parts, all but the last of the same size."""
+        size = -(-len(self) // count)
+        return [self._from(first, first + size) for first in range(0, len(self), size)]
+
+    def _from(self, first: int, end: int) -> TranslationBatch:
+        tensors = (self.image, self.tumour_mask, self.source_modality, self.target_modality)
+        image, mask, source, target = (tensor[first:end] for tensor in tensors)
+        between = None if self.between is None else self.between[first:end]
+        return TranslationBatch(image, mask, source, target, self.case_ids[first:end], between, first)
+
+
+def prepare_translation_batch(
+    batchdata: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **_: Any
+) -> TranslationBatch:
+    """Move a batch of `UnpairedSlices` to the device (the `prepare_batch` of MONAI engines)."""
+    image, mask, source, target = (
+        batchdata[key].to(device, non_blocking=non_blocking)
+        for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.SOURCE_MODALITY, BatchKey.TARGET_MODALITY)
+    )
+    between = batchdata.get(BatchKey.BETWEEN)
+    between = None if between is None else between.to(device, non_blocking=non_blocking)
+    return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), between)
