@@ -214,6 +214,6 @@ def test_package_options_reach_the_writer_and_its_lines_are_printed(
     result = runner.invoke(app, ["package", "model.pt", str(tmp_path), *options])
     assert result.exit_code == 0, result.output
     assert calls == [
-        (Path("model.pt"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True),
+        (Path("model.pt"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True, False),
     ]
     assert result.stdout.strip() == f"1.500 MB  {tmp_path / 'mine' / 'models' / 'model.pt'}"

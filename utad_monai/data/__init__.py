@@ -1,5 +1,6 @@
 """Cohorts: layouts, splits, preprocessing and memory-mapped slices."""
 
+from utad_monai.data.brain_box import fit_to_brains
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import CompleteSlices, EvaluationCases, single_case
 from utad_monai.data.inference import InferenceCases, the_case
@@ -48,6 +49,7 @@ __all__ = [
     "UnpairedSlices",
     "default_dataset_dir",
     "find_cases",
+    "fit_to_brains",
     "keep_split",
     "load_case",
     "look_for_cases",
