@@ -249,7 +249,7 @@ def _completer(
         settings.smooth_mm,
         settings.uncertainty,
         settings.engine,
-        _threads(completion),
+        _threads(completion, translator),
     )
     output_dir = Path(completion.output_dir)
     return CaseCompleter(
@@ -257,9 +257,9 @@ def _completer(
     )
 
 
-def _threads(completion: Completion) -> int:
+def _threads(completion: Completion, translator: Translator) -> int:
     """Return the threads of a worker's engine: its share of the cores when its bytes do not depend on their number."""
-    engine = usable_engine(completion.settings.engine, completion.device)
+    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
     return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
 
 
@@ -302,7 +302,7 @@ class _Worker:
 
 
 def _protocol(completion: Completion, translator: Translator) -> dict[str, Any]:
-    engine = usable_engine(completion.settings.engine, completion.device)
+    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
     return {
         "model_sha256": translator.sha256,
         "model_training": dict(translator.training),

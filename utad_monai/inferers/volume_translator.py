@@ -100,7 +100,7 @@ class VolumeTranslator:
         self.translator = translator
         if translator.generator.needs_mask:
             raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
-        self.engine = usable_engine(engine, device)
+        self.engine = usable_engine(engine, translator.generator.base_channels, device)
         self.slices = SliceTranslator(translator.generator, device, batch_size, self.engine, threads)
         self.fusion = FusionMethod(fusion)
         self.flips = flips

@@ -15,13 +15,17 @@ from utad_monai.networks import TumourAwareGenerator
 
 def test_auto_is_openvino_on_a_processor_and_torch_on_a_gpu() -> None:
     pytest.importorskip("openvino")
-    assert usable_engine("auto") is InferenceEngine.OPENVINO
-    assert usable_engine("auto", "cuda") is InferenceEngine.TORCH
+    assert usable_engine("auto", 64) is InferenceEngine.OPENVINO
+    assert usable_engine("auto", 64, "cuda") is InferenceEngine.TORCH
+
+
+def test_auto_is_torch_for_narrow_networks_whose_conversion_takes_longer_than_their_work() -> None:
+    assert usable_engine("auto", 16) is InferenceEngine.TORCH
 
 
 def test_auto_is_torch_where_openvino_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert usable_engine("auto") is InferenceEngine.TORCH
+    assert usable_engine("auto", 64) is InferenceEngine.TORCH
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ def test_missing_library_is_one_line_with_the_command(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(EngineError) as caught:
-        usable_engine(engine)
+        usable_engine(engine, 64)
     assert str(caught.value) == (
         f'engine {engine}: {library} is not installed; pip install "utad-monai[{extra}]", or choose --engine torch'
     )
@@ -41,7 +45,7 @@ def test_missing_library_is_one_line_with_the_command(
 
 def test_unknown_word_is_refused() -> None:
     with pytest.raises(ValueError, match="tensorrt"):
-        usable_engine("tensorrt")
+        usable_engine("tensorrt", 64)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])

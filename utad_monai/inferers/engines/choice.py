@@ -15,6 +15,9 @@ from utad_monai.inferers.engines.torch_engine import TorchEngine
 from utad_monai.keys import InferenceEngine
 from utad_monai.networks import TumourAwareGenerator
 
+WIDE = 32
+"""Networks of at least so many base channels (the paper's have 64) are worth converting."""
+
 
 class SliceEngine(Protocol):
     """Computes the translation of a batch of slices."""
@@ -27,8 +30,18 @@ class SliceEngine(Protocol):
         ...
 
 
-def usable_engine(engine: InferenceEngine | str, device: torch.device | str = "cpu") -> InferenceEngine:
-    """Return the engine that is used: `auto` is OpenVINO on a processor where it is installed, else torch.
+def usable_engine(
+    engine: InferenceEngine | str, base_channels: int, device: torch.device | str = "cpu"
+) -> InferenceEngine:
+    """Return the engine that is used: `auto` is OpenVINO for wide networks on a processor where it is installed.
+
+    Converting takes seconds, which narrow networks do not win back in a case. The number of cases must not decide:
+    every shard and every repetition of a completion uses the same engine.
+
+    Args:
+        engine: the asked one.
+        base_channels: width of the network.
+        device: where torch would compute.
 
     Raises:
         EngineError: when a library of the asked engine is missing, naming the command that installs it.
@@ -36,7 +49,8 @@ def usable_engine(engine: InferenceEngine | str, device: torch.device | str = "c
     """
     engine = InferenceEngine(engine)
     if engine is InferenceEngine.AUTO:
-        fast = torch.device(device).type == "cpu" and importlib.util.find_spec(LIBRARY) is not None
+        wide = base_channels >= WIDE and torch.device(device).type == "cpu"
+        fast = wide and importlib.util.find_spec(LIBRARY) is not None
         return InferenceEngine.OPENVINO if fast else InferenceEngine.TORCH
     if engine is InferenceEngine.OPENVINO:
         required_module(LIBRARY, engine, "openvino")
@@ -64,7 +78,7 @@ def slice_engine(
         EngineError: when a library is missing.
         ValueError: when onnx or openvino are asked to compute a teacher, which needs masks.
     """
-    engine = usable_engine(engine, device)
+    engine = usable_engine(engine, generator.base_channels, device)
     if engine is InferenceEngine.OPENVINO:
         return OpenVinoEngine(generator, threads)
     if engine is InferenceEngine.ONNX:
