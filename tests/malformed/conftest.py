@@ -28,6 +28,7 @@ from utad_monai.data.refused import REFUSED_FILE
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.output_error import OutputError
+from utad_monai.visible import visible
 
 NEIGHBOURS = ("BraTS_000", "BraTS_002")
 """The sound cases of every cohort."""
@@ -148,7 +149,7 @@ class Bench:
                 with pytest.raises((CohortError, OutputError)) as refusal:
                     prepare(cohort, refused_in, "refuse")
                 assert re.search(pattern, str(refusal.value), re.IGNORECASE)
-                assert refusal.value.path.name in str(refusal.value)
+                assert visible(refusal.value.path.name) in str(refusal.value)
                 for problem in getattr(refusal.value, "problems", [refusal.value]):
                     assert len(str(problem).splitlines()) == 1
             if right != "nothing":
