@@ -123,9 +123,10 @@ def test_model_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path: Path) 
     torch.save({"old": 1}, tmp_path / "model.pt")
     before = (tmp_path / "model.pt").read_bytes()
     program = (
-        "import torch; from utad_monai import checkpoints, errors\n"
+        "import torch; from utad_monai import errors; from utad_monai.checkpoints import content\n"
         "errors.print_expected_errors_plainly()\n"
-        "checkpoints._save(sys.argv[1], 'translator', {'generator': {'weight': torch.zeros(300000)}}, {})"
+        "weights = {'generator': {'weight': torch.zeros(300000)}}\n"
+        "content.save_content(sys.argv[1], content.ModelKind.TRANSLATOR, weights, {})"
     )
     finished = in_a_process(program, tmp_path / "model.pt", limit=200_000)
     assert finished.returncode == 1
