@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ from transforms import InvalidImageError
 from utad_monai.checkpoints import CheckpointError
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.errors import EXPECTED, TRACEBACK_VARIABLE, expected_cause, print_expected_errors_plainly
+from utad_monai.folder_lock import FolderInUseError
 from utad_monai.handlers import NonFiniteLossError
+from utad_monai.output_error import OutputError
 from utad_monai.stages import MissingStageError, Stage
+from utad_monai.training_state import ResumeError
 
 COHORT = CohortError(
     [
@@ -130,3 +134,21 @@ def test_tracebacks_can_be_asked_for(passed_on: list[BaseException], monkeypatch
     monkeypatch.setenv(TRACEBACK_VARIABLE, "1")
     report(COHORT)
     assert passed_on == [COHORT]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CheckpointError("model.pt", "is bad", "train again"),
+        CohortError([CohortProblem("case", Path("t1.nii.gz"), "is bad", "replace it")]),
+        InvalidImageError("t1.nii.gz", "is bad"),
+        MissingStageError(Stage.TEACHER, Path("out/teacher/model.pt")),
+        OutputError("out", "full", "free space"),
+        FolderInUseError("out", "process 1"),
+        ResumeError("out/resume", "is bad"),
+    ],
+)
+def test_errors_keep_their_text_and_path_when_they_leave_a_worker_process(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (type(error), str(error))
+    assert getattr(copy, "path", None) == getattr(error, "path", None)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What a scheduler and a terminal send to end a process."""
 
 
 class Interruption(SystemExit):
@@ -33,16 +34,16 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
 
     def interrupt(number: int, _: FrameType | None) -> None:
-        for one in _SIGNALS:
+        for one in ENDING_SIGNALS:
             signal.signal(one, signal.SIG_DFL)
         for worker in multiprocessing.active_children():
             worker.terminate()
         raise Interruption(number)
 
-    for number in _SIGNALS:
+    for number in ENDING_SIGNALS:
         signal.signal(number, interrupt)
     try:
         yield

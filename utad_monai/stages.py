@@ -46,6 +46,10 @@ class MissingStageError(FileNotFoundError):
             f"--config_file bundles/{bundle}.json --output_dir {path.parent.parent} (and the same --dataset_dir)"
         )
 
+    def __reduce__(self) -> tuple[type[MissingStageError], tuple[Stage, Path]]:
+        """Keep both parts when the error crosses a process border."""
+        return type(self), (self.stage, self.path)
+
     def __str__(self) -> str:
         """Return the one line that users read."""
         return str(self.args[0])

@@ -42,7 +42,12 @@ class ResumeError(RuntimeError):
     ) -> None:
         self.path = Path(path)
         self.reason = reason
+        self.remedy = remedy
         super().__init__(f"{path}: {reason}; {remedy}")
+
+    def __reduce__(self) -> tuple[type[ResumeError], tuple[Path, str, str]]:
+        """Keep the three parts when the error crosses a process border."""
+        return type(self), (self.path, self.reason, self.remedy)
 
 
 def save_state(folder: str | Path, iteration: int, content: Mapping[str, Any], finished: bool = False) -> Path:

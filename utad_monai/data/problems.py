@@ -56,6 +56,10 @@ class CohortError(ValueError):
         self.path = self.problems[0].path
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[CohortError], tuple[tuple[CohortProblem, ...]]]:
+        """Keep the problems when the error crosses a process border."""
+        return type(self), (self.problems,)
+
 
 def empty_split(wanted: str) -> CohortError:
     """Return the error for a split that lacks what a stage needs, such as `validation case with a segmentation`."""

@@ -12,8 +12,9 @@ from ignite.engine import Engine, Events
 from monai.engines import Trainer
 
 from utad_monai.distributed import from_every_process, rank
-from utad_monai.handlers.interruption import Interruption, start_loader_worker
+from utad_monai.handlers.signal_watch import SignalWatch, start_loader_worker
 from utad_monai.handlers.training_identity import differences, training_identity, training_loader
+from utad_monai.interruption import Interruption
 from utad_monai.keys import ResumePolicy
 from utad_monai.random_state import random_state, restore_random_state
 from utad_monai.training_state import ResumeError, newest_sound_state, remove_states, save_state
@@ -69,7 +70,7 @@ class ExactResume:
         self.stateful = dict(stateful)
         self.policy = ResumePolicy(policy)
         self.seconds = 60 * minutes
-        self.interruption = Interruption()
+        self.signals = SignalWatch()
         self._clock = clock
         self._saved_at = 0.0
         self._identity: dict[str, Any] = {}
@@ -81,10 +82,10 @@ class ExactResume:
 
         Raises:
             ResumeError: when there are states, but of another training or all damaged.
-            SystemExit: when a signal ended the training; its state is saved.
+            Interruption: when a signal ended the training; its state is saved.
         """
         self.attach(trainer)
-        with self.interruption:
+        with self.signals:
             trainer.run()
 
     def attach(self, engine: Trainer) -> None:
@@ -153,13 +154,13 @@ class ExactResume:
             self._save_when_due(engine)
 
     def _save_when_due(self, engine: Trainer) -> None:
-        signal_number, due = self.interruption.agreed(self._clock() - self._saved_at >= self.seconds)
+        signal_number, due = self.signals.agreed(self._clock() - self._saved_at >= self.seconds)
         if due or signal_number:
             self._save(engine, finished=False)
         if signal_number:
             end = f"iteration {engine.state.iteration}: ended by signal {signal_number}, saved in {self.folder}"
             _logger.warning("%s; the same command goes on", end)
-            raise SystemExit(128 + signal_number)  # what shells and schedulers expect: 143 for SIGTERM, 130 for SIGINT
+            raise Interruption(signal_number)
 
     def _finish(self, engine: Trainer) -> None:
         if not self._finished:

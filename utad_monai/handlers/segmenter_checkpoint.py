@@ -12,13 +12,13 @@ from torch import nn
 
 from utad_monai.checkpoints import Segmenter, save_segmenter
 from utad_monai.data.preprocessing import Preprocessing
-from utad_monai.handlers.checkpointing import best_of_saved
+from utad_monai.handlers.best_so_far import BestSoFar
 from utad_monai.keys import Modality
 
 _logger = logging.getLogger(__name__)
 
 
-class SaveBestSegmenter:
+class SaveBestSegmenter(BestSoFar):
     """After each validation, save the network when the validator's key metric is the best so far.
 
     Args:
@@ -37,34 +37,20 @@ class SaveBestSegmenter:
         preprocessing: Preprocessing,
         modalities: Sequence[Modality | str] = tuple(Modality),
     ) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.network = network
         self.arguments = dict(arguments)
         self.preprocessing = preprocessing
         self.modalities = tuple(map(Modality, modalities))
-        self.best: float | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on the validator."""
         engine.add_event_handler(Events.COMPLETED, self)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value so far."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on with the best value of an earlier run.
-
-        Raises:
-            FileNotFoundError: when the model that had it is gone.
-        """
-        self.best = best_of_saved(self.path, state_dict)
-
     def __call__(self, engine: Engine) -> None:
         """Save the network when it is the best so far."""
         value = float(engine.state.metrics[engine.state.key_metric_name])  # type: ignore[attr-defined]
-        if self.best is not None and not value > self.best:
+        if not self.is_better(value):
             return
-        self.best = value
         save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments, self.modalities))
         _logger.info("epoch %d: mean Dice %.4f is the best so far, saved %s", engine.state.epoch, value, self.path)

@@ -7,6 +7,7 @@ from utad_monai.networks.generator import (
     TumourAwareGenerator,
     one_hot_planes,
     student_from_teacher,
+    with_target_planes,
 )
 from utad_monai.networks.translation import Translation
 
@@ -19,4 +20,5 @@ __all__ = [
     "critic_pair",
     "one_hot_planes",
     "student_from_teacher",
+    "with_target_planes",
 ]

@@ -145,6 +145,11 @@ class StudentTranslator(nn.Module):
         return translation.image
 
 
+def with_target_planes(image: Tensor, target_modality: Tensor) -> Tensor:
+    """Stack images `(B, 1, H, W)` and their target planes `(B,)`: the `(B, 5, H, W)` of a `StudentTranslator`."""
+    return torch.cat([image, one_hot_planes(target_modality, image)], dim=1)
+
+
 def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(Modality)) -> Tensor:
     """Spread `(B,)` modality indices to constant planes `(B, 4, H, W)` of the image `like` `(B, 1, H, W)`."""
     codes = functional.one_hot(modality, modalities).to(like)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transforms import BACKGROUND
 from transforms.normalise import BRAIN_FLOOR
 from utad_monai.keys import Modality
-from utad_monai.networks import one_hot_planes
+from utad_monai.networks import with_target_planes
 from utad_monai.packaging.errors import PackageError
 
 TOLERANCE = 1e-4
@@ -51,7 +51,7 @@ def probe(batch: int, height: int, width: int) -> Tensor:
     rows, columns = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)[None]
     image = torch.where(rows**2 + columns**2 < 0.8, brain, torch.full_like(brain, BACKGROUND))
     targets = torch.arange(batch) % len(Modality)
-    return torch.cat([image, one_hot_planes(targets, image)], dim=1)
+    return with_target_planes(image, targets)
 
 
 def probe_sizes(image_size: tuple[int, int]) -> Iterator[tuple[int, int, int]]:

@@ -11,14 +11,14 @@ import pytest
 from monai.transforms import RandFlip
 from torch.utils.data import DataLoader, Dataset
 
-from utad_monai.handlers import interruption
-from utad_monai.handlers.interruption import Interruption, start_loader_worker
+from utad_monai.handlers import signal_watch
+from utad_monai.handlers.signal_watch import SignalWatch, start_loader_worker
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_noted_once_and_then_given_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with Interruption() as watched:
+    with SignalWatch() as watched:
         assert watched.agreed() == (0, False)
         os.kill(os.getpid(), number)
         assert watched.agreed(wish=True) == (number, True)
@@ -28,7 +28,7 @@ def test_a_signal_is_noted_once_and_then_given_back(number: signal.Signals) -> N
 
 def test_signals_are_given_back_after_an_error() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), Interruption():
+    with pytest.raises(ZeroDivisionError), SignalWatch():
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -37,7 +37,7 @@ def test_other_threads_do_without() -> None:
     noted: list[tuple[int, bool]] = []
 
     def watch() -> None:
-        with Interruption() as watched:
+        with SignalWatch() as watched:
             noted.append(watched.agreed())
 
     thread = threading.Thread(target=watch)
@@ -50,12 +50,12 @@ def test_processes_agree_on_the_greatest_signal(monkeypatch: pytest.MonkeyPatch)
     def another_had_a_signal(votes: Any, _: object) -> None:
         votes[0] = max(int(votes[0]), 15)
 
-    monkeypatch.setattr(interruption, "world_size", lambda: 2)
-    monkeypatch.setattr(interruption, "rank", lambda: 1)
-    monkeypatch.setattr(interruption.torch.distributed, "get_backend", lambda: "gloo")
-    monkeypatch.setattr(interruption.torch.distributed, "all_reduce", another_had_a_signal)
+    monkeypatch.setattr(signal_watch, "world_size", lambda: 2)
+    monkeypatch.setattr(signal_watch, "rank", lambda: 1)
+    monkeypatch.setattr(signal_watch.torch.distributed, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(signal_watch.torch.distributed, "all_reduce", another_had_a_signal)
     # the wish of a process that is not the first does not count
-    assert Interruption().agreed(wish=True) == (15, False)
+    assert SignalWatch().agreed(wish=True) == (15, False)
 
 
 class Flipping(Dataset[tuple[bool, bool]]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from types import FrameType
@@ -12,13 +11,10 @@ import torch
 from monai.data.utils import worker_init_fn
 
 from utad_monai.distributed import rank, world_size
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-_logger = logging.getLogger(__name__)
+from utad_monai.interruption import ENDING_SIGNALS
 
 
-class Interruption:
+class SignalWatch:
     """Note that a signal asked for the end, instead of ending at once; a second one ends at once.
 
     Only the main thread of a process can catch signals; elsewhere nothing is noted.
@@ -32,7 +28,7 @@ class Interruption:
         """Begin to note signals."""
         self.signal_number = 0
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in ENDING_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,6 +65,6 @@ def start_loader_worker(worker_id: int) -> None:
     Signals that are sent to the whole process group are left to the training process, which still needs its batches;
     MONAI's transforms are seeded anew, or every worker and epoch would draw the same numbers.
     """
-    for number in _SIGNALS:
+    for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     worker_init_fn(worker_id)
