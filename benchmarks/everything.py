@@ -22,9 +22,12 @@ from benchmarks.render import RESULTS, write_tables
 from utad_monai.atomic import write_json
 
 BENCHMARKS: Mapping[str, Sequence[str]] = {
-    "training_step demo": ("benchmarks.training_step", "demo"),
-    "training_step paper": ("benchmarks.training_step", "paper", "--rounds", "5"),
-    "inference": ("benchmarks.inference",),
+    "training_step teacher demo": ("benchmarks.training_step", "demo", "--rounds", "15"),
+    "training_step student demo": ("benchmarks.training_step", "demo", "--role", "student", "--rounds", "15"),
+    "training_step teacher paper": ("benchmarks.training_step", "paper"),
+    "training_step student paper": ("benchmarks.training_step", "paper", "--role", "student"),
+    "inference demo": ("benchmarks.inference", "demo"),
+    "inference paper": ("benchmarks.inference", "paper", "--compile"),
     "data": ("benchmarks.data",),
     "metrics": ("benchmarks.metrics",),
     "scaling": ("benchmarks.scaling",),

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.literal import literal_translation
 from benchmarks.paired import Timing, count_flops, matrix_product, matrix_rate, take_turns
+from benchmarks.training_step import SIZES, Size
 from transforms import BACKGROUND
 from utad_monai.inferers import SliceTranslator
 from utad_monai.inferers.engines import usable_engine
@@ -26,25 +26,6 @@ TARGET = Modality.T2
 ENGINES = [engine for engine in InferenceEngine if engine is not InferenceEngine.AUTO]
 CASE_SLICES = 155
 BATCH = 8
-
-
-@dataclass(frozen=True)
-class Size:
-    """Sizes of a translation.
-
-    Attributes:
-        base_channels: feature maps of the generator.
-        image_size: height and width in pixels of the whole frame.
-        box_size: height and width of the brain box, at the same size of a pixel.
-    """
-
-    base_channels: int
-    image_size: tuple[int, int]
-    box_size: tuple[int, int]
-
-
-SIZES = {"demo": Size(8, (80, 64), (64, 48)), "paper": Size(64, (128, 128), (96, 80))}
-"""The paper's: 240 mm in 128 pixels; a BraTS brain fits 180 x 150 mm."""
 
 
 def synthetic_case(size: Size, slices: int = CASE_SLICES) -> Tensor:
@@ -79,56 +60,52 @@ def rivals(generator: TumourAwareGenerator, threads: int, compiled: bool) -> dic
     return {"literal": lambda slices: literal_translation(generator, slices, target), **engines}
 
 
-def measure(name: str, rounds: int, case_slices: int, compiled: bool) -> dict[str, Any]:
+def measure(name: str, rounds: int, every: int, compiled: bool) -> dict[str, Any]:
     """Compare all rivals at one size.
 
     Args:
         name: of the size.
         rounds: turns of each rival.
-        case_slices: the measured case has every n-th of 155 slices; 1 is the whole case. Every rival sees
-            the same slices, so their ratio is that of the whole case.
+        every: the measured case has every n-th of 155 slices; 1 is the whole case.
         compiled: whether torch.compile takes part, which needs a compiler and a minute.
 
     Raises:
-        AssertionError: when an output differs from eager float32.
+        AssertionError: when an output differs from eager float32 by more than the tolerance.
     """
     size = SIZES[name]
     torch.manual_seed(0)
     generator = student_from_teacher(TumourAwareGenerator(size.base_channels), "complete").eval()
     run = rivals(generator, torch.get_num_threads(), compiled)
-    case = synthetic_case(size)
-    middle = CASE_SLICES // 2
-    parts = {
-        "slice": case[middle : middle + 1],
-        "batch": case[middle : middle + BATCH],
-        "case": case[::case_slices].contiguous(),
+    default = str(usable_engine(InferenceEngine.AUTO, size.base_channels))
+    case, middle = synthetic_case(size), CASE_SLICES // 2
+    batch = case[middle : middle + BATCH]
+    differences = _differences(run, batch)
+    turns = {
+        "slice": _measured(run, batch[:1], size, default, rounds),
+        "batch": _measured(run, batch, size, default, rounds),
+        # a whole case takes minutes: only the literal loop and the default engine
+        "case": _measured({side: run[side] for side in ("literal", default)}, case[::every], size, default, rounds),
     }
-    default = str(usable_engine(InferenceEngine.AUTO))
-    box = {part: in_box(slices, size) for part, slices in parts.items()}
     return {
         "size": name,
         "default": default,
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        "case_slices": len(parts["case"]),
-        "largest_difference": _differences(run, parts["batch"]),
-        **{part: _measured(run, slices, box[part], default, rounds) for part, slices in parts.items()},
+        "case_slices": len(case[::every]),
+        "largest_difference": differences,
+        **turns,
     }
 
 
 def _measured(
-    run: Mapping[str, Callable[[Tensor], Tensor]],
-    slices: Tensor,
-    boxed: Tensor,
-    default: str,
-    rounds: int,
+    run: Mapping[str, Callable[[Tensor], Tensor]], slices: Tensor, size: Size, default: str, rounds: int
 ) -> dict[str, Any]:
-    """Time all rivals in turn, and the default engine in the brain box as well."""
+    """Time rivals in turn, and the default engine in the brain box as well."""
     turns: dict[str, Callable[[], object]] = {name: _bound(translate, slices) for name, translate in run.items()}
-    turns |= {"brain_box": _bound(run[default], boxed), "matrix": matrix_product()}
+    turns |= {"brain_box": _bound(run[default], in_box(slices, size)), "matrix": matrix_product()}
     timings = take_turns(turns, rounds)
     literal, matrix = timings["literal"], matrix_rate(timings["matrix"])
-    flops = count_flops(_bound(run[str(InferenceEngine.TORCH)], slices))
+    flops = _flops(size, slices)
     return {
         "seconds": {name: timing.median for name, timing in timings.items()},
         "times_faster": {name: _ratios(timing, literal) for name, timing in timings.items() if name != "matrix"},
@@ -136,6 +113,15 @@ def _measured(
             name: flops / timings[name].median / matrix for name in run if name not in ("literal", "brain_box")
         },
     }
+
+
+def _flops(size: Size, slices: Tensor) -> int:
+    """Return the floating-point operations of what must be computed: the image decoder, and no blank slice."""
+    generator = TumourAwareGenerator(size.base_channels).eval()
+    image, target = slices[:1, None], torch.tensor([TARGET.channel])
+    with torch.no_grad():
+        of_one = count_flops(lambda: generator(image, image, target, with_tumour_image=False))
+    return of_one * int((slices > BACKGROUND).flatten(1).any(dim=1).sum())
 
 
 def _ratios(timing: Timing, literal: Timing) -> list[float]:
@@ -182,7 +168,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--every", type=int, default=8, help="measure every n-th slice of the case; 1 for all")
+    parser.add_argument("--every", type=int, default=1, help="measure every n-th slice of the case; 1 for all")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()

@@ -1,30 +1,47 @@
 """The rival: the training iteration and the translation of a volume written down literally from the equations.
 
 Everything is done as the method reads: the generator runs with its graph for the critics too, and again for its own
-step; real and fake pass a critic one after the other; critics collect gradients while the generator trains.
+step; real and fake pass a critic one after the other; critics collect gradients while the generator trains. Its
+networks have the same weights in torch's own layers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from transforms import mask_tumour
 from utad_monai.engines.translation_batch import TranslationBatch
-from utad_monai.networks import ModalityCritic, TumourAwareGenerator
+from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def literal_layers(network: Network) -> Network:
+    """Return a copy whose normalisations and activations are `nn.InstanceNorm2d` and `nn.LeakyReLU` as they come."""
+    literal = copy.deepcopy(network)
+    for module in list(literal.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.InstanceNorm2d):
+                setattr(module, name, nn.InstanceNorm2d(child.num_features))
+            elif isinstance(child, nn.LeakyReLU):
+                setattr(module, name, nn.LeakyReLU(child.negative_slope))
+    return literal.train(network.training)
 
 
 class LiteralTraining:
     """Critic and generator steps as they are published.
 
     Args:
-        generator: a teacher, whose second input is the tumour image.
+        generator: a teacher, whose second input is the tumour image, or a student, which sees the image twice.
         critics: whole-image and tumour-image critic.
         optimizers: of the generator, and of both critics.
         critic_steps: critic steps per generator step.
+        teacher: what a student is distilled from; None when a teacher is trained.
     """
 
     def __init__(
@@ -33,8 +50,10 @@ class LiteralTraining:
         critics: tuple[ModalityCritic, ModalityCritic],
         optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer],
         critic_steps: int,
+        teacher: TumourAwareGenerator | None = None,
     ) -> None:
         self.generator = generator
+        self.teacher = teacher
         self.critics = critics
         self.generator_optimizer, self.critic_optimizer = optimizers
         self.critic_steps = critic_steps
@@ -48,8 +67,12 @@ class LiteralTraining:
             losses["loss"] = self._generator(batch)
         return losses
 
+    def _translate(self, image: Tensor, tumour_image: Tensor, modality: Tensor) -> Translation:
+        made: Translation = self.generator(image, image if self.teacher else tumour_image, modality)
+        return made
+
     def _critics(self, batch: TranslationBatch) -> float:
-        made = self.generator(batch.image, batch.tumour_image, batch.target_modality)
+        made = self._translate(batch.image, batch.tumour_image, batch.target_modality)
         pairs = ((batch.image, made.image), (batch.tumour_image, made.tumour_image))
         loss = torch.zeros(())
         for critic, (real, fake) in zip(self.critics, pairs, strict=True):
@@ -64,7 +87,7 @@ class LiteralTraining:
 
     @staticmethod
     def _penalty(critic: ModalityCritic, real: Tensor, fake: Tensor) -> Tensor:
-        alpha = torch.rand(len(real), 1, 1, 1)
+        alpha = torch.rand(len(real), 1, 1, 1, dtype=real.dtype)
         between = (alpha * real + (1 - alpha) * fake).requires_grad_()
         realness: Tensor = critic(between).realness
         ones = torch.ones_like(realness)
@@ -72,8 +95,8 @@ class LiteralTraining:
         return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
     def _generator(self, batch: TranslationBatch) -> float:
-        made = self.generator(batch.image, batch.tumour_image, batch.target_modality)
-        again = self.generator(made.image, mask_tumour(made.image, batch.tumour_mask), batch.source_modality)
+        made = self._translate(batch.image, batch.tumour_image, batch.target_modality)
+        again = self._translate(made.image, mask_tumour(made.image, batch.tumour_mask), batch.source_modality)
         loss = torch.zeros(())
         for critic, fake in zip(self.critics, (made.image, made.tumour_image), strict=True):
             judged = critic(fake)
@@ -84,6 +107,10 @@ class LiteralTraining:
         masked = mask_tumour(made.image, batch.tumour_mask)
         local = (made.tumour_image - masked).abs().mean() + (batch.tumour_image - again.tumour_image).abs().mean()
         loss = loss + 10 * cycle + 10 * local
+        if self.teacher:
+            taught = self.teacher(batch.image, batch.tumour_image, batch.target_modality)
+            loss = loss + 10 * (made.image - taught.image).abs().mean()
+            loss = loss + 10 * (made.bottleneck - taught.bottleneck).abs().mean()
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()

@@ -1,13 +1,15 @@
-"""Fair timing on shared machines: rivals take turns in one process, and only their ratio counts."""
+"""Fair timing on shared machines: rivals take turns, and only their ratio counts."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -57,6 +59,52 @@ def take_turns(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm
             rivals[name]()
             seconds[name].append(time.perf_counter() - begin)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+class RivalProcess:
+    """A rival in a process of its own, which works once whenever it is called: it has its memory and caches alone.
+
+    Args:
+        arguments: of python; the program serves (`serve`) what is timed.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, *arguments]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+
+    def __call__(self) -> None:
+        """Let it work, and wait until it has.
+
+        Raises:
+            RuntimeError: when it has ended.
+        """
+        self._input.write("\n")
+        self._input.flush()
+        if not self._output.readline():
+            raise RuntimeError(f"the rival {self._process.args!r} ended with {self._process.wait()}")
+
+    def peak_megabytes(self) -> float:
+        """End it; return the most memory that it ever held, in MB."""
+        peak, _ = self._process.communicate()
+        return float(peak)
+
+    @property
+    def _input(self) -> IO[str]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def _output(self) -> IO[str]:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+
+def serve(run: Callable[[], object]) -> None:
+    """Work once for every line of the input, as the process of a `RivalProcess`; at its end write the peak memory."""
+    for _ in sys.stdin:
+        run()
+        print(flush=True)
+    print(peak_megabytes())
 
 
 def matrix_product() -> Callable[[], object]:

@@ -18,6 +18,8 @@ import torch
 from torch import distributed
 
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
+from utad_monai.allocator import keep_freed_memory
+from utad_monai.distributed import stop
 from utad_monai.handlers import TrainAsOne
 from utad_monai.keys import BatchKey
 
@@ -30,6 +32,7 @@ def rate(work: str, size: Size, seconds: float) -> float:
     Completion's processes share nothing but the machine; a slice through the image decoder is its unit.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the bundles do
     run, images = _training(size) if work == "training" else _completion(size)
     run()
     if distributed.is_initialized():
@@ -112,7 +115,8 @@ if __name__ == "__main__":
         if given.processes > 1:
             where = f"file://{given.rendezvous}"
             distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)
-        sys.stdout.write(f"{rate(given.work, SIZES[given.size], given.seconds)}\n")
+        sys.stdout.write(f"{rate(given.work, SIZES[given.size].in_box(), given.seconds)}\n")
+        stop()
     else:
         chosen = [given.work] if given.work else WORK
         found = {work: measure(given.size, work, given.rounds, given.seconds) for work in chosen}

@@ -7,6 +7,7 @@ twice and differentiated twice in one step, and the wrapper counts on gradients 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -15,8 +16,10 @@ from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 Value = TypeVar("Value")
-_BUCKET_ELEMENTS = 8 * 2**20
-"""So many gradients travel at a time: one message a tensor is slow, and one for all needs as much memory again."""
+_BUCKET_ELEMENTS = 2**19
+"""So many gradients travel in one message: one message a tensor is slow."""
+_BUCKETS_ON_THE_WAY = 4
+"""So many messages travel while the next is packed; all at once would need as much memory again."""
 
 
 def start() -> int:
@@ -56,12 +59,22 @@ def average_gradients(optimizer: Optimizer) -> None:
     """Replace every gradient of an optimiser's parameters by its mean over all processes."""
     if world_size() == 1:
         return
+    on_the_way: deque[tuple[list[Tensor], Tensor, distributed.Work]] = deque()
     for gradients in _buckets(_gradients(optimizer)):
         together = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(together)
-        together /= world_size()
-        for gradient, mean in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view(gradient.shape))
+        on_the_way.append((gradients, together, distributed.all_reduce(together, async_op=True)))
+        if len(on_the_way) == _BUCKETS_ON_THE_WAY:
+            _unpack(*on_the_way.popleft())
+    while on_the_way:
+        _unpack(*on_the_way.popleft())
+
+
+@torch.no_grad()
+def _unpack(gradients: list[Tensor], together: Tensor, message: distributed.Work) -> None:
+    """Wait for the sum of a bucket, and give every gradient its mean."""
+    message.wait()
+    for gradient, total in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
+        torch.div(total.view(gradient.shape), world_size(), out=gradient)
 
 
 @torch.no_grad()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor, distributed, nn
+from torch.autograd import Function
 
 from utad_monai.distributed import world_size
 
@@ -20,11 +22,11 @@ class SharedBatchNorm(nn.BatchNorm2d):
         if not self.training or world_size() == 1:
             return super().forward(features)
         exact = features.to(torch.promote_types(features.dtype, torch.float32))
-        mean, variance, count = _statistics(exact)
-        self._follow(mean.detach(), variance.detach() * count / (count - 1))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shifted = (exact - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]
-        return shifted.to(features.dtype)
+        normalised, mean, variance, count = _NormaliseTogether.apply(  # type: ignore[no-untyped-call]
+            exact, self.weight, self.bias, self.eps
+        )
+        self._follow(mean, variance * count / (count - 1))
+        return normalised.to(features.dtype)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -41,14 +43,50 @@ def share_batch_norm(network: nn.Module) -> None:
             module.__class__ = SharedBatchNorm
 
 
-def _statistics(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean and variance `(C,)` and number of the values of each channel over all processes.
+class _NormaliseTogether(Function):
+    """Normalise `(B, C, H, W)` with statistics of all processes: one message forward, one backward.
 
-    Sums are float64: the variance is a difference of two of them.
+    Statistics are float64, and combined as means and variances of parts (Chan, Golub, LeVeque 1983).
     """
-    variance, mean = torch.var_mean(features.double(), dim=(0, 2, 3), correction=0)
-    count = torch.full_like(mean, features.numel() / len(mean))
-    total, squares, count = all_reduce(torch.stack([mean * count, (variance + mean.square()) * count, count]))
-    mean = total / count
-    variance = squares / count - mean.square()
-    return mean.to(features.dtype), variance.to(features.dtype), count[0].to(features.dtype)
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the result, and mean, variance and number of the values of each channel `(C,)`."""
+        own_variance, own_mean = torch.var_mean(features.double(), dim=(0, 2, 3), correction=0)
+        own_count = torch.full_like(own_mean, features.numel() / len(own_mean))
+        means, variances, counts = _from_everywhere(torch.stack([own_mean, own_variance, own_count])).unbind(dim=1)
+        count = counts.sum(dim=0)
+        mean = (means * counts).sum(dim=0) / count
+        variance = ((variances + (means - mean).square()) * counts).sum(dim=0) / count
+        mean, variance, count = (values.to(features.dtype) for values in (mean, variance, count))
+        scale = torch.rsqrt(variance + eps)
+        standard = (features - _planes(mean)).mul_(_planes(scale))
+        ctx.save_for_backward(standard, weight * scale, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return torch.addcmul(_planes(bias), standard, _planes(weight)), mean, variance, count
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Return the gradients of features, of this process's share in weight and bias, and none for `eps`."""
+        standard, scale, count = ctx.saved_tensors
+        own = torch.stack([gradient.sum((0, 2, 3)), (gradient * standard).sum((0, 2, 3))])
+        mean, slope = _from_everywhere(own.double()).sum(dim=0).to(gradient.dtype) / count
+        along = torch.addcmul(gradient - _planes(mean), standard, _planes(slope), value=-1)
+        return along * _planes(scale), own[1], own[0], None
+
+
+def _from_everywhere(values: Tensor) -> Tensor:
+    """Return the values of all processes along a new first dimension, in order of rank.
+
+    Gloo gathers small messages in less time than it adds them up.
+    """
+    everywhere = [torch.empty_like(values) for _ in range(world_size())]
+    distributed.all_gather(everywhere, values)
+    return torch.stack(everywhere)
+
+
+def _planes(values: Tensor) -> Tensor:
+    """Return `(C,)` values of channels as `(C, 1, 1)`."""
+    return values[:, None, None]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.literal import literal_layers
+from benchmarks.training_step import Rivals, Role, Size, difference
+from utad_monai.networks.blocks import InstanceNorm
+
+TINY = Size(4, 4, 2, (32, 32), (32, 16), 2, 2)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_literal_step_is_the_same_mathematics(role: Role) -> None:
+    assert difference(TINY, role, torch.float64) < 1e-10
+
+
+def test_the_comparison_sees_another_mathematics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.literal.mask_tumour", lambda image, mask: image * (1 - mask))
+    assert difference(TINY, Role.TEACHER, torch.float64) > 1e-5
+
+
+def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
+    ours = Rivals(TINY).generator
+    literal = literal_layers(ours)
+    assert any(isinstance(module, InstanceNorm) for module in ours.modules())
+    assert not any(isinstance(module, InstanceNorm) for module in literal.modules())
+    assert not any(getattr(module, "inplace", False) for module in literal.modules())
+    for name, value in ours.state_dict().items():
+        assert torch.equal(literal.state_dict()[name], value)
+
+
+def test_the_brain_box_changes_the_size_alone() -> None:
+    assert TINY.in_box() == Size(4, 4, 2, (32, 16), (32, 16), 2, 2)
