@@ -1,0 +1,227 @@
+"""Time to quality on the phantom: the small preset against the literal recipe, and the brain box against the frame.
+
+python -m benchmarks.quality --minutes 10 --seeds 3
+
+The literal recipe is the published one (learning rate 1e-4, five critic steps, nothing added) with the preset's small
+networks, on the whole frame of 240 x 240 mm at the preset's pixels. The preset is `bundles/teacher.json` with
+`bundles/demo.json`, whose frame is the phantom's brain box; what counts is the model that it keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
+from torch.optim import Adam
+from torch.utils.data import DataLoader
+
+from benchmarks.inference import in_box
+from benchmarks.literal import LiteralTraining, literal_layers
+from benchmarks.paired import RivalProcess, serve
+from benchmarks.training_step import SIZES
+from utad_monai.allocator import keep_freed_memory
+from utad_monai.checkpoints import load_stage
+from utad_monai.configuration import bundles_dir
+from utad_monai.data import EpochSampler, EvaluationCases, PreparedCohort, Preprocessing, UnpairedSlices, prepare_cohort
+from utad_monai.data.phantom import default_dataset_dir
+from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import BatchKey, Split
+from utad_monai.metrics.image_quality import PROTOCOL, image_quality
+from utad_monai.networks import TumourAwareGenerator, critic_pair
+from utad_monai.stages import Stage
+
+SIZE = SIZES["demo"]
+FRAME = Preprocessing(frame_size_mm=(240.0, 240.0), image_size=SIZE.image_size)
+SEED = 1234
+"""The preset's own seed, which also decides the split."""
+PUBLISHED_CRITIC_STEPS = 5
+STEPS_A_TURN = 10
+SLICE_STEP = 2
+MEASURES = ("ssim", "mae", "tumour_ssim", "tumour_mae")
+Quality = Mapping[str, float]
+
+
+class LiteralRecipe:
+    """The published training, written down literally; it keeps its generator after every minute of training.
+
+    Args:
+        cohort: prepared in the whole frame.
+        folder: receives `<minute>.pt`.
+    """
+
+    def __init__(self, cohort: PreparedCohort, folder: Path) -> None:
+        torch.manual_seed(SEED)
+        self.folder = folder
+        self.generator = literal_layers(TumourAwareGenerator(SIZE.base_channels))
+        first, second = critic_pair(SIZE.image_size, SIZE.critic_channels, SIZE.critic_layers)
+        critics = literal_layers(first), literal_layers(second)
+        weights = [weight for critic in critics for weight in critic.parameters()]
+        optimizers = Adam(self.generator.parameters(), 1e-4), Adam(weights, 1e-4)
+        self.training = LiteralTraining(self.generator, critics, optimizers, PUBLISHED_CRITIC_STEPS)
+        self.batches = _endless(cohort)
+        self.seconds = 0.0
+
+    def turn(self) -> None:
+        """Take some critic steps, and the generator's between them."""
+        minute, begin = int(self.seconds / 60), time.perf_counter()
+        for _ in range(STEPS_A_TURN):
+            self.training.step(next(self.batches))
+        self.seconds += time.perf_counter() - begin
+        if int(self.seconds / 60) > minute:
+            torch.save(self.generator.state_dict(), self.folder / f"{minute + 1}.pt")
+
+
+def _endless(cohort: PreparedCohort) -> Iterator[TranslationBatch]:
+    dataset = UnpairedSlices(cohort.store, cohort.cases(Split.TRAIN), seed=SEED)
+    loader = DataLoader(dataset, SIZE.batch_size, sampler=EpochSampler(dataset, 10**7))
+    for batch in loader:
+        yield prepare_translation_batch(batch, "cpu")
+
+
+def whole_frame(folder: Path) -> PreparedCohort:
+    """Return the phantom in the whole frame, with the preset's split."""
+    return prepare_cohort(default_dataset_dir(), folder, FRAME, seed=SEED, progress=False)
+
+
+def train_preset(folder: Path, seed: int, alongside: Callable[[float], None] | None = None, **overrides: Any) -> float:
+    """Train the preset's teacher; return its seconds, with validation and saving.
+
+    Args:
+        folder: output folder.
+        seed: of split and training.
+        alongside: called after each iteration with the seconds so far; its own time does not count.
+        overrides: of the bundle.
+    """
+    config = [str(bundles_dir() / "teacher.json"), str(bundles_dir() / "demo.json")]
+    options = {"output_dir": str(folder), "seed": seed, **overrides}
+    workflow: Any = ConfigWorkflow(config, workflow_type="train", logging_file=False, **options)
+    workflow.parser["initialize"] = ["$monai.utils.set_determinism(seed=@seed)"]
+    workflow.initialize()
+    trainer = workflow.parser.get_parsed_content("train#trainer")
+    begin, elsewhere = time.perf_counter(), 0.0
+
+    def take_turns() -> None:
+        nonlocal elsewhere
+        if alongside is not None:
+            paused = time.perf_counter()
+            alongside(paused - begin - elsewhere)
+            elsewhere += time.perf_counter() - paused
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, take_turns)
+    workflow.run()
+    return time.perf_counter() - begin - elsewhere
+
+
+def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
+    """Return the means over test cases and pairs of modalities; what lies outside the brain box is cut off."""
+    translate = SliceTranslator(generator.eval())
+    found: list[dict[str, float]] = []
+    for case in EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST)):
+        images = {modality: image[::SLICE_STEP] for modality, image in case[BatchKey.IMAGE].items()}
+        mask = case[BatchKey.LABEL][0, ::SLICE_STEP]
+        for source, target in ((a, b) for a in images for b in images if a != b):
+            made = translate(images[source], target, mask)
+            found.append(image_quality(*map(_boxed, (images[target], made, mask))))
+    return {name: fmean(one[name] for one in found) for name in MEASURES}
+
+
+def _boxed(slices: torch.Tensor) -> torch.Tensor:
+    return slices if tuple(slices.shape[1:]) == SIZE.box_size else in_box(slices, SIZE)
+
+
+def preset_quality(folder: Path, seed: int) -> Quality:
+    """Return the quality of the model that a training of the preset kept."""
+    model = load_stage(folder, Stage.TEACHER)
+    cohort = prepare_cohort(default_dataset_dir(), folder, model.preprocessing, seed=seed, progress=False)
+    return quality(model.generator, cohort)
+
+
+def time_to_quality(folder: Path, minutes: int) -> dict[str, Any]:
+    """Train both in turn, a step of the preset and then the recipe for some times as long."""
+    kept = folder / "literal"
+    kept.mkdir()
+    rival = RivalProcess("-m", "benchmarks.quality", "--serve", str(folder / "frame"), "--keep", str(kept))
+    rival_seconds = 0.0
+
+    def let_rival_reach(wanted: float) -> None:
+        nonlocal rival_seconds
+        while rival_seconds < wanted:
+            begin = time.perf_counter()
+            rival()
+            rival_seconds += time.perf_counter() - begin
+
+    rival()  # its start does not count
+    seconds = train_preset(folder / "preset", SEED, lambda ours: let_rival_reach(min(5 * ours, 60 * minutes)))
+    while not (kept / f"{minutes}.pt").is_file():
+        let_rival_reach(rival_seconds + 1)
+    rival.peak_megabytes()
+    cohort, of_literal = whole_frame(folder / "frame"), {}
+    for minute in range(1, minutes + 1):
+        generator = TumourAwareGenerator(SIZE.base_channels)
+        generator.load_state_dict(torch.load(kept / f"{minute}.pt", weights_only=True))
+        of_literal[str(minute)] = quality(generator, cohort)
+    ours, wanted = preset_quality(folder / "preset", SEED), of_literal[str(minutes)]
+    return {
+        "preset": {"seconds": seconds, **ours},
+        "literal recipe after minutes": of_literal,
+        "preset reaches it": ours["ssim"] >= wanted["ssim"] and ours["tumour_mae"] <= wanted["tumour_mae"],
+    }
+
+
+def box_against_frame(folder: Path, seeds: int) -> dict[str, Any]:
+    """Train the preset for the same number of iterations in the brain box and in the whole frame, with some seeds."""
+    whole = {"frame_size_mm": list(FRAME.frame_size_mm), "image_size": list(FRAME.image_size)}
+    rows: dict[str, list[Quality]] = {"brain box": [], "whole frame": []}
+    for seed in range(seeds):
+        for name, overrides in (("brain box", {}), ("whole frame", whole)):
+            run = folder / f"{name.replace(' ', '_')}{seed}"
+            seconds = train_preset(run, seed, **overrides)
+            rows[name].append({"seconds": seconds, **preset_quality(run, seed)})
+    pairs = list(zip(rows["brain box"], rows["whole frame"], strict=True))
+    better = {name: [box[name] - frame[name] for box, frame in pairs] for name in MEASURES}
+    faster = [frame["seconds"] / box["seconds"] for box, frame in pairs]
+    return {
+        **{name: {key: fmean(row[key] for row in found) for key in MEASURES} for name, found in rows.items()},
+        "box minus frame": {name: [median(values), min(values), max(values)] for name, values in better.items()},
+        "times faster": [median(faster), min(faster), max(faster)],
+        "seeds": seeds,
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=int, default=10, help="of the literal recipe")
+    parser.add_argument("--seeds", type=int, default=3, help="of the brain box against the frame")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--keep", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(LiteralRecipe(whole_frame(options.serve), options.keep).turn)
+        return
+    keep_freed_memory()  # as the bundles do
+    # standard output is for the figures
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
+        result = {
+            "cohort": "phantom (no patients), 24 cases, test split, every 2nd slice, all pairs of modalities",
+            "protocol": PROTOCOL,
+            "time to quality": time_to_quality(Path(name), options.minutes),
+            "the same iterations": box_against_frame(Path(name), options.seeds),
+        }
+    print(json.dumps(result, indent=4))
+
+
+if __name__ == "__main__":
+    main()
