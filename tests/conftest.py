@@ -69,8 +69,9 @@ def one_torch_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests, and the processes that they start, keep nothing in the user's home."""
+    """Tests, and the processes that they start, keep nothing in the user's home and compute on one thread each."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("UTAD_MONAI_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
