@@ -24,13 +24,15 @@ from utad_monai.atomic import write_json
 BENCHMARKS: Mapping[str, Sequence[str]] = {
     "training_step teacher demo": ("benchmarks.training_step", "demo", "--rounds", "15"),
     "training_step student demo": ("benchmarks.training_step", "demo", "--role", "student", "--rounds", "15"),
+    "levers": ("benchmarks.levers", "demo"),
     "training_step teacher paper": ("benchmarks.training_step", "paper"),
     "training_step student paper": ("benchmarks.training_step", "paper", "--role", "student"),
     "inference demo": ("benchmarks.inference", "demo"),
     "inference paper": ("benchmarks.inference", "paper", "--compile"),
     "data": ("benchmarks.data",),
     "metrics": ("benchmarks.metrics",),
-    "scaling": ("benchmarks.scaling",),
+    "scaling demo": ("benchmarks.scaling", "demo"),
+    "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
