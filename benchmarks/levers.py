@@ -68,7 +68,7 @@ def _pass_by_pass(trainer: TranslationTrainer, _: Rivals) -> None:
 
 
 def _unfrozen(*_: object) -> None:
-    translation_trainer._frozen = nullcontext  # type: ignore[assignment]
+    translation_trainer._frozen = lambda *_: nullcontext()
 
 
 def _one_by_one(*_: object) -> None:
