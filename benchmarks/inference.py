@@ -22,6 +22,8 @@ from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 
 TOLERANCE = 1e-3
 """Largest difference of an output from eager float32."""
+LEFT_OUT = ("channels_last",)
+"""What is timed, but not offered: torch's GroupNorm of this layout takes a variance as a difference of two sums."""
 TARGET = Modality.T2
 ENGINES = [engine for engine in InferenceEngine if engine is not InferenceEngine.AUTO]
 CASE_SLICES = 155
@@ -70,7 +72,7 @@ def measure(name: str, rounds: int, every: int, compiled: bool) -> dict[str, Any
         compiled: whether torch.compile takes part, which needs a compiler and a minute.
 
     Raises:
-        AssertionError: when an output differs from eager float32 by more than the tolerance.
+        AssertionError: when an offered engine differs from eager float32 by more than the tolerance.
     """
     size = SIZES[name]
     torch.manual_seed(0)
@@ -132,11 +134,11 @@ def _differences(run: Mapping[str, Callable[[Tensor], Tensor]], slices: Tensor) 
     """Return how far each rival is from eager float32 at most.
 
     Raises:
-        AssertionError: when one is further than the tolerance.
+        AssertionError: when one that is offered is further than the tolerance.
     """
     wanted = run["literal"](slices)
     found = {name: float((translate(slices) - wanted).abs().max()) for name, translate in run.items()}
-    wrong = {name: value for name, value in found.items() if not value <= TOLERANCE}
+    wrong = {name: value for name, value in found.items() if not value <= TOLERANCE and name not in LEFT_OUT}
     if wrong:
         raise AssertionError(f"not the same images as eager float32: {wrong}")
     return found

@@ -115,6 +115,11 @@ def test_arguments_of_the_runner_are_no_overrides(calls: list[Any], name: str) -
     assert calls == []
 
 
+def test_a_training_can_be_tracked(calls: list[Any]) -> None:
+    run_configs(["teacher", "--tracking", "mlflow"])
+    assert [call["tracking"] for call in calls] == ["mlflow"]
+
+
 def test_unknown_names_files_keys_and_words_are_refused(calls: list[Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigFileError, match=r"teecher: no packaged bundle.*student, teacher"):
         run_configs(["teecher"])

@@ -20,6 +20,8 @@ from utad_monai.trust import ConfigFileError, refuse_untrusted, refuse_untrusted
 _NO_BUNDLES = ("metadata", "study")
 """Packaged JSON files that are read by something else."""
 _TRAINING, _RUN = "training", "run"
+_TRACKING = ("tracking", "mlflow")
+"""The one argument of MONAI's runner that is passed on: a name of its own; a file would be code."""
 
 
 def run_configs(
@@ -94,9 +96,9 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
         if not name.startswith("--"):
             raise ConfigFileError(f"{name}: is no override; write --key value")
         key = name.removeprefix("--")
-        if key in reserved:
-            raise ConfigFileError(f"--{key}: is no key of a config; see utad-monai run --help")
         if not equals:
             value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
+        if key in reserved and (key, value) != _TRACKING:
+            raise ConfigFileError(f"--{key}: is no key of a config; see utad-monai run --help")
         given[key] = DefaultParseValue(value)
     return given

@@ -139,3 +139,13 @@ def test_two_processes_side_by_side_write_what_one_writes(completion: Any, tmp_p
     both = [subprocess.Popen([*command, f"{number}/2"], stderr=subprocess.DEVNULL) for number in range(2)]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+@pytest.mark.command_line
+def test_processes_of_torchrun_take_their_shares_unasked(completion: Any, tmp_path: Path, student_file: Path) -> None:
+    complete_cohort(completion("whole"))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "utad_monai", "complete"]
+    places = [str(tmp_path / "cohort"), "--model", str(student_file), "--output", str(tmp_path / "out")]
+    command = [sys.executable, *launcher, *places, "--layout", "brats2020"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
