@@ -47,7 +47,7 @@ soak: env
 # Every figure of docs/performance.md; BENCHMARKS="--only data" measures some of them.
 BENCHMARKS ?=
 bench: env
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.everything $(BENCHMARKS)
+	$(BIN)/python -m benchmarks.everything $(BENCHMARKS)
 
 # Resolve the exact versions of requirements.lock anew from the ranges in setup.cfg.
 lock: env
