@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.literal import literal_translation
-from benchmarks.paired import Timing, count_flops, matrix_product, matrix_rate, take_turns
+from benchmarks.paired import Timing, count_flops, matrix_products, matrix_rate, take_turns
 from benchmarks.training_step import SIZES, Size
 from transforms import BACKGROUND
 from utad_monai.inferers import SliceTranslator
@@ -104,13 +104,13 @@ def _measured(
 ) -> dict[str, Any]:
     """Time rivals in turn, and the default engine in the brain box as well."""
     turns: dict[str, Callable[[], object]] = {name: _bound(translate, slices) for name, translate in run.items()}
-    turns |= {"brain_box": _bound(run[default], in_box(slices, size)), "matrix": matrix_product()}
-    timings = take_turns(turns, rounds)
-    literal, matrix = timings["literal"], matrix_rate(timings["matrix"])
+    turns |= {"brain_box": _bound(run[default], in_box(slices, size))}
+    timings = take_turns(turns | matrix_products(), rounds)
+    literal, matrix = timings["literal"], matrix_rate(timings)
     flops = _flops(size, slices)
     return {
         "seconds": {name: timing.median for name, timing in timings.items()},
-        "times_faster": {name: _ratios(timing, literal) for name, timing in timings.items() if name != "matrix"},
+        "times_faster": {name: _ratios(timing, literal) for name, timing in timings.items() if name in turns},
         "share_of_matrix_rate": {
             name: flops / timings[name].median / matrix for name in run if name not in ("literal", "brain_box")
         },

@@ -17,7 +17,7 @@ import torch
 from torch.optim import Adam
 
 from benchmarks.literal import LiteralTraining, literal_layers
-from benchmarks.paired import RivalProcess, count_flops, matrix_product, matrix_rate, serve, take_turns
+from benchmarks.paired import RivalProcess, count_flops, matrix_products, matrix_rate, serve, take_turns
 from transforms import BACKGROUND
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer
@@ -190,8 +190,8 @@ def measure(name: str, role: Role, rounds: int) -> dict[str, Any]:
     if different > LOSS_TOLERANCE:
         raise AssertionError(f"losses differ by {different:.1e}: not the same mathematics")
     sides = {str(side): RivalProcess(*_SELF, name, "--role", role, "--serve", side) for side in Side}
-    timings = take_turns({**sides, "matrix": matrix_product()}, rounds)
-    matrix, literal = matrix_rate(timings["matrix"]), timings[Side.LITERAL]
+    timings = take_turns({**sides, **matrix_products()}, rounds)
+    matrix, literal = matrix_rate(timings), timings[Side.LITERAL]
     flops = {Side.OURS: size, Side.BRAIN_BOX: size.in_box()}
     return {
         "role": str(role),

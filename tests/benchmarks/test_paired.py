@@ -5,7 +5,8 @@ import time
 import pytest
 import torch
 
-from benchmarks.paired import RivalProcess, Timing, count_flops, take_turns
+from benchmarks import paired
+from benchmarks.paired import RivalProcess, Timing, count_flops, matrix_products, matrix_rate, take_turns
 
 
 def test_ratios_are_taken_round_by_round() -> None:
@@ -37,3 +38,17 @@ def test_a_rival_that_ended_is_not_waited_for() -> None:
 def test_convolutions_are_counted() -> None:
     network, image = torch.nn.Conv2d(2, 3, 3, padding=1), torch.zeros(1, 2, 4, 5)
     assert count_flops(lambda: network(image)) == 2 * (3 * 3 * 2) * 3 * (4 * 5)
+
+
+def test_both_matrix_products_are_the_same_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "MATRIX", 64)
+    by_blas, by_convolution = (product() for product in matrix_products().values())
+    assert isinstance(by_blas, torch.Tensor)
+    assert isinstance(by_convolution, torch.Tensor)
+    torch.testing.assert_close(by_convolution.view(64, 64), by_blas)
+
+
+def test_the_faster_product_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "MATRIX", 32)
+    slow, fast = Timing((4.0, 4.0, 4.0)), Timing((1.0, 2.0, 3.0))
+    assert matrix_rate(dict(zip(matrix_products(), (slow, fast), strict=True))) == 32**3
