@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,9 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 
+_FIGURES = re.compile(r"^\{$.*\Z", re.DOTALL | re.MULTILINE)
+"""The JSON at the end of what a benchmark prints; libraries may have logged something before."""
+
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on; never the machine's name."""
@@ -58,9 +62,13 @@ def available(names: Sequence[str]) -> dict[str, Sequence[str]]:
 
 
 def run(command: Sequence[str]) -> dict[str, Any] | None:
-    """Return what a benchmark prints; None, after its error was shown, when it fails."""
+    """Return the figures that a benchmark prints last; None, after its error was shown, when it fails."""
     done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, encoding="utf-8", check=False)
-    return None if done.returncode else json.loads(done.stdout)
+    figures = _FIGURES.search(done.stdout)
+    if done.returncode == 0 and figures:
+        return json.loads(figures[0])  # type: ignore[no-any-return]
+    print(done.stdout, file=sys.stderr)
+    return None
 
 
 def main() -> int:

@@ -21,6 +21,14 @@ def test_the_machine_has_no_name() -> None:
 
 def test_what_a_benchmark_prints_is_kept_and_a_failure_is_none(tmp_path: Path) -> None:
     printed = tmp_path / "figures.json"
-    printed.write_text('{"times_faster": 1.5}', encoding="utf-8")
-    assert run(["json.tool", str(printed)]) == {"times_faster": 1.5}
+    printed.write_text('{"times_faster": {"ours": 1.5}}', encoding="utf-8")
+    assert run(["json.tool", str(printed)]) == {"times_faster": {"ours": 1.5}}
     assert run(["json.tool", str(tmp_path / "absent.json")]) is None
+
+
+def test_what_libraries_log_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text("print('2026: {', end='}\\n')\nprint('{\\n    \"a\": 1\\n}')", encoding="utf-8")
+    (tmp_path / "silent.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run(["noisy"]) == {"a": 1}
+    assert run(["silent"]) is None
