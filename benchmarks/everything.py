@@ -32,6 +32,8 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "inference paper": ("benchmarks.inference", "paper", "--compile"),
     "data": ("benchmarks.data",),
     "metrics": ("benchmarks.metrics",),
+    "commands demo": ("benchmarks.commands", "demo"),
+    "commands paper": ("benchmarks.commands", "paper", "--cases", "1", "--rounds", "3"),
     "scaling demo": ("benchmarks.scaling", "demo"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),

@@ -22,6 +22,7 @@ from benchmarks.paired import RivalProcess, serve, take_turns
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer, translation_trainer
+from utad_monai.handlers import StopOnNonFinite
 from utad_monai.keys import BatchKey, LossTerm
 from utad_monai.losses import gradient_penalty
 from utad_monai.networks import ModalityCritic
@@ -39,6 +40,12 @@ class Kept(StrEnum):
     TOGETHER = "real and fake in one pass of a critic"
 
 
+class Guard(StrEnum):
+    """What watches the step, and costs time."""
+
+    NON_FINITE = "the guard against NaN and infinity"
+
+
 class LeftOut(StrEnum):
     """What the step does without."""
 
@@ -48,7 +55,7 @@ class LeftOut(StrEnum):
 
 
 def cycle(size: Size, lever: str) -> Callable[[], object]:
-    """Return one cycle of the engine without a kept lever, or with one that was left out."""
+    """Return one cycle of the engine without a kept lever, or with one that was left out, or with a guard."""
     if lever != Kept.MEMORY:
         keep_freed_memory()
     rivals = Rivals(size)
@@ -106,10 +113,23 @@ def _compiled(trainer: TranslationTrainer, _: Rivals) -> None:
     trainer.generator = torch.compile(trainer.generator)  # type: ignore[assignment]
 
 
+def _guarded(trainer: TranslationTrainer, _: Rivals) -> None:
+    changed: Any = trainer
+    iteration, guard = trainer._iteration, StopOnNonFinite()
+
+    def guarded_iteration(engine: TranslationTrainer, batch: dict[str, Any]) -> object:
+        output = iteration(engine, batch)
+        guard(engine)
+        return output
+
+    changed._iteration = guarded_iteration
+
+
 _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
     Kept.SHARED_PASS: _pass_by_pass,
     Kept.FROZEN: _unfrozen,
     Kept.TOGETHER: _one_by_one,
+    Guard.NON_FINITE: _guarded,
     LeftOut.CHANNELS_LAST: _channels_last,
     LeftOut.FUSED_ADAM: _fused,
     LeftOut.COMPILED: _compiled,
@@ -118,7 +138,7 @@ _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
 
 def measure(name: str, rounds: int) -> dict[str, Any]:
     """Return, for every lever, how many times faster the step is with it than without."""
-    levers = [OURS, *Kept, *LeftOut]
+    levers = [OURS, *Kept, *LeftOut, *Guard]
     rivals = {lever: RivalProcess("-m", "benchmarks.levers", name, "--serve", lever) for lever in levers}
     timings = take_turns(rivals, rounds)
     for rival in rivals.values():
@@ -128,6 +148,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         "size": name,
         "kept, times faster with it": {str(lever): list(ours.ratio_to(timings[lever])) for lever in Kept},
         "left out, times faster with it": {str(lever): list(timings[lever].ratio_to(ours)) for lever in LeftOut},
+        "times faster without it": {str(guard): list(ours.ratio_to(timings[guard])) for guard in Guard},
         "rounds": rounds,
     }
 

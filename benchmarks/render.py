@@ -1,4 +1,4 @@
-"""Write the figures of `benchmarks/results.json` as tables into `docs/performance.md`.
+"""Write the figures of `benchmarks/results.json` as tables into the pages that have a place for them.
 
 python -m benchmarks.render
 """
@@ -15,17 +15,14 @@ from utad_monai.atomic import atomic_path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
 
 _TABLE = re.compile(r"<!-- figures of (?P<name>[\w ]+) -->\n.*?<!-- end -->\n", re.DOTALL)
 _SPREAD = 3
 
 
 def rendered(page: str, results: Mapping[str, Any]) -> str:
-    """Return the page with every table made anew; results without a place get a section at the end."""
-    for name in results:
-        if f"<!-- figures of {name} -->" not in page:
-            page += f"\n## {name.replace('_', ' ').capitalize()}\n<!-- figures of {name} -->\n<!-- end -->\n"
+    """Return the page with every table made anew."""
     return _TABLE.sub(lambda found: _block(found["name"], results.get(found["name"])), page)
 
 
@@ -65,12 +62,18 @@ def _words(value: Any) -> str:
     return str(value)
 
 
+def places() -> list[str]:
+    """Return the names of the tables that the pages have."""
+    return [found["name"] for page in PAGES for found in _TABLE.finditer(page.read_text(encoding="utf-8"))]
+
+
 def write_tables() -> None:
-    """Write the page anew."""
+    """Write the pages anew."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    text = rendered(PAGE.read_text(encoding="utf-8"), results)
-    with atomic_path(PAGE) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    for page in PAGES:
+        text = rendered(page.read_text(encoding="utf-8"), results)
+        with atomic_path(page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

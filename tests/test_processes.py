@@ -16,13 +16,20 @@ from utad_monai import processes
 from utad_monai.processes import default_workers, worker_pool
 
 _ORPHANS = """
-import os, sys, time
+import itertools, os, sys, time
 from utad_monai.processes import worker_pool
 if __name__ == "__main__":
     pool = worker_pool(1)
-    print(pool.submit(os.getpid).result(), flush=True)
+    worker = pool.submit(os.getpid).result()
+    if sys.argv[1:] == ["busy"]:
+        pool.submit(sum, itertools.repeat(0, 10**11))  # minutes in which no other thread has its turn
+        time.sleep(1)
+    print(worker, flush=True)
     time.sleep(600)
 """
+
+
+_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 
 
 def test_one_worker_per_processor_or_one_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,11 +57,12 @@ def test_every_worker_is_initialised(tmp_path: Path) -> None:
 
 @pytest.mark.command_line
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system knows no SIGKILL")
-def test_workers_do_not_outlive_a_killed_parent(tmp_path: object) -> None:
-    script = os.path.join(str(tmp_path), "orphans.py")
-    with open(script, "w", encoding="utf-8") as file:
-        file.write(_ORPHANS)
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8")
+@pytest.mark.parametrize("work", ["", pytest.param("busy", marks=_LINUX)])
+def test_workers_do_not_outlive_a_killed_parent(work: str, tmp_path: Path) -> None:
+    script = tmp_path / "orphans.py"
+    script.write_text(_ORPHANS, encoding="utf-8")
+    arguments = [sys.executable, str(script), *filter(None, [work])]
+    parent = subprocess.Popen(arguments, stdout=subprocess.PIPE, encoding="utf-8")
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     parent.kill()
@@ -63,6 +71,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: object) -> None:
         if not _runs(worker):
             return
         time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker is still there")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +16,9 @@ from typing import Any
 import torch
 
 from utad_monai.configuration import default_device
+
+_PR_SET_PDEATHSIG = 1
+"""Of Linux's sys/prctl.h."""
 
 
 def default_workers() -> int:
@@ -44,6 +50,9 @@ def worker_pool(
 
 
 def _begin(threads: int, initialise: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    if sys.platform == "linux":
+        # at once: a thread needs a moment, in which a worker still writes where the next run has begun to clean
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     if initialise is not None:

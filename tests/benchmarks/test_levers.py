@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import levers
-from benchmarks.levers import OURS, Kept, LeftOut, cycle
+from benchmarks.levers import OURS, Guard, Kept, LeftOut, cycle
 from benchmarks.training_step import Size
 from utad_monai.engines import translation_trainer
 
@@ -20,7 +20,7 @@ def losses_of(run: Callable[[], object]) -> dict[str, float]:
     return losses
 
 
-@pytest.mark.parametrize("lever", [*Kept, LeftOut.CHANNELS_LAST, LeftOut.FUSED_ADAM])
+@pytest.mark.parametrize("lever", [*Kept, LeftOut.CHANNELS_LAST, LeftOut.FUSED_ADAM, *Guard])
 def test_levers_do_not_change_what_is_computed(lever: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levers, "keep_freed_memory", lambda: True)  # it would stay with the whole test process
     for name in ("_frozen", "critic_terms"):  # levers replace them

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from benchmarks.render import PAGE, RESULTS, rendered
+import pytest
+
+from benchmarks.everything import BENCHMARKS
+from benchmarks.render import PAGES, RESULTS, places, rendered
 
 RESULT = {"machine": {"cores": 2, "memory_gb": 3.5}, "figures": {"times_faster": [1.25, 1.0, 1.5], "size": {"f": 8}}}
 
 
-def test_the_page_holds_the_figures_of_the_results_and_no_others() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_holds_the_figures_of_the_results_and_no_others(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
     assert rendered(page, json.loads(RESULTS.read_text(encoding="utf-8"))) == page
 
 
-def test_every_table_of_the_page_is_a_rendered_one() -> None:
+def test_every_benchmark_has_one_place_and_every_place_a_benchmark() -> None:
+    assert sorted(places()) == sorted(BENCHMARKS)
+    assert set(json.loads(RESULTS.read_text(encoding="utf-8"))) <= set(BENCHMARKS)
+
+
+def test_every_table_of_the_performance_page_is_a_rendered_one() -> None:
     inside = False
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    for line in PAGES[0].read_text(encoding="utf-8").splitlines():
         inside = line.startswith("<!-- figures of ") or (inside and line != "<!-- end -->")
         assert inside or not line.startswith("|"), line
 
@@ -25,10 +35,6 @@ def test_a_figure_has_its_spread_and_its_machine() -> None:
     assert "cores 2, memory gb 3.5." in page
     assert "old" not in page
     assert page.endswith("<!-- end -->\nrest\n")
-
-
-def test_a_benchmark_without_a_place_gets_a_section() -> None:
-    assert "## Data\n<!-- figures of data -->\n| Measure" in rendered("# Page\n", {"data": RESULT})
 
 
 def test_what_was_not_measured_is_said() -> None:
