@@ -29,14 +29,14 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "training_step teacher paper": ("benchmarks.training_step", "paper"),
     "training_step student paper": ("benchmarks.training_step", "paper", "--role", "student"),
     "inference demo": ("benchmarks.inference", "demo"),
-    "inference paper": ("benchmarks.inference", "paper", "--compile"),
+    "inference paper": ("benchmarks.inference", "paper", "--compile", "--every", "4"),
     "data": ("benchmarks.data",),
     "metrics": ("benchmarks.metrics",),
     "commands demo": ("benchmarks.commands", "demo"),
     "commands paper": ("benchmarks.commands", "paper", "--cases", "1", "--rounds", "3"),
-    "scaling demo": ("benchmarks.scaling", "demo"),
+    "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "10"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
-    "quality": ("benchmarks.quality",),
+    "quality": ("benchmarks.quality", "--seeds", "2"),
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 

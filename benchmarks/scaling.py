@@ -34,23 +34,21 @@ def rate(work: str, size: Size, seconds: float) -> float:
     torch.set_num_threads(1)
     keep_freed_memory()  # as the bundles do
     run, images = _training(size) if work == "training" else _completion(size)
-    run()
-    if distributed.is_initialized():
-        distributed.barrier()
-    begin, cycles = time.perf_counter(), 0
-    while not _enough(time.perf_counter() - begin >= seconds and cycles > 0, work):
+    begin = time.perf_counter()
+    run()  # nothing is allocated or planned anew after this
+    cycles = _agreed(max(1, round(seconds / (time.perf_counter() - begin))))
+    begin = time.perf_counter()
+    for _ in range(cycles):
         run()
-        cycles += 1
     return cycles * images / (time.perf_counter() - begin)
 
 
-def _enough(wish: bool, work: str) -> bool:
-    """Let processes that train together stop after the same cycle."""
-    if work != "training" or not distributed.is_initialized():
-        return wish
-    vote = torch.tensor(int(wish))
-    distributed.all_reduce(vote, distributed.ReduceOp.MAX)
-    return bool(vote)
+def _agreed(number: int) -> int:
+    """Let processes that run together do the same number of cycles; they begin at the same time."""
+    together = torch.tensor(number)
+    if distributed.is_initialized():
+        distributed.all_reduce(together, distributed.ReduceOp.MAX)
+    return int(together)
 
 
 def _training(size: Size) -> tuple[Callable[[], object], int]:
@@ -93,7 +91,7 @@ def _together(name: str, work: str, processes: int, seconds: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.scaling", name, "--work", work, "--seconds", str(seconds)]
         command += ["--rendezvous", str(Path(folder) / "rendezvous"), "--processes", str(processes), "--rank"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         started = [
             subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, encoding="utf-8", env=environment)
             for number in range(processes)
