@@ -69,7 +69,7 @@ class PlainPipeline:
         self.volume = Compose([LoadImaged(_KEYS), EnsureChannelFirstd(_KEYS), Orientationd(_KEYS, "LPS"), _InFrame()])
         self.whole = Compose(
             [
-                self.volume,
+                *self.volume.transforms,  # a Compose inside counts as random: nothing would be cached
                 RandSpatialCropd(_KEYS, roi_size=(-1, -1, 1), random_size=False),
                 SqueezeDimd(_KEYS, dim=-1),
                 Resized(_KEYS, self.size[::-1], mode=("area", "nearest")),
@@ -107,7 +107,7 @@ class PlainPipeline:
         order = [keys.index((one[BatchKey.CASE_ID], tuple(Modality)[one[BatchKey.SOURCE_MODALITY]])) for one in samples]
         items = list(self.items.values())
         rival = (
-            PersistentDataset(items, self.whole, folder)
+            PersistentDataset(items, self.whole, folder, weights_only=False)  # else enum keys make a cache "corrupt"
             if kind == "persistent"
             else CacheDataset(items, self.whole, num_workers=1, progress=False)
         )
