@@ -135,6 +135,7 @@ class TranslationTrainer(Trainer):
         engine.fire_event(TranslationEvents.CRITICS_UPDATED)
 
         if trains_generator:
+            self.critic_optimizer.zero_grad(set_to_none=True)  # memory for the generator's graph, the largest
             with _frozen(self.whole_critic, self.tumour_critic):
                 generator_terms_of = partial(self._generator_terms, translated=shares_pass)
                 output |= self._update(self.generator_optimizer, parts, generator_terms_of, OutputKey.LOSS)
