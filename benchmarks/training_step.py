@@ -191,6 +191,7 @@ def measure(name: str, role: Role, rounds: int) -> dict[str, Any]:
         raise AssertionError(f"losses differ by {different:.1e}: not the same mathematics")
     sides = {str(side): RivalProcess(*_SELF, name, "--role", role, "--serve", side) for side in Side}
     timings = take_turns({**sides, **matrix_products()}, rounds)
+    peaks = {side: process.peak_megabytes() for side, process in sides.items()}  # ends them: memory for what follows
     matrix, literal = matrix_rate(timings), timings[Side.LITERAL]
     flops = {Side.OURS: size, Side.BRAIN_BOX: size.in_box()}
     return {
@@ -203,7 +204,7 @@ def measure(name: str, role: Role, rounds: int) -> dict[str, Any]:
             str(side): count_flops(cycle_of(Rivals(of, role))) / timings[side].median / matrix
             for side, of in flops.items()
         },
-        "peak_mb": {side: process.peak_megabytes() for side, process in sides.items()},
+        "peak_mb": peaks,
         "rounds": rounds,
     }
 
