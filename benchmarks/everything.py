@@ -34,7 +34,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "metrics": ("benchmarks.metrics",),
     "commands demo": ("benchmarks.commands", "demo", "--cases", "2"),
     "commands paper": ("benchmarks.commands", "paper", "--cases", "1", "--rounds", "1"),
-    "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "9"),
+    "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "7"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality", "--seeds", "2"),
 }
