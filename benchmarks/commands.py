@@ -107,23 +107,23 @@ def _core_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def measure(name: str, cases: int, rounds: int) -> dict[str, Any]:
-    """Do every work on a phantom cohort, in turn, each time in a process of its own."""
-    costs: dict[Work, list[dict[str, float]]] = {work: [] for work in Work}
+def measure(name: str, cases: int, rounds: int, works: Sequence[Work] = tuple(Work)) -> dict[str, Any]:
+    """Do works on a phantom cohort, in turn, each time in a process of its own."""
+    costs: dict[Work, list[dict[str, float]]] = {work: [] for work in works}
     with tempfile.TemporaryDirectory() as folder:
         cohort = write_phantom_cohort(Path(folder) / "cohort", cases, spacing_mm=1.0, progress=False)
         untrained_model(name, cohort, Path(folder) / "model.pt")
         for path in cohort.glob(f"*/*_{MISSING}.nii.gz"):
             path.unlink()
         for turn in range(rounds):
-            for work in Work:
+            for work in works:
                 command = [sys.executable, "-m", "benchmarks.commands", name, "--work", work, "--folder", folder]
                 command += ["--output", str(Path(folder) / f"{work.name} {turn}")]
                 run = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
                 costs[work].append(json.loads(run.stdout.splitlines()[-1]))
     medians = {work: {key: _spread([one[key] for one in found]) for key in found[0]} for work, found in costs.items()}
-    large = {work: of_a_large_cohort(medians[work]) for work in (Work.ONE_SOURCE, Work.ALL_SOURCES)}
-    found = {str(work): {**medians[work], **large.get(work, {})} for work in Work}
+    large = {work: of_a_large_cohort(medians[work]) for work in works if work in (Work.ONE_SOURCE, Work.ALL_SOURCES)}
+    found = {str(work): {**medians[work], **large.get(work, {})} for work in works}
     return {"size": name, "cases": cases, "rounds": rounds, **found}
 
 
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("size", choices=PREPROCESSING)
     parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--works", choices=[work.name for work in Work], nargs="+", default=[w.name for w in Work])
     parser.add_argument("--work", type=Work, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
@@ -155,7 +156,11 @@ def main() -> None:
     if options.work:
         print(json.dumps(account(options.work, options.folder, options.output)))
     else:
-        print(json.dumps(measure(options.size, options.cases, options.rounds), indent=4))
+        print(
+            json.dumps(
+                measure(options.size, options.cases, options.rounds, [Work[one] for one in options.works]), indent=4
+            )
+        )
 
 
 if __name__ == "__main__":

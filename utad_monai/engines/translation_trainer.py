@@ -135,11 +135,13 @@ class TranslationTrainer(Trainer):
         engine.fire_event(TranslationEvents.CRITICS_UPDATED)
 
         if trains_generator:
-            self.critic_optimizer.zero_grad(set_to_none=True)  # memory for the generator's graph, the largest
+            # gradients leave once they are used: their memory is the next graph's
+            self.critic_optimizer.zero_grad(set_to_none=True)
             with _frozen(self.whole_critic, self.tumour_critic):
                 generator_terms_of = partial(self._generator_terms, translated=shares_pass)
                 output |= self._update(self.generator_optimizer, parts, generator_terms_of, OutputKey.LOSS)
             engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
+            self.generator_optimizer.zero_grad(set_to_none=True)
 
         engine.state.loss_scale = self.precision.state_dict()
         engine.state.last_output = engine.state.output = output
