@@ -44,7 +44,7 @@ KILLS ?= 24
 soak: env
 	$(BIN)/python -m benchmarks.soak --kills $(KILLS) --seed $(SEED)
 
-# Every figure of docs/performance.md; BENCHMARKS="--only data" measures some of them.
+# Every figure of docs/performance.md and docs/scaling.md; BENCHMARKS="--only data" measures some of them.
 BENCHMARKS ?=
 bench: env
 	$(BIN)/python -m benchmarks.everything $(BENCHMARKS)

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks.paired import peak_megabytes
+from benchmarks.data import DEMO
+from benchmarks.paired import figures_in, peak_megabytes, spread
 from benchmarks.training_step import SIZES
 from transforms import IntensityWindow
 from utad_monai.check import check_cohort
@@ -36,10 +36,7 @@ from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.packaging.writer import write_package
 
 MISSING, ONE_SOURCE = Modality.T2, Modality.FLAIR
-PREPROCESSING = {
-    "demo": Preprocessing(frame_size_mm=(200.0, 160.0), image_size=SIZES["demo"].box_size),
-    "paper": Preprocessing(),
-}
+PREPROCESSING = {"demo": DEMO, "paper": Preprocessing()}
 COHORT_CASES, SHARDS = 100_000, 64
 
 
@@ -79,8 +76,7 @@ def _complete(sources: Sequence[Modality], folder: Path, output_dir: Path) -> tu
     volumes = [volume for result in done.results for volume in result.made]
     if len(volumes) != len(done.results):
         raise AssertionError(f"{len(done.results)} cases lack {MISSING}, but {len(volumes)} volumes were made")
-    written = [path for path in output_dir.rglob("*.nii.gz") if not path.is_symlink()]
-    return len(volumes), sum(path.stat().st_size for path in written)
+    return len(volumes), sum(path.stat().st_size for path in output_dir.rglob("*.nii.gz"))
 
 
 _RUN: Mapping[Work, Callable[[Path, Path], tuple[int, int]]] = {
@@ -120,19 +116,21 @@ def measure(name: str, cases: int, rounds: int, works: Sequence[Work] = tuple(Wo
                 command = [sys.executable, "-m", "benchmarks.commands", name, "--work", work, "--folder", folder]
                 command += ["--output", str(Path(folder) / f"{work.name} {turn}")]
                 run = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
-                costs[work].append(json.loads(run.stdout.splitlines()[-1]))
-    medians = {work: {key: _spread([one[key] for one in found]) for key in found[0]} for work, found in costs.items()}
+                costs[work].append(figures_in(run.stdout))
+    medians = {
+        work: {key: list(spread([one[key] for one in found])) for key in found[0]} for work, found in costs.items()
+    }
     large = {work: of_a_large_cohort(medians[work]) for work in works if work in (Work.ONE_SOURCE, Work.ALL_SOURCES)}
     found = {str(work): {**medians[work], **large.get(work, {})} for work in works}
     return {"size": name, "cases": cases, "rounds": rounds, **found}
 
 
-def _spread(values: Sequence[float]) -> list[float]:
-    return [median(values), min(values), max(values)]
-
-
 def of_a_large_cohort(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return what the medians of a case make for a large cohort, completed in shards of one core."""
+    """Return what the medians of a case make for a large cohort, completed in shards of one core.
+
+    Args:
+        costs: spreads of `core_seconds`, `peak_mb` and `mb_on_disk`, median first.
+    """
     core_hours = costs["core_seconds"][0] * COHORT_CASES / 3600
     return {
         f"core_hours_of_{COHORT_CASES}_cases": core_hours,
@@ -154,13 +152,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        print(json.dumps(account(options.work, options.folder, options.output)))
+        result: dict[str, Any] = account(options.work, options.folder, options.output)
     else:
-        print(
-            json.dumps(
-                measure(options.size, options.cases, options.rounds, [Work[one] for one in options.works]), indent=4
-            )
-        )
+        result = measure(options.size, options.cases, options.rounds, [Work[name] for name in options.works])
+    sys.stdout.write(json.dumps(result, indent=4) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.cache_entries import grown_cohort, memory_of
-from benchmarks.paired import take_turns
+from benchmarks.paired import figures_in, take_turns
 from benchmarks.plain_pipeline import PlainPipeline
 from benchmarks.training_step import SIZES, Rivals, our_cycle
 from utad_monai.allocator import keep_freed_memory
@@ -140,7 +140,7 @@ def memory(entry: Path, folder: Path, batches: int, counts: Sequence[int] = MEMO
         grown_cohort(entry, folder / str(number), number)
         command = [sys.executable, "-m", "benchmarks.data", "--memory-of", str(folder / str(number))]
         run = subprocess.run([*command, "--batches", str(batches)], check=True, capture_output=True, encoding="utf-8")
-        found[str(number)] = json.loads(run.stdout)
+        found[str(number)] = figures_in(run.stdout)
         shutil.rmtree(folder / str(number))
     owned = [one["anonymous_mb"] for one in found.values()]
     return {"batches": batches, "cases": found, "growth": max(owned) / min(owned) - 1}

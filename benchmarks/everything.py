@@ -10,15 +10,16 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
+from benchmarks.paired import figures_in
 from benchmarks.render import RESULTS, write_tables
 from utad_monai.atomic import write_json
 
@@ -50,9 +51,6 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 
-_FIGURES = re.compile(r"^\{$.*\Z", re.DOTALL | re.MULTILINE)
-"""The JSON at the end of what a benchmark prints; libraries may have logged something before."""
-
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on; never the machine's name."""
@@ -76,9 +74,9 @@ def available(names: Sequence[str]) -> dict[str, Sequence[str]]:
 def run(command: Sequence[str]) -> dict[str, Any] | None:
     """Return the figures that a benchmark prints last; None, after its error was shown, when it fails."""
     done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, encoding="utf-8", check=False)
-    figures = _FIGURES.search(done.stdout)
-    if done.returncode == 0 and figures:
-        return json.loads(figures[0])  # type: ignore[no-any-return]
+    with suppress(ValueError):
+        if done.returncode == 0:
+            return figures_in(done.stdout)
     print(done.stdout, file=sys.stderr)
     return None
 

@@ -17,7 +17,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +25,7 @@ from monai.networks.nets import UNet
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from benchmarks.paired import spread
 from benchmarks.training_step import SIZES
 from utad_monai.data import EvaluationCases, Preprocessing, find_cases, prepare_slices, single_case
 from utad_monai.data.phantom import write_phantom_cohort
@@ -128,7 +128,7 @@ def measure(cases: int, rounds: int) -> dict[str, Any]:
                 raise AssertionError(f"{ledger.computed_twice} computations had an input that was computed before")
             for part in WORK:
                 shares[part].append(ledger.seconds[part] / whole)
-    parts = {part: [median(values), min(values), max(values)] for part, values in shares.items()}
+    parts = {part: list(spread(values)) for part, values in shares.items()}
     return {"cases": cases, "computed_twice": 0, "share_of_time": parts, "rounds": rounds}
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +19,24 @@ from torch.utils.flop_counter import flop_registry
 
 MATRIX = 2048
 """Size of the square float32 matrix product that stands for the machine's limit."""
+_FIGURES = re.compile(r"^\{$.*\Z", re.DOTALL | re.MULTILINE)
 _PRODUCTS = ("matrix product by BLAS", "matrix product by oneDNN")
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return median, least and greatest, as a figure is written."""
+    return median(values), min(values), max(values)
+
+
+def figures_in(printed: str) -> dict[str, Any]:
+    """Return the JSON at the end of what a benchmark printed; libraries may have logged something before.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    if found := _FIGURES.search(printed):
+        return json.loads(found[0])  # type: ignore[no-any-return]
+    raise ValueError("no figures were printed")
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,7 @@ class Timing:
     def ratio_to(self, other: Timing) -> tuple[float, float, float]:
         """Return median, least and greatest of `other / self`, round by round: how many times faster this one is."""
         ratios = [theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)]
-        return median(ratios), min(ratios), max(ratios)
+        return spread(ratios)
 
 
 def take_turns(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: bool = True) -> dict[str, Timing]:

@@ -30,7 +30,8 @@ from utad_monai.data import Case, Preprocessing, SliceStore, UnpairedSlices
 from utad_monai.data.preprocessing import load_case
 from utad_monai.keys import BatchKey, Modality
 
-_KEYS = (BatchKey.IMAGE, BatchKey.LABEL)
+_KEYS = (BatchKey.IMAGE.value, BatchKey.LABEL.value)
+"""Plain strings: MONAI reads a cache with enum members back as a damaged one."""
 
 
 class _InFrame(MapTransform):
@@ -46,7 +47,10 @@ class _InFrame(MapTransform):
         scale = ScaleIntensityRange(*data["window"], BACKGROUND, 1.0, clip=True)
         image = crop(data[BatchKey.IMAGE])
         scaled = torch.where(image > 0, scale(image), BACKGROUND)
-        return dict(data) | {BatchKey.IMAGE: scaled, BatchKey.LABEL: (crop(data[BatchKey.LABEL]) > 0).float()}
+        return dict(data) | {
+            BatchKey.IMAGE.value: scaled,
+            BatchKey.LABEL.value: (crop(data[BatchKey.LABEL]) > 0).float(),
+        }
 
 
 class PlainPipeline:
@@ -107,7 +111,7 @@ class PlainPipeline:
         order = [keys.index((one[BatchKey.CASE_ID], tuple(Modality)[one[BatchKey.SOURCE_MODALITY]])) for one in samples]
         items = list(self.items.values())
         rival = (
-            PersistentDataset(items, self.whole, folder, weights_only=False)  # else enum keys make a cache "corrupt"
+            PersistentDataset(items, self.whole, folder)
             if kind == "persistent"
             else CacheDataset(items, self.whole, num_workers=1, progress=False)
         )
@@ -120,8 +124,8 @@ def _collate(batch: list[dict[str, Any]]) -> dict[str, Tensor]:
 
 def _item(case: Case, modality: Modality, placement: FramePlacement, window: IntensityWindow) -> dict[str, Any]:
     return {
-        BatchKey.IMAGE: case.images[modality],
-        BatchKey.LABEL: case.segmentation,
+        BatchKey.IMAGE.value: case.images[modality],
+        BatchKey.LABEL.value: case.segmentation,
         "start": placement.start,
         "size": placement.size,
         "window": (window.lower, window.upper),

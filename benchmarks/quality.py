@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.inference import in_box
 from benchmarks.literal import LiteralTraining, literal_layers
-from benchmarks.paired import RivalProcess, serve
+from benchmarks.paired import RivalProcess, serve, spread
 from benchmarks.training_step import SIZES
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.checkpoints import load_stage
@@ -194,8 +194,8 @@ def box_against_frame(folder: Path, seeds: int) -> dict[str, Any]:
     faster = [frame["seconds"] / box["seconds"] for box, frame in pairs]
     return {
         **{name: {key: fmean(row[key] for row in found) for key in MEASURES} for name, found in rows.items()},
-        "box minus frame": {name: [median(values), min(values), max(values)] for name, values in better.items()},
-        "times faster": [median(faster), min(faster), max(faster)],
+        "box minus frame": {name: list(spread(values)) for name, values in better.items()},
+        "times faster": list(spread(faster)),
         "seeds": seeds,
     }
 

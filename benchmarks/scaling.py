@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from benchmarks.paired import spread
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.distributed import stop
@@ -80,7 +81,7 @@ def measure(name: str, work: str, rounds: int, seconds: float) -> dict[str, Any]
             rates[processes].append(_together(name, work, processes, seconds))
     ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
     return {
-        "times_images_per_second": [median(ratios), min(ratios), max(ratios)],
+        "times_images_per_second": list(spread(ratios)),
         "images_per_second": {str(processes): median(values) for processes, values in rates.items()},
         "rounds": rounds,
     }

@@ -126,6 +126,17 @@ def test_generator_update_leaves_critic_weights_untouched_and_no_critic_gradient
     assert not equal(seen["before"][2], seen["after"][2])
 
 
+def test_gradients_leave_once_they_are_used() -> None:
+    players, there = make_players(), []
+    trainer = make_trainer(players, [make_batch()])
+    trainer.add_event_handler(
+        TranslationEvents.GENERATOR_UPDATED, lambda: there.extend(gradients_of(players.generator))
+    )
+    trainer.run()
+    assert any(gradient is not None for gradient in there)
+    assert all(gradient is None for gradient in gradients_of(players.generator, *players.critics))
+
+
 @pytest.mark.parametrize("critic_steps", [1, 2, 3])
 def test_generator_is_updated_at_multiples_of_critic_steps_across_epochs(critic_steps: int) -> None:
     players = make_players()
