@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from utad_monai import atomic
@@ -205,3 +208,36 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     remove_partials(tmp_path)
     assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["case", "image.nii.gz"]
     remove_partials(tmp_path / "absent")
+
+
+@pytest.fixture
+def writer() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:
+    half = tmp_path / f".partial-{writer.pid}-abc-image.nii.gz"
+    half.touch()
+    remove_partials(tmp_path)
+    assert half.exists()
+
+
+def test_process_that_ended_writes_no_more_though_nobody_asked_for_its_result(
+    tmp_path: Path, writer: subprocess.Popen[bytes]
+) -> None:
+    (tmp_path / f".partial-{writer.pid}-abc-image.nii.gz").touch()
+    writer.kill()
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(writer.pid).status() == psutil.STATUS_ZOMBIE
+    remove_partials(tmp_path)
+    assert not os.listdir(tmp_path)
+
+
+def test_process_that_is_ending_is_waited_for(tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:
+    (tmp_path / f".partial-{writer.pid}-abc-image.nii.gz").touch()
+    threading.Timer(0.1, writer.kill).start()
+    remove_partials(tmp_path)
+    assert not os.listdir(tmp_path)

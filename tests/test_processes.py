@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -77,8 +78,6 @@ def test_workers_do_not_outlive_a_killed_parent(work: str, tmp_path: Path) -> No
 
 def _runs(process: int) -> bool:
     try:
-        os.kill(process, 0)
-        with open(f"/proc/{process}/stat", encoding="ascii") as file:
-            return file.read().split()[2] != "Z"
-    except OSError:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False

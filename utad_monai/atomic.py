@@ -6,16 +6,21 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from utad_monai.output_error import every_failure_is_of, full_disk_is_of
 
 _PREFIX = ".partial-"
 _NAME_BYTES = 200
 """File systems take names of 255 bytes; the rest is for prefix, process and chance."""
+_PATIENCE_SECONDS = 1.0
+"""How long a killed process may take to end: it has its memory to give back."""
 
 
 @contextmanager
@@ -94,9 +99,10 @@ def remove_partials(folder: str | Path, busy: Callable[[Path], bool] = lambda _:
         folder: where to look.
         busy: tells sub-folders that others are writing, which are passed over.
     """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            if name.startswith(_PREFIX) and not _lives(name):
+            if name.startswith(_PREFIX) and not _outlives(deadline, name):
                 _remove(Path(place) / name)
         folders[:] = [name for name in folders if not (name.startswith(_PREFIX) or busy(Path(place) / name))]
 
@@ -117,18 +123,27 @@ def _own_prefix() -> str:
     return f"{_PREFIX}{os.getpid()}-"
 
 
+def _outlives(deadline: float, name: str) -> bool:
+    """Tell whether a temporary is that of a process which still runs at a time, or now when that has passed."""
+    while _lives(name):
+        if time.monotonic() >= deadline:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def _lives(name: str) -> bool:
-    """Tell whether a temporary may be that of another process which is alive on this machine."""
+    """Tell whether a temporary may be that of another process which runs on this machine.
+
+    A process that has ended but that nobody has asked for its result, as happens in containers, writes no more.
+    """
     process = name.removeprefix(_PREFIX).split("-")[0]
     if not process.isdecimal() or int(process) == os.getpid():
         return False
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
+        return psutil.Process(int(process)).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def write_json(path: str | Path, content: Any) -> None:
