@@ -37,7 +37,14 @@ def _two(number: int, rendezvous: str, results: Any) -> None:
     parameter = torch.nn.Parameter(torch.ones(2))
     unused = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 10.0]) * (number + 1)
-    average_gradients(torch.optim.SGD([parameter, unused]))
+    large = [torch.nn.Parameter(torch.zeros(2, 2**18, 2)), torch.nn.Parameter(torch.zeros(1, 2, 2**10, 2**9))]
+    large[1].data = large[1].data.to(memory_format=torch.channels_last)
+    for one in large:
+        one.grad = torch.full_like(one, 2.0) * (number + 1)
+        one.grad[..., 0] = number
+    average_gradients(torch.optim.SGD([parameter, *large, unused]))
+    means = [(float(one.grad[..., 0].mean()), float(one.grad[..., 1:].mean())) for one in large if one.grad is not None]
+    assert means == [(0.5, 3.0)] * 2
     kept = handlers_of_this_rank([StopOnNonFinite(), TerminateOnNan()])
     results[number] = (parameter.grad.tolist(), unused.grad is None, [type(handler).__name__ for handler in kept])
     distributed.destroy_process_group()

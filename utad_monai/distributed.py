@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 Value = TypeVar("Value")
 _BUCKET_ELEMENTS = 2**19
-"""So many gradients travel in one message: one message a tensor is slow."""
+"""So many gradients travel in one message: one message a tensor is slow. A larger tensor travels alone, uncopied."""
 _BUCKETS_ON_THE_WAY = 4
 """So many messages travel while the next is packed; all at once would need as much memory again."""
 
@@ -61,12 +61,18 @@ def average_gradients(optimizer: Optimizer) -> None:
         return
     on_the_way: deque[tuple[list[Tensor], Tensor, distributed.Work]] = deque()
     for gradients in _buckets(_gradients(optimizer)):
-        together = torch.cat([gradient.flatten() for gradient in gradients])
+        together = _in_a_row(gradients)
         on_the_way.append((gradients, together, distributed.all_reduce(together, async_op=True)))
         if len(on_the_way) == _BUCKETS_ON_THE_WAY:
             _unpack(*on_the_way.popleft())
     while on_the_way:
         _unpack(*on_the_way.popleft())
+
+
+def _in_a_row(gradients: list[Tensor]) -> Tensor:
+    """Return the values of gradients `(N,)`; a single one shares its memory."""
+    rows = [gradient.flatten() for gradient in gradients]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 @torch.no_grad()
@@ -97,6 +103,9 @@ def from_every_process(value: Value) -> list[Value]:
 def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
     bucket: list[Tensor] = []
     for gradient in gradients:
+        if gradient.numel() >= _BUCKET_ELEMENTS:
+            yield [gradient]
+            continue
         bucket.append(gradient)
         if sum(kept.numel() for kept in bucket) >= _BUCKET_ELEMENTS:
             yield bucket
