@@ -1,7 +1,6 @@
 """Images per second of two processes with one thread each, as a multiple of one process with one thread.
 
-Every process has a batch of its own: the demonstration's 8 slices, or 4 of the published size, whose 8 two processes
-share as `bundles/multi_gpu.json` lets them.
+Every process has the bundles' batch of 8 slices, as `bundles/multi_gpu.json` gives it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from utad_monai.handlers import TrainAsOne
 from utad_monai.keys import BatchKey
 
 WORK = ("training", "completion")
-OWN_BATCH = {"demo": 8, "paper": 4}
+OWN_BATCH = 8
 
 
 def rate(work: str, size: Size, seconds: float) -> float:
@@ -120,7 +119,7 @@ if __name__ == "__main__":
         if given.processes > 1:
             where = f"file://{given.rendezvous}"
             distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)
-        size = replace(SIZES[given.size].in_box(), batch_size=OWN_BATCH[given.size])
+        size = replace(SIZES[given.size].in_box(), batch_size=OWN_BATCH)
         sys.stdout.write(f"{rate(given.work, size, given.seconds)}\n")
         stop()
     else:
