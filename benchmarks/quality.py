@@ -1,6 +1,6 @@
-"""Time to quality on the phantom: the small preset against the literal recipe, and the brain box against the frame.
+"""Time to quality on the phantom: the small preset against the literal recipe.
 
-python -m benchmarks.quality --minutes 10 --seeds 3
+python -m benchmarks.quality --minutes 10
 
 The literal recipe is the published one (learning rate 1e-4, five critic steps, nothing added) with the preset's small
 networks, on the whole frame of 240 x 240 mm at the preset's pixels. The preset is `bundles/teacher.json` with
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.inference import in_box
 from benchmarks.literal import LiteralTraining, literal_layers
-from benchmarks.paired import RivalProcess, serve, spread
+from benchmarks.paired import RivalProcess, serve
 from benchmarks.training_step import SIZES
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.checkpoints import load_stage
@@ -49,6 +50,7 @@ SEED = 1234
 PUBLISHED_CRITIC_STEPS = 5
 STEPS_A_TURN = 10
 SLICE_STEP = 2
+COHORT = "phantom (no patients), 24 cases, test split, every 2nd slice, all pairs of modalities"
 MEASURES = ("ssim", "mae", "tumour_ssim", "tumour_mae")
 Quality = Mapping[str, float]
 
@@ -138,7 +140,8 @@ def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
 
 
 def _boxed(slices: torch.Tensor) -> torch.Tensor:
-    return slices if tuple(slices.shape[1:]) == SIZE.box_size else in_box(slices, SIZE)
+    height, width = slices.shape[1:]
+    return in_box(slices, replace(SIZE, image_size=(height, width)))
 
 
 def preset_quality(folder: Path, seed: int) -> Quality:
@@ -180,31 +183,10 @@ def time_to_quality(folder: Path, minutes: int) -> dict[str, Any]:
     }
 
 
-def box_against_frame(folder: Path, seeds: int) -> dict[str, Any]:
-    """Train the preset for the same number of iterations in the brain box and in the whole frame, with some seeds."""
-    whole = {"frame_size_mm": list(FRAME.frame_size_mm), "image_size": list(FRAME.image_size)}
-    rows: dict[str, list[Quality]] = {"brain box": [], "whole frame": []}
-    for seed in range(seeds):
-        for name, overrides in (("brain box", {}), ("whole frame", whole)):
-            run = folder / f"{name.replace(' ', '_')}{seed}"
-            seconds = train_preset(run, seed, **overrides)
-            rows[name].append({"seconds": seconds, **preset_quality(run, seed)})
-    pairs = list(zip(rows["brain box"], rows["whole frame"], strict=True))
-    better = {name: [box[name] - frame[name] for box, frame in pairs] for name in MEASURES}
-    faster = [frame["seconds"] / box["seconds"] for box, frame in pairs]
-    return {
-        **{name: {key: fmean(row[key] for row in found) for key in MEASURES} for name, found in rows.items()},
-        "box minus frame": {name: list(spread(values)) for name, values in better.items()},
-        "times faster": list(spread(faster)),
-        "seeds": seeds,
-    }
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=10, help="of the literal recipe")
-    parser.add_argument("--seeds", type=int, default=3, help="of the brain box against the frame; may be 0")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -215,12 +197,10 @@ def main() -> None:
     # standard output is for the figures
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
         result = {
-            "cohort": "phantom (no patients), 24 cases, test split, every 2nd slice, all pairs of modalities",
+            "cohort": COHORT,
             "protocol": PROTOCOL,
             "time to quality": time_to_quality(Path(name), options.minutes),
         }
-        if options.seeds:
-            result["the same iterations"] = box_against_frame(Path(name), options.seeds)
     print(json.dumps(result, indent=4))
 
 
