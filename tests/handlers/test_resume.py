@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,8 +186,11 @@ def test_a_second_signal_ends_at_once(prepared_tiny_cohort: PreparedCohort, tmp_
     training = Training(prepared_tiny_cohort, tmp_path, Setting(minutes=60))
 
     def interrupt_twice(_: Engine) -> None:
-        # not by `os.kill`: another thread may get both at once, and they become one
+        # not by `os.kill`, and not before the first is noted: signals that come at once are one
         signal.raise_signal(signal.SIGINT)
+        deadline = time.monotonic() + 10
+        while not training.resume.signals.signal_number and time.monotonic() < deadline:
+            time.sleep(0)
         signal.raise_signal(signal.SIGINT)
 
     training.trainer.add_event_handler(Events.ITERATION_STARTED(once=2), interrupt_twice)
