@@ -48,7 +48,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "5"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),
-    "brain box": ("benchmarks.brain_box", "--seeds", "4"),
+    "brain box": ("benchmarks.brain_box",),
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 
