@@ -33,7 +33,7 @@ BATCH = 8
 def synthetic_case(size: Size, slices: int = CASE_SLICES) -> Tensor:
     """Return `(Z, H, W)`: an ellipsoid of random brain in 140 of 155 slices, as in a BraTS volume."""
     draw = torch.Generator().manual_seed(0)
-    (height, width), (box_height, box_width) = size.image_size, size.box_size
+    (height, width), (box_height, box_width) = size.image_size, size.tight_box_size
     z, y, x = torch.meshgrid(
         (torch.arange(slices) - (slices - 1) / 2) / (70 / CASE_SLICES * slices),
         (torch.arange(height) - (height - 1) / 2) / (box_height / 2),
@@ -44,10 +44,10 @@ def synthetic_case(size: Size, slices: int = CASE_SLICES) -> Tensor:
     return torch.where(x**2 + y**2 + z**2 < 1, noise, torch.full_like(noise, BACKGROUND))
 
 
-def in_box(slices: Tensor, size: Size) -> Tensor:
-    """Return the part of `(Z, H, W)` slices that the brain box holds."""
-    top, left = ((whole - box) // 2 for whole, box in zip(size.image_size, size.box_size, strict=True))
-    return slices[:, top : top + size.box_size[0], left : left + size.box_size[1]].contiguous()
+def centre(slices: Tensor, box: tuple[int, int]) -> Tensor:
+    """Return the part of `(Z, H, W)` slices that a box of `(H, W)` pixels around their centre holds."""
+    top, left = ((whole - part) // 2 for whole, part in zip(slices.shape[1:], box, strict=True))
+    return slices[:, top : top + box[0], left : left + box[1]].contiguous()
 
 
 def rivals(generator: TumourAwareGenerator, threads: int, compiled: bool) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -102,18 +102,17 @@ def measure(name: str, rounds: int, every: int, compiled: bool) -> dict[str, Any
 def _measured(
     run: Mapping[str, Callable[[Tensor], Tensor]], slices: Tensor, size: Size, default: str, rounds: int
 ) -> dict[str, Any]:
-    """Time rivals in turn, and the default engine in the brain box as well."""
+    """Time rivals in turn, and the default engine in the boxes as well."""
     turns: dict[str, Callable[[], object]] = {name: _bound(translate, slices) for name, translate in run.items()}
-    turns |= {"brain_box": _bound(run[default], in_box(slices, size))}
+    boxes = {"brain_box": size.box_size, "tight_box": size.tight_box_size}
+    turns |= {name: _bound(run[default], centre(slices, box)) for name, box in boxes.items()}
     timings = take_turns(turns | matrix_products(), rounds)
     literal, matrix = timings["literal"], matrix_rate(timings)
     flops = _flops(size, slices)
     return {
         "seconds": {name: timing.median for name, timing in timings.items()},
         "times_faster": {name: _ratios(timing, literal) for name, timing in timings.items() if name in turns},
-        "share_of_matrix_rate": {
-            name: flops / timings[name].median / matrix for name in run if name not in ("literal", "brain_box")
-        },
+        "share_of_matrix_rate": {name: flops / timings[name].median / matrix for name in run if name != "literal"},
     }
 
 

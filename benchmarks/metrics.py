@@ -95,7 +95,7 @@ def _digest(value: Any) -> str:
 
 def evaluator(folder: Path, number: int) -> TranslationEvaluator:
     """Return the evaluation of some phantom cases."""
-    size = SIZES["demo"].in_box()
+    size = SIZES["demo"].in_tight_box()
     preprocessing = Preprocessing(frame_size_mm=(200.0, 160.0), image_size=size.image_size)
     cases = find_cases(write_phantom_cohort(folder / "cohort", number, progress=False))
     store = prepare_slices(cases, preprocessing, folder / "slices", progress=False)

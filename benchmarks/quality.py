@@ -4,7 +4,7 @@ python -m benchmarks.quality --minutes 10
 
 The literal recipe is the published one (learning rate 1e-4, five critic steps, nothing added) with the preset's small
 networks, on the whole frame of 240 x 240 mm at the preset's pixels. The preset is `bundles/teacher.json` with
-`bundles/demo.json`, whose frame is the phantom's brain box; what counts is the model that it keeps.
+`bundles/demo.json`, whose frame is the phantom's tight brain box; what counts is the model that it keeps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,7 +26,7 @@ from monai.bundle import ConfigWorkflow
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
-from benchmarks.inference import in_box
+from benchmarks.inference import centre
 from benchmarks.literal import LiteralTraining, literal_layers
 from benchmarks.paired import RivalProcess, serve
 from benchmarks.training_step import SIZES
@@ -127,7 +126,7 @@ def train_preset(folder: Path, seed: int, alongside: Callable[[float], None] | N
 
 
 def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
-    """Return the means over test cases and pairs of modalities; what lies outside the brain box is cut off."""
+    """Return the means over test cases and pairs of modalities; what lies outside the tight box is cut off."""
     translate = SliceTranslator(generator.eval())
     found: list[dict[str, float]] = []
     for case in EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST)):
@@ -140,8 +139,7 @@ def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
 
 
 def _boxed(slices: torch.Tensor) -> torch.Tensor:
-    height, width = slices.shape[1:]
-    return in_box(slices, replace(SIZE, image_size=(height, width)))
+    return centre(slices, SIZE.tight_box_size)
 
 
 def preset_quality(folder: Path, seed: int) -> Quality:

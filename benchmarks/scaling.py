@@ -119,7 +119,7 @@ if __name__ == "__main__":
         if given.processes > 1:
             where = f"file://{given.rendezvous}"
             distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)
-        size = replace(SIZES[given.size].in_box(), batch_size=OWN_BATCH)
+        size = replace(SIZES[given.size].in_tight_box(), batch_size=OWN_BATCH)
         sys.stdout.write(f"{rate(given.work, size, given.seconds)}\n")
         stop()
     else:

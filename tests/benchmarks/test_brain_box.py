@@ -1,6 +1,18 @@
 from __future__ import annotations
 
-from benchmarks.brain_box import WHOLE, compared
+from benchmarks.brain_box import SIDES, WHOLE, compared
+from benchmarks.training_step import SIZES
+from utad_monai.data.brain_box import box_pixels
+
+LARGEST_PHANTOM_MM = (200.0, 156.0)
+
+
+def test_the_sides_are_the_boxes_of_the_phantom() -> None:
+    size, pixel = SIZES["demo"], (2.5, 2.5)
+    assert box_pixels([LARGEST_PHANTOM_MM], pixel, size.image_size, room_mm=0) == size.tight_box_size
+    assert box_pixels([LARGEST_PHANTOM_MM], pixel, size.image_size) == size.box_size
+    assert tuple(SIDES["brain box"]["image_size"]) == size.box_size
+    assert tuple(SIDES[WHOLE]["image_size"]) == size.image_size
 
 
 def test_a_box_is_compared_with_the_frame_seed_by_seed() -> None:

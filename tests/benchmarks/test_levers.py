@@ -10,7 +10,7 @@ from benchmarks.levers import OURS, Guard, Kept, LeftOut, cycle
 from benchmarks.training_step import Size
 from utad_monai.engines import translation_trainer
 
-TINY = Size(2, 4, 2, (32, 32), (32, 16), 2, 2)
+TINY = Size(2, 4, 2, (32, 32), (32, 16), (32, 16), 2, 2)
 
 
 def losses_of(run: Callable[[], object]) -> dict[str, float]:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from benchmarks.literal import literal_layers
-from benchmarks.training_step import Rivals, Role, Size, difference
+from benchmarks.training_step import Rivals, Role, Side, Size, difference
 from utad_monai.networks.blocks import InstanceNorm
 
-TINY = Size(4, 4, 2, (32, 32), (32, 16), 2, 2)
+TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -30,5 +32,8 @@ def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
         assert torch.equal(literal.state_dict()[name], value)
 
 
-def test_the_brain_box_changes_the_size_alone() -> None:
-    assert TINY.in_box() == Size(4, 4, 2, (32, 16), (32, 16), 2, 2)
+def test_a_box_changes_the_size_alone() -> None:
+    sizes = {side: TINY.of_side(side).image_size for side in Side}
+    assert sizes == {Side.OURS: (48, 48), Side.LITERAL: (48, 48), Side.BRAIN_BOX: (48, 32), Side.TIGHT_BOX: (32, 16)}
+    for side in Side:
+        assert replace(TINY.of_side(side), image_size=(48, 48)) == TINY
