@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from benchmarks.literal import literal_layers
+from benchmarks.literal import plain_convolutions, plain_norms
 from benchmarks.paired import RivalProcess, serve, take_turns
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
 from utad_monai.allocator import keep_freed_memory
@@ -35,6 +35,7 @@ class Kept(StrEnum):
 
     MEMORY = "freed memory is kept"
     LAYERS = "InstanceNorm as GroupNorm, activations in place"
+    NARROW = "narrow convolutions in channels-last order"
     SHARED_PASS = "one forward pass for both players, no graph for critics alone"
     FROZEN = "critics are frozen while the generator trains"
     TOGETHER = "real and fake in one pass of a critic"
@@ -59,9 +60,9 @@ def cycle(size: Size, lever: str) -> Callable[[], object]:
     if lever != Kept.MEMORY:
         keep_freed_memory()
     rivals = Rivals(size)
-    if lever == Kept.LAYERS:
-        rivals.generator = literal_layers(rivals.generator)
-        rivals.critics = literal_layers(rivals.critics[0]), literal_layers(rivals.critics[1])
+    if change_layers := _LAYERS.get(lever):
+        rivals.generator = change_layers(rivals.generator)
+        rivals.critics = change_layers(rivals.critics[0]), change_layers(rivals.critics[1])
     trainer = rivals.ours()
     _CHANGES.get(lever, lambda *_: None)(trainer, rivals)
     return lambda: our_cycle(trainer, rivals.batch, size.critic_steps)
@@ -125,6 +126,7 @@ def _guarded(trainer: TranslationTrainer, _: Rivals) -> None:
     changed._iteration = guarded_iteration
 
 
+_LAYERS: dict[str, Callable[[Any], Any]] = {Kept.LAYERS: plain_norms, Kept.NARROW: plain_convolutions}
 _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
     Kept.SHARED_PASS: _pass_by_pass,
     Kept.FROZEN: _unfrozen,

@@ -17,20 +17,35 @@ from torch.nn import functional
 from transforms import mask_tumour
 from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
+from utad_monai.networks.blocks import NarrowConv2d
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def literal_layers(network: Network) -> Network:
+    """Return a copy whose convolutions, normalisations and activations are torch's own, as they come."""
+    return plain_convolutions(plain_norms(network))
+
+
+def plain_convolutions(network: Network) -> Network:
+    """Return a copy whose narrow convolutions are computed like all others."""
+    plain = copy.deepcopy(network)
+    for module in plain.modules():
+        if isinstance(module, NarrowConv2d):
+            module.__class__ = nn.Conv2d
+    return plain
+
+
+def plain_norms(network: Network) -> Network:
     """Return a copy whose normalisations and activations are `nn.InstanceNorm2d` and `nn.LeakyReLU` as they come."""
-    literal = copy.deepcopy(network)
-    for module in list(literal.modules()):
+    plain = copy.deepcopy(network)
+    for module in list(plain.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.InstanceNorm2d):
                 setattr(module, name, nn.InstanceNorm2d(child.num_features))
             elif isinstance(child, nn.LeakyReLU):
                 setattr(module, name, nn.LeakyReLU(child.negative_slope))
-    return literal.train(network.training)
+    return plain.train(network.training)
 
 
 class LiteralTraining:

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.literal import literal_layers
 from benchmarks.training_step import Rivals, Role, Side, Size, difference
-from utad_monai.networks.blocks import InstanceNorm
+from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
 
 TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)
 
@@ -25,8 +25,9 @@ def test_the_comparison_sees_another_mathematics(monkeypatch: pytest.MonkeyPatch
 def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
     ours = Rivals(TINY).generator
     literal = literal_layers(ours)
-    assert any(isinstance(module, InstanceNorm) for module in ours.modules())
-    assert not any(isinstance(module, InstanceNorm) for module in literal.modules())
+    for layer in (InstanceNorm, NarrowConv2d):
+        assert any(isinstance(module, layer) for module in ours.modules())
+        assert not any(isinstance(module, layer) for module in literal.modules())
     assert not any(getattr(module, "inplace", False) for module in literal.modules())
     for name, value in ours.state_dict().items():
         assert torch.equal(literal.state_dict()[name], value)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from utad_monai.networks.blocks import Decoder, Encoder, Fusion, conv_norm_act, double_conv
+from utad_monai.networks.blocks import Decoder, Encoder, Fusion, NarrowConv2d, conv_norm_act, convolution, double_conv
 
 
 def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
@@ -15,6 +15,43 @@ def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -
     assert isinstance(norm, nn.InstanceNorm2d)
     assert not norm.affine
     assert activation.negative_slope == 0.01
+
+
+@pytest.mark.parametrize(("channels", "narrow"), [((5, 16), True), ((16, 8), True), ((16, 16), False)])
+def test_convolutions_that_fill_no_vector_register_are_narrow(channels: tuple[int, int], narrow: bool) -> None:
+    assert (type(convolution(*channels, kernel_size=3)) is NarrowConv2d) is narrow
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_a_narrow_convolution_computes_what_a_plain_one_does_forward_and_backward(kernel_size: int) -> None:
+    torch.manual_seed(0)
+    narrow = convolution(5, 3, kernel_size).double()
+    plain = nn.Conv2d(5, 3, kernel_size, padding=kernel_size // 2).double()
+    plain.load_state_dict(narrow.state_dict())
+    images = [torch.randn(2, 5, 12, 10, dtype=torch.float64).requires_grad_()]
+    images.append(images[0].detach().clone().requires_grad_())
+    made = [layer(image) for layer, image in zip((narrow, plain), images, strict=True)]
+    assert made[0].is_contiguous()
+    torch.testing.assert_close(*made)
+    for one in made:
+        one.square().sum().backward()
+    torch.testing.assert_close(images[0].grad, images[1].grad)
+    for ours, theirs in zip(narrow.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_narrow_convolution_takes_channels_last_in_training_alone(training: bool) -> None:
+    layer, orders = convolution(5, 3, 3).train(training), []
+    forward = layer._conv_forward
+
+    def noted(features: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        orders.append(features.is_contiguous(memory_format=torch.channels_last))
+        return forward(features, *rest)
+
+    layer._conv_forward = noted
+    layer(torch.randn(2, 5, 8, 8))
+    assert orders == [training]
 
 
 def test_double_block_keeps_the_size_and_convolves_twice() -> None:

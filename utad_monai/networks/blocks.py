@@ -12,6 +12,8 @@ ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
 FUSION_SLOPE = 0.1
 """Negative slope of the LeakyReLU in the fusion block."""
+VECTOR_CHANNELS = 16
+"""Channels of float32 that a vector register holds (AVX-512); convolutions from or to fewer are narrow."""
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -25,10 +27,30 @@ class InstanceNorm(nn.InstanceNorm2d):
         return functional.group_norm(features, self.num_features, eps=self.eps)
 
 
+class NarrowConv2d(nn.Conv2d):
+    """`nn.Conv2d` for few channels, trained in channels-last order on a CPU: the same sums, and faster.
+
+    In the usual order oneDNN pads the channels to those of a vector register, backward too, and computes with zeros.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `(B, out, H, W)` in the usual order, whatever it is computed in."""
+        if self.training and features.device.type == "cpu":
+            return super().forward(features.contiguous(memory_format=torch.channels_last)).contiguous()
+        return super().forward(features)
+
+
+def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
+    """Return a convolution that keeps height and width, `(B, in, H, W)` to `(B, out, H, W)`."""
+    narrow = min(in_channels, out_channels) < VECTOR_CHANNELS
+    layer = NarrowConv2d if narrow else nn.Conv2d
+    return layer(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+
+
 def conv_norm_act(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+        convolution(in_channels, out_channels, kernel_size=3),
         InstanceNorm(out_channels),
         nn.LeakyReLU(ENCODER_SLOPE, inplace=True),
     )
@@ -77,7 +99,7 @@ class Decoder(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.reductions = nn.ModuleList(conv_norm_act(2 * width, width) for width in widths)
         self.levels = nn.ModuleList(double_conv(2 * width, width) for width in widths)
-        self.head = nn.Conv2d(base_channels, 1, kernel_size=1)
+        self.head = convolution(base_channels, 1, kernel_size=1)
 
     def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and its skips."""
@@ -102,7 +124,7 @@ class Fusion(nn.Module):
     @staticmethod
     def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
         return nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
+            convolution(in_channels, out_channels, kernel_size=3),
             nn.BatchNorm2d(out_channels),
             nn.LeakyReLU(FUSION_SLOPE, inplace=True),
         )
