@@ -35,7 +35,7 @@ class Kept(StrEnum):
 
     MEMORY = "freed memory is kept"
     LAYERS = "InstanceNorm as GroupNorm, activations in place"
-    NARROW = "narrow convolutions in channels-last order"
+    NARROW = "gradients of narrow convolutions"
     SHARED_PASS = "one forward pass for both players, no graph for critics alone"
     FROZEN = "critics are frozen while the generator trains"
     TOGETHER = "real and fake in one pass of a critic"

@@ -22,16 +22,17 @@ def test_convolutions_that_fill_no_vector_register_are_narrow(channels: tuple[in
     assert (type(convolution(*channels, kernel_size=3)) is NarrowConv2d) is narrow
 
 
+@pytest.mark.parametrize("channels", [(5, 3), (3, 5), (4, 1), (20, 8)])
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_a_narrow_convolution_computes_what_a_plain_one_does_forward_and_backward(kernel_size: int) -> None:
+def test_a_narrow_convolution_has_the_gradients_of_a_plain_one(channels: tuple[int, int], kernel_size: int) -> None:
     torch.manual_seed(0)
-    narrow = convolution(5, 3, kernel_size).double()
-    plain = nn.Conv2d(5, 3, kernel_size, padding=kernel_size // 2).double()
+    narrow = convolution(*channels, kernel_size).double()
+    plain = nn.Conv2d(*channels, kernel_size, padding=kernel_size // 2).double()
     plain.load_state_dict(narrow.state_dict())
-    images = [torch.randn(2, 5, 12, 10, dtype=torch.float64).requires_grad_()]
+    images = [torch.randn(2, channels[0], 12, 10, dtype=torch.float64).requires_grad_()]
     images.append(images[0].detach().clone().requires_grad_())
     made = [layer(image) for layer, image in zip((narrow, plain), images, strict=True)]
-    assert made[0].is_contiguous()
+    assert "_NarrowConvolution" in type(made[0].grad_fn).__name__
     torch.testing.assert_close(*made)
     for one in made:
         one.square().sum().backward()
@@ -40,18 +41,18 @@ def test_a_narrow_convolution_computes_what_a_plain_one_does_forward_and_backwar
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_a_narrow_convolution_takes_channels_last_in_training_alone(training: bool) -> None:
-    layer, orders = convolution(5, 3, 3).train(training), []
-    forward = layer._conv_forward
+def test_an_image_that_needs_no_gradient_gets_none() -> None:
+    layer, image = convolution(5, 3, 3), torch.randn(2, 5, 8, 8)
+    layer(image).sum().backward()
+    assert image.grad is None
+    assert layer.weight.grad is not None
 
-    def noted(features: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        orders.append(features.is_contiguous(memory_format=torch.channels_last))
-        return forward(features, *rest)
 
-    layer._conv_forward = noted
-    layer(torch.randn(2, 5, 8, 8))
-    assert orders == [training]
+def test_a_narrow_convolution_is_a_plain_one_in_evaluation_and_autocast() -> None:
+    layer, image = convolution(5, 3, 3), torch.randn(2, 5, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(image).dtype == torch.bfloat16
+    assert "_NarrowConvolution" not in type(layer.eval()(image).grad_fn).__name__
 
 
 def test_double_block_keeps_the_size_and_convolves_twice() -> None:
