@@ -26,6 +26,8 @@ from utad_monai.atomic import write_json
 BENCHMARKS: Mapping[str, Sequence[str]] = {
     "training_step teacher demo": ("benchmarks.training_step", "demo", "--rounds", "15"),
     "training_step student demo": ("benchmarks.training_step", "demo", "--role", "student", "--rounds", "15"),
+    "training_step teacher small": ("benchmarks.training_step", "small", "--rounds", "15"),
+    "training_step student small": ("benchmarks.training_step", "small", "--role", "student", "--rounds", "15"),
     "levers": ("benchmarks.levers", "demo"),
     "training_step teacher paper": ("benchmarks.training_step", "paper"),
     "training_step student paper": ("benchmarks.training_step", "paper", "--role", "student"),

@@ -17,7 +17,7 @@ ENCODER_SLOPE = 0.01
 FUSION_SLOPE = 0.1
 """Negative slope of the LeakyReLU in the fusion block."""
 VECTOR_CHANNELS = 16
-"""Channels of float32 that a vector register holds (AVX-512); convolutions from or to fewer are narrow."""
+"""Channels of float32 that a vector register holds (AVX-512)."""
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -35,7 +35,7 @@ class NarrowConv2d(nn.Conv2d):
     """`nn.Conv2d` of few channels, stride 1 and unchanged size, whose gradients are faster on a CPU: the same sums.
 
     oneDNN fills a vector register with channels, in the gradients' kernels more so than forward: with fewer channels it
-    computes with zeros.
+    computes with zeros. Where either side has many, its own kernels are faster.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -91,8 +91,8 @@ def _channels_last(values: Tensor) -> Tensor:
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
     """Return a convolution that keeps height and width, `(B, in, H, W)` to `(B, out, H, W)`."""
-    narrow = min(in_channels, out_channels) < VECTOR_CHANNELS
-    layer = NarrowConv2d if narrow else nn.Conv2d
+    fewer, more = sorted((in_channels, out_channels))
+    layer = NarrowConv2d if fewer < VECTOR_CHANNELS >= more else nn.Conv2d
     return layer(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
 
