@@ -1,6 +1,6 @@
 """The brain box against the whole frame on the phantom: the preset's training, the same number of iterations and seeds.
 
-python -m benchmarks.brain_box --seeds 6
+python -m benchmarks.brain_box demo --seeds 6
 
 Seeds are trained side by side, one processor core each; the sides of a seed after each other.
 """
@@ -13,41 +13,83 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.paired import spread
-from benchmarks.quality import COHORT, FRAME, MEASURES, Quality, preset_quality, train_preset
+from benchmarks.quality import COHORT, MEASURES, Quality, preset_quality, train_preset
+from benchmarks.training_step import SIZES
 from utad_monai.allocator import keep_freed_memory
+from utad_monai.data import write_phantom_cohort
 from utad_monai.metrics.image_quality import PROTOCOL
 from utad_monai.processes import default_workers, worker_pool
 
 WHOLE = "whole frame"
-SIDES: Mapping[str, Mapping[str, Any]] = {
-    "tight box": {},
-    "brain box": {"frame_size_mm": [240.0, 200.0], "image_size": [96, 80]},
-    WHOLE: {"frame_size_mm": list(FRAME.frame_size_mm), "image_size": list(FRAME.image_size)},
+BRATS_BRAIN_SIZE = 0.93
+"""Mean length of the brains of 18 BraTS cases, in lengths of the template's: 169 x 139 mm (anterior-posterior x
+left-right), the largest 179 x 146 mm; the phantom's own are 184 x 147 mm, the largest 200 x 156 mm."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A phantom, a size of pixels, and the frames that are compared on them.
+
+    Attributes:
+        brain_size: of the phantom.
+        pixel_mm: height and width of a pixel.
+        sides: height and width of the frames in pixels. All are judged by the pixels of the first, the smallest.
+    """
+
+    brain_size: float
+    pixel_mm: float
+    sides: Mapping[str, tuple[int, int]]
+
+    def overrides(self, side: str) -> dict[str, Any]:
+        """Return what a side changes in the preset."""
+        image_size = self.sides[side]
+        return {"frame_size_mm": [self.pixel_mm * pixels for pixels in image_size], "image_size": list(image_size)}
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "demo": Setting(
+        brain_size=1.0,
+        pixel_mm=2.5,
+        sides={
+            "tight box": SIZES["demo"].tight_box_size,
+            "brain box": SIZES["demo"].box_size,
+            WHOLE: SIZES["demo"].image_size,
+        },
+    ),
+    "small": Setting(
+        brain_size=BRATS_BRAIN_SIZE,
+        pixel_mm=1.875,
+        sides={"roomy box": (128, 96), WHOLE: SIZES["small"].image_size},
+    ),
 }
-"""Pixels of one size. The brain box is what `--brain_box true` makes of the phantom in the whole frame; the tight one,
-without room, is the preset's own frame."""
+"""The networks are always the preset's. The brain box is what `--brain_box true` makes of the phantom in the whole
+frame; the tight one, without room, is the preset's own frame; the roomy one has 17 mm of room on each side."""
 
 
-def box_against_frame(folder: Path, seeds: int) -> dict[str, Any]:
-    """Train the preset on every side with some seeds; all are judged by the pixels of the tight box."""
+def box_against_frame(folder: Path, setting: Setting, seeds: int) -> dict[str, Any]:
+    """Train the preset on every side with some seeds, on a phantom in the folder."""
+    write_phantom_cohort(folder / "phantom", brain_size=setting.brain_size, progress=False)
     with worker_pool(default_workers(), _begin_worker) as pool:
-        by_seed = list(pool.map(partial(train_sides, folder), range(seeds)))
-    return compared({side: [sides[side] for sides in by_seed] for side in SIDES})
+        by_seed = list(pool.map(partial(train_sides, folder, setting), range(seeds)))
+    return compared({side: [sides[side] for sides in by_seed] for side in setting.sides})
 
 
-def train_sides(folder: Path, seed: int) -> dict[str, Quality]:
+def train_sides(folder: Path, setting: Setting, seed: int) -> dict[str, Quality]:
     """Return how good the preset becomes with a seed, and in how many seconds, on every side."""
     found: dict[str, Quality] = {}
-    for side, overrides in SIDES.items():
+    phantom, judged = folder / "phantom", next(iter(setting.sides.values()))
+    for side in setting.sides:
         run = folder / f"{side.replace(' ', '_')}_{seed}"
-        seconds = train_preset(run, seed, **overrides)
-        found[side] = {"seconds": seconds, **preset_quality(run, seed)}
+        seconds = train_preset(run, seed, dataset_dir=str(phantom), **setting.overrides(side))
+        found[side] = {"seconds": seconds, **preset_quality(run, seed, phantom, judged)}
+        print(f"seed {seed}, {side}: {found[side]}", file=sys.stderr)
     return found
 
 
@@ -72,10 +114,18 @@ def compared(rows: Mapping[str, Sequence[Quality]]) -> dict[str, Any]:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", choices=SETTINGS)
     parser.add_argument("--seeds", type=int, default=6)
     options = parser.parse_args()
+    setting = SETTINGS[options.size]
     with tempfile.TemporaryDirectory() as name:
-        found = {"cohort": COHORT, "protocol": PROTOCOL, **box_against_frame(Path(name), options.seeds)}
+        found = {
+            "cohort": COHORT,
+            "brain_size": setting.brain_size,
+            "pixel_mm": setting.pixel_mm,
+            "protocol": PROTOCOL,
+            **box_against_frame(Path(name), setting, options.seeds),
+        }
     print(json.dumps(found, indent=4))
 
 

@@ -50,7 +50,8 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "5"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),
-    "brain box": ("benchmarks.brain_box",),
+    "brain box": ("benchmarks.brain_box", "demo"),
+    "brain box small": ("benchmarks.brain_box", "small"),
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 

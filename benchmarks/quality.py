@@ -125,8 +125,10 @@ def train_preset(folder: Path, seed: int, alongside: Callable[[float], None] | N
     return time.perf_counter() - begin - elsewhere
 
 
-def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
-    """Return the means over test cases and pairs of modalities; what lies outside the tight box is cut off."""
+def quality(
+    generator: TumourAwareGenerator, cohort: PreparedCohort, box: tuple[int, int] = SIZE.tight_box_size
+) -> Quality:
+    """Return the means over test cases and pairs of modalities; what lies outside the box is cut off."""
     translate = SliceTranslator(generator.eval())
     found: list[dict[str, float]] = []
     for case in EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST)):
@@ -134,19 +136,18 @@ def quality(generator: TumourAwareGenerator, cohort: PreparedCohort) -> Quality:
         mask = case[BatchKey.LABEL][0, ::SLICE_STEP]
         for source, target in ((a, b) for a in images for b in images if a != b):
             made = translate(images[source], target, mask)
-            found.append(image_quality(*map(_boxed, (images[target], made, mask))))
+            found.append(image_quality(*(centre(slices, box) for slices in (images[target], made, mask))))
     return {name: fmean(one[name] for one in found) for name in MEASURES}
 
 
-def _boxed(slices: torch.Tensor) -> torch.Tensor:
-    return centre(slices, SIZE.tight_box_size)
-
-
-def preset_quality(folder: Path, seed: int) -> Quality:
-    """Return the quality of the model that a training of the preset kept."""
+def preset_quality(
+    folder: Path, seed: int, dataset_dir: Path | None = None, box: tuple[int, int] = SIZE.tight_box_size
+) -> Quality:
+    """Return the quality, within a box, of the model that a training of the preset kept; by default on its phantom."""
     model = load_stage(folder, Stage.TEACHER)
-    cohort = prepare_cohort(default_dataset_dir(), folder, model.preprocessing, seed=seed, progress=False)
-    return quality(model.generator, cohort)
+    cases = dataset_dir or default_dataset_dir()
+    cohort = prepare_cohort(cases, folder, model.preprocessing, seed=seed, progress=False)
+    return quality(model.generator, cohort, box)
 
 
 def time_to_quality(folder: Path, minutes: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -173,8 +174,8 @@ def test_complete_cases_are_kept_and_incomplete_ones_finished(tmp_path: Path, co
     assert contents(tmp_path) == contents(cohort)
 
 
-@pytest.mark.parametrize("options", [{"seed": 1}, {"spacing_mm": 1.0}])
-def test_two_phantoms_never_share_a_folder(cohort: Path, options: dict[str, int]) -> None:
+@pytest.mark.parametrize("options", [{"seed": 1}, {"spacing_mm": 1.0}, {"brain_size": 0.9}])
+def test_two_phantoms_never_share_a_folder(cohort: Path, options: dict[str, Any]) -> None:
     before = contents(cohort)
     with pytest.raises(FileExistsError, match="something else"):
         write_phantom_cohort(cohort, cases=2, progress=False, **options)
@@ -188,9 +189,19 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"patient.nii.gz": b"real"}
 
 
-@pytest.mark.parametrize("options", [{"spacing_mm": 1.5}, {"spacing_mm": 0}, {"cases": 0}, {"seed": -1}])
-def test_impossible_requests_are_refused_before_anything_is_written(tmp_path: Path, options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spacing_mm": 1.5},
+        {"spacing_mm": 0},
+        {"cases": 0},
+        {"seed": -1},
+        {"brain_size": 1.1},
+        {"brain_size": float("nan")},
+    ],
+)
+def test_impossible_requests_are_refused_before_anything_is_written(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must"):
         write_phantom_cohort(tmp_path / "new", progress=False, **options)
     assert not (tmp_path / "new").exists()
 

@@ -75,6 +75,13 @@ def test_patients_differ(anatomy: Anatomy) -> None:
     assert 0.8 < overlap < 0.99
 
 
+def test_a_smaller_brain_is_the_same_patient_s(anatomy: Anatomy) -> None:
+    smaller = deform_template(LESION, 2.0, np.random.default_rng(0), brain_size=0.9)
+    for whole, part in zip(_extents(anatomy), _extents(smaller), strict=True):
+        assert abs(part - 0.9 * whole) <= 2
+    assert abs(smaller.brain.sum() / anatomy.brain.sum() - 0.9**3) < 0.01
+
+
 def test_mass_effect_moves_tissue_and_leaves_the_skull(anatomy: Anatomy) -> None:
     pushed = deform_template(replace(LESION, mass_effect=0.3), 2.0, np.random.default_rng(0))
     np.testing.assert_array_equal(pushed.brain, anatomy.brain)
@@ -82,3 +89,8 @@ def test_mass_effect_moves_tissue_and_leaves_the_skull(anatomy: Anatomy) -> None
     distance = np.linalg.norm(anatomy.from_lesion_mm, axis=0)
     assert change[(distance > 10) & (distance < 30)].mean() > 0.1
     assert change[distance > 90].max() < 0.01
+
+
+def _extents(anatomy: Anatomy) -> list[int]:
+    """Voxels from end to end, along each axis."""
+    return [int(np.ptp(indices)) + 1 for indices in np.nonzero(anatomy.brain)]

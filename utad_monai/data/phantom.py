@@ -6,9 +6,10 @@ import gzip
 import logging
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ CASE_PREFIX = "BraTS20_Phantom_"
 SPACINGS_MM = (1.0, 2.0)
 """Isotropic voxel sizes that a phantom may have."""
 
-_README = """Synthetic brain tumour phantom (version {version}, seed {seed}, {spacing:g} mm)
+BRAIN_SIZES = (0.5, 1.0)
+"""Ends of the range of the mean brain's length, in lengths of the template's: larger brains leave the field of view."""
+
+_README = """Synthetic brain tumour phantom (version {version}, seed {seed}, {spacing:g} mm{brains})
 
 Every image in this folder was computed from the MNI152 template and the signal equations of MRI.
 No patient was imaged. It is for demonstrations and tests only and is never clinical evidence.
@@ -86,21 +90,22 @@ class PhantomCase:
     """`(4, 4)`, voxels to mm in RAS world coordinates, as NIfTI has it."""
 
 
-def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0) -> PhantomCase:
+def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0, brain_size: float = 1.0) -> PhantomCase:
     """Make one synthetic patient.
 
     Args:
         seed: Seed of the cohort, at least 0.
         index: Number of the patient in the cohort, at least 0; with the seed it determines everything.
         spacing_mm: Isotropic voxel size, 1 or 2 mm; both show the same patient.
+        brain_size: Length of the mean patient's brain, 0.5 to 1 times that of the template, which is larger than most.
 
     Raises:
-        ValueError: If the spacing is neither 1 nor 2 mm, or seed or index is negative.
+        ValueError: If the spacing is neither 1 nor 2 mm, the size is out of range, or seed or index is negative.
     """
-    _check_spacing(spacing_mm)
+    _check_lengths(spacing_mm, brain_size)
     patient_rng, tumour_rng, *scan_rngs = np.random.default_rng((seed, index)).spawn(2 + len(Modality))
     lesion = draw_lesion(tumour_rng)
-    anatomy = deform_template(lesion, spacing_mm, patient_rng)
+    anatomy = deform_template(lesion, spacing_mm, patient_rng, brain_size)
     labels = grow_tumour(lesion, anatomy, spacing_mm, tumour_rng)
     fractions = blend_tumour(labels, anatomy, spacing_mm, tumour_rng)
     tissues = {name: value.jittered(patient_rng, ACQUISITION.tissue_jitter) for name, value in TISSUES.items()}
@@ -112,7 +117,12 @@ def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0) -> Phantom
 
 
 def write_phantom_cohort(
-    output_dir: str | Path, cases: int = 24, seed: int = 0, spacing_mm: float = 2.0, progress: bool = True
+    output_dir: str | Path,
+    cases: int = 24,
+    seed: int = 0,
+    spacing_mm: float = 2.0,
+    progress: bool = True,
+    brain_size: float = 1.0,
 ) -> Path:
     """Write a synthetic cohort, in parallel over processes.
 
@@ -125,24 +135,28 @@ def write_phantom_cohort(
         seed: Seed of the cohort, at least 0.
         spacing_mm: Isotropic voxel size, 1 or 2 mm.
         progress: Whether to show a progress bar.
+        brain_size: Length of the mean patient's brain, 0.5 to 1 times that of the template, which is larger than most.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the spacing is neither 1 nor 2 mm, there is no case to write, or the seed is negative.
-        FileExistsError: If the folder holds anything but a phantom of the same version, seed and spacing.
+        ValueError: If the spacing is neither 1 nor 2 mm, the size is out of range, there is no case to write, or the
+            seed is negative.
+        FileExistsError: If the folder holds anything but a phantom of the same version, seed, spacing and size.
         OutputError: If the folder cannot be written, or its disk is full.
     """
-    _check_spacing(spacing_mm)
+    _check_lengths(spacing_mm, brain_size)
     if cases < 1 or seed < 0:
         raise ValueError(f"cases must be at least 1 and seed at least 0, got {cases} and {seed}.")
     folder = Path(output_dir)
-    _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm))
+    brains = "" if brain_size == 1 else f", brains {brain_size:g} times as long as the template's"
+    _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm, brains=brains))
     missing = [number for number in range(1, cases + 1) if not _is_complete(folder, number)]
     if missing:
         with locked_folder(folder, shared=True):
-            _write_cases(folder, missing, seed, spacing_mm, progress)
+            make = partial(make_phantom_case, seed, spacing_mm=spacing_mm, brain_size=brain_size)
+            _write_cases(folder, missing, make, progress)
     return folder
 
 
@@ -156,9 +170,12 @@ def default_dataset_dir() -> str:
     return str(write_phantom_cohort(folder, cases=24, seed=0, spacing_mm=2.0))
 
 
-def _check_spacing(spacing_mm: float) -> None:
+def _check_lengths(spacing_mm: float, brain_size: float) -> None:
     if spacing_mm not in SPACINGS_MM:
         raise ValueError(f"spacing_mm must be one of {SPACINGS_MM}, got {spacing_mm}.")
+    least, most = BRAIN_SIZES
+    if not least <= brain_size <= most:
+        raise ValueError(f"brain_size must lie between {least:g} and {most:g}, got {brain_size}.")
 
 
 def _scan(signal: FloatArray, brain: BoolArray, spacing_mm: float, rng: np.random.Generator) -> ImageArray:
@@ -205,17 +222,17 @@ def _is_complete(folder: Path, number: int) -> bool:
     return all(path.is_file() for path in _case_files(folder, number).values())
 
 
-def _write_cases(folder: Path, numbers: list[int], seed: int, spacing_mm: float, progress: bool) -> None:
+def _write_cases(folder: Path, numbers: list[int], make: Callable[[int], PhantomCase], progress: bool) -> None:
     load_template()  # once, before the threads ask for it
     with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(_write_case, folder, number, seed, spacing_mm) for number in numbers]
+        jobs = [pool.submit(_write_case, folder, number, make) for number in numbers]
         bar = tqdm(as_completed(jobs), "Writing phantom", len(jobs), unit="case", disable=not progress)
         for job in bar:
             job.result()
 
 
-def _write_case(folder: Path, number: int, seed: int, spacing_mm: float) -> None:
-    case = make_phantom_case(seed, number, spacing_mm)
+def _write_case(folder: Path, number: int, make: Callable[[int], PhantomCase]) -> None:
+    case = make(number)
     files = _case_files(folder, number)
     arrays: list[tuple[str, ImageArray | LabelArray]] = [*case.images.items(), ("seg", case.labels)]
     for suffix, array in arrays:

@@ -133,17 +133,18 @@ def smooth_field(spacing_mm: float, knots_mm: float, rng: np.random.Generator) -
     return np.ascontiguousarray(field)
 
 
-def deform_template(lesion: Lesion, spacing_mm: float, rng: np.random.Generator) -> Anatomy:
+def deform_template(lesion: Lesion, spacing_mm: float, rng: np.random.Generator, brain_size: float = 1.0) -> Anatomy:
     """Make a patient's brain; the lesion displaces tissue, but not the skull.
 
     Args:
         lesion: What pushes.
         spacing_mm: Isotropic voxel size of the result.
         rng: Source of pose, displacement and sulci.
+        brain_size: Length of the mean patient's brain, in lengths of the template's.
     """
     template = load_template()
     to_voxels = np.linalg.inv(template.affine)
-    points = _patient_to_template(spacing_mm, rng)
+    points = _patient_to_template(spacing_mm, rng, brain_size)
     brain = _sample(template.brain, _transform(to_voxels, points)) > 0.5
     inside = points[:, brain]
     offset = inside - lesion.centre_mm[:, None]
@@ -155,19 +156,19 @@ def deform_template(lesion: Lesion, spacing_mm: float, rng: np.random.Generator)
     return Anatomy(brain, tissue / tissue.sum(axis=0), offset)
 
 
-def _patient_to_template(spacing_mm: float, rng: np.random.Generator) -> FloatArray:
+def _patient_to_template(spacing_mm: float, rng: np.random.Generator, brain_size: float) -> FloatArray:
     """Where in the template, in mm, a patient's voxels lie: affine, then displacement; `(3, X, Y, Z)`."""
     axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in box_shape(spacing_mm)), indexing="ij", sparse=True)
-    points = _transform(_random_pose(rng) @ box_affine(spacing_mm), axes)
+    points = _transform(_random_pose(rng, brain_size) @ box_affine(spacing_mm), axes)
     for axis in points:
         axis += ANATOMY.displacement_mm * smooth_field(spacing_mm, ANATOMY.displacement_knots_mm, rng)
     return points
 
 
-def _random_pose(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _random_pose(rng: np.random.Generator, brain_size: float) -> npt.NDArray[np.float64]:
     """Scale, rotate and shift about the centre of the brain; mm to mm, `(4, 4)`."""
     degrees = rng.uniform(-ANATOMY.rotation_degrees, ANATOMY.rotation_degrees, size=3)
-    scale = rng.uniform(1 - ANATOMY.scale, 1 + ANATOMY.scale, size=3)
+    scale = brain_size * rng.uniform(1 - ANATOMY.scale, 1 + ANATOMY.scale, size=3)
     shift = rng.uniform(-ANATOMY.shift_mm, ANATOMY.shift_mm, size=3)
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix() @ np.diag(1 / scale)
