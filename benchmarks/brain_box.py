@@ -38,8 +38,8 @@ class Setting:
     """A phantom, a size of pixels, and the frames that are compared on them.
 
     Attributes:
-        brain_size: of the phantom.
-        pixel_mm: height and width of a pixel.
+        brain_size: mean length of the phantom's brains, in lengths of the template's.
+        pixel_mm: height and width of a pixel in mm.
         sides: height and width of the frames in pixels. All are judged by the pixels of the first, the smallest.
     """
 
@@ -70,7 +70,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
 }
 """The networks are always the preset's. The brain box is what `--brain_box true` makes of the phantom in the whole
-frame; the tight one, without room, is the preset's own frame; the roomy one has 17 mm of room on each side."""
+frame; the tight one, without room, is the preset's own frame; the roomy one has at least 17 mm of room on each side."""
 
 
 def box_against_frame(folder: Path, setting: Setting, seeds: int) -> dict[str, Any]:

@@ -128,7 +128,13 @@ def train_preset(folder: Path, seed: int, alongside: Callable[[float], None] | N
 def quality(
     generator: TumourAwareGenerator, cohort: PreparedCohort, box: tuple[int, int] = SIZE.tight_box_size
 ) -> Quality:
-    """Return the means over test cases and pairs of modalities; what lies outside the box is cut off."""
+    """Return the means over test cases and pairs of modalities; what lies outside the box is cut off.
+
+    Args:
+        generator: teacher.
+        cohort: prepared as the generator wants it.
+        box: height and width in pixels around the centre.
+    """
     translate = SliceTranslator(generator.eval())
     found: list[dict[str, float]] = []
     for case in EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST)):
@@ -143,7 +149,14 @@ def quality(
 def preset_quality(
     folder: Path, seed: int, dataset_dir: Path | None = None, box: tuple[int, int] = SIZE.tight_box_size
 ) -> Quality:
-    """Return the quality, within a box, of the model that a training of the preset kept; by default on its phantom."""
+    """Return the quality of the model that a training of the preset kept.
+
+    Args:
+        folder: output folder of the training.
+        seed: of the training, which also decides the split.
+        dataset_dir: what it was trained on, by default the embedded phantom.
+        box: height and width in pixels around the centre, in which it is judged.
+    """
     model = load_stage(folder, Stage.TEACHER)
     cases = dataset_dir or default_dataset_dir()
     cohort = prepare_cohort(cases, folder, model.preprocessing, seed=seed, progress=False)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from benchmarks.brain_box import SETTINGS, WHOLE, Setting, compared
+from benchmarks import brain_box
+from benchmarks.brain_box import SETTINGS, WHOLE, Setting, compared, train_sides
 from benchmarks.training_step import SIZES
 from utad_monai.data.brain_box import ROOM_MM, box_pixels
 
@@ -33,9 +37,36 @@ def test_the_whole_frame_is_that_of_the_training_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values())
-def test_all_are_judged_by_the_pixels_of_the_smallest_frame(setting: Setting) -> None:
+def test_the_smallest_frame_comes_first(setting: Setting) -> None:
     first, *others = setting.sides.values()
     assert all(first[axis] <= other[axis] for other in others for axis in (0, 1))
+
+
+def test_every_side_is_trained_in_its_frame_and_judged_in_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[dict[str, Any]] = []
+    judged: list[tuple[int, Path, tuple[int, int]]] = []
+
+    def train(_folder: Path, seed: int, **overrides: Any) -> float:
+        trained.append({"seed": seed, **overrides})
+        return 1.0
+
+    def judge(_folder: Path, seed: int, dataset_dir: Path, box: tuple[int, int]) -> dict[str, float]:
+        judged.append((seed, dataset_dir, box))
+        return {"ssim": 0.5}
+
+    monkeypatch.setattr(brain_box, "train_preset", train)
+    monkeypatch.setattr(brain_box, "preset_quality", judge)
+    setting = Setting(brain_size=0.9, pixel_mm=2.0, sides={"box": (32, 16), WHOLE: (48, 48)})
+    found = train_sides(tmp_path, setting, seed=3)
+    phantom = tmp_path / "phantom"
+    assert found == {side: {"seconds": 1.0, "ssim": 0.5} for side in ("box", WHOLE)}
+    assert judged == [(3, phantom, (32, 16))] * 2
+    assert trained == [
+        {"seed": 3, "dataset_dir": str(phantom), "frame_size_mm": [64, 32], "image_size": [32, 16]},
+        {"seed": 3, "dataset_dir": str(phantom), "frame_size_mm": [96, 96], "image_size": [48, 48]},
+    ]
 
 
 def test_a_box_is_compared_with_the_frame_seed_by_seed() -> None:

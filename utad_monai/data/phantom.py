@@ -150,7 +150,7 @@ def write_phantom_cohort(
     if cases < 1 or seed < 0:
         raise ValueError(f"cases must be at least 1 and seed at least 0, got {cases} and {seed}.")
     folder = Path(output_dir)
-    brains = "" if brain_size == 1 else f", brains {brain_size:g} times as long as the template's"
+    brains = "" if brain_size == 1 else f", brains {brain_size} times as long as the template's"
     _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm, brains=brains))
     missing = [number for number in range(1, cases + 1) if not _is_complete(folder, number)]
     if missing:
@@ -175,7 +175,7 @@ def _check_lengths(spacing_mm: float, brain_size: float) -> None:
         raise ValueError(f"spacing_mm must be one of {SPACINGS_MM}, got {spacing_mm}.")
     least, most = BRAIN_SIZES
     if not least <= brain_size <= most:
-        raise ValueError(f"brain_size must lie between {least:g} and {most:g}, got {brain_size}.")
+        raise ValueError(f"brain_size must be between {least:g} and {most:g}, got {brain_size}.")
 
 
 def _scan(signal: FloatArray, brain: BoolArray, spacing_mm: float, rng: np.random.Generator) -> ImageArray:
