@@ -97,6 +97,15 @@ class OutputKey(StrEnum):
     """The critics' weighted total."""
 
 
+class AdversarialGame(StrEnum):
+    """What the critics play against the generator; a critic knows the game it is made for."""
+
+    WASSERSTEIN = "wasserstein"
+    """The paper's: realness is unbounded and one for all modalities, a penalty holds the critic's gradient at 1."""
+    LEAST_SQUARES = "least_squares"
+    """Realness is 1 for real and 0 for fake, each modality has its own, and the critic's layers are normalised."""
+
+
 class Split(StrEnum):
     """A part of the cohort; a patient is in exactly one."""
 

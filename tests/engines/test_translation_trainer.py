@@ -18,7 +18,7 @@ from torch.optim import SGD
 
 from utad_monai.engines import TranslationEvents, TranslationTrainer
 from utad_monai.handlers import DistillationHandler
-from utad_monai.keys import BatchKey, LossTerm, OutputKey, SecondInput, StudentScheme
+from utad_monai.keys import AdversarialGame, BatchKey, LossTerm, OutputKey, SecondInput, StudentScheme
 from utad_monai.losses import LossWeights
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair, student_from_teacher
 
@@ -43,10 +43,13 @@ class Players:
 
 
 def make_players(
-    scheme: StudentScheme = StudentScheme.COMPLETE, second: SecondInput = SecondInput.TUMOUR_IMAGE, seed: int = 0
+    scheme: StudentScheme = StudentScheme.COMPLETE,
+    second: SecondInput = SecondInput.TUMOUR_IMAGE,
+    seed: int = 0,
+    game: AdversarialGame = AdversarialGame.WASSERSTEIN,
 ) -> Players:
     torch.manual_seed(seed)
-    return Players(TumourAwareGenerator(2, scheme, second), *critic_pair((SIZE, SIZE), 2, 4))
+    return Players(TumourAwareGenerator(2, scheme, second), *critic_pair((SIZE, SIZE), 2, 4, game))
 
 
 def make_batch(count: int = 3, seed: int = 0) -> dict[str, Any]:
@@ -99,8 +102,9 @@ def equal(before: Sequence[Tensor | None], after: Sequence[Tensor | None]) -> bo
     )
 
 
-def test_critic_only_iteration_leaves_the_generator_untouched_and_moves_both_critics() -> None:
-    players = make_players()
+@pytest.mark.parametrize("game", AdversarialGame)
+def test_critic_only_iteration_leaves_the_generator_untouched_and_moves_both_critics(game: AdversarialGame) -> None:
+    players = make_players(game=game)
     generator, whole, tumour = (weights_of(net) for net in (players.generator, *players.critics))
     run(players, [make_batch()], critic_steps=2)
     assert equal(generator, weights_of(players.generator))
@@ -109,8 +113,9 @@ def test_critic_only_iteration_leaves_the_generator_untouched_and_moves_both_cri
     assert not equal(tumour, weights_of(players.tumour_critic))
 
 
-def test_generator_update_leaves_critic_weights_untouched_and_no_critic_gradients() -> None:
-    players = make_players()
+@pytest.mark.parametrize("game", AdversarialGame)
+def test_generator_update_leaves_critic_weights_untouched_and_no_critic_gradients(game: AdversarialGame) -> None:
+    players = make_players(game=game)
     seen: dict[str, Any] = {}
 
     def remember(_: Engine, name: str) -> None:
@@ -181,6 +186,36 @@ def test_output_is_complete_when_the_model_has_completed() -> None:
     trainer.add_event_handler(IterationEvents.MODEL_COMPLETED, lambda engine: seen.append(set(engine.state.output)))
     trainer.run()
     assert seen == [TOTALS | CRITIC_TERMS | GENERATOR_TERMS]
+
+
+def test_least_squares_have_every_term_but_the_penalty() -> None:
+    output = run(make_players(game=AdversarialGame.LEAST_SQUARES), [make_batch()])
+    assert set(output) == TOTALS | CRITIC_TERMS - {LossTerm.CRITIC_GRADIENT_PENALTY} | GENERATOR_TERMS
+    squares = LossTerm.CRITIC_REAL, LossTerm.CRITIC_FAKE, LossTerm.ADVERSARIAL
+    assert all(output[term] > 0 for term in squares)
+
+
+def test_least_squares_draw_nothing_random() -> None:
+    outputs = []
+    for seed in (5, 6):
+        players = make_players(game=AdversarialGame.LEAST_SQUARES)
+        torch.manual_seed(seed)
+        outputs.append(run(players, [make_batch()]))
+    assert outputs[0] == outputs[1]
+
+
+def test_least_squares_critics_are_asked_for_the_modality_of_each_image() -> None:
+    batch, outputs = make_batch(), []
+    for target in (0, 1):
+        players = make_players(game=AdversarialGame.LEAST_SQUARES)
+        with torch.no_grad():
+            for critic in players.critics:
+                critic.realness.weight[1] = critic.realness.weight[0] + 1
+        batch[BatchKey.SOURCE_MODALITY].fill_(0)
+        batch[BatchKey.TARGET_MODALITY].fill_(target)
+        outputs.append(run(players, [batch], loss_weights=LossWeights(cycle=0, local=0, modality=0)))
+    assert outputs[0][LossTerm.CRITIC_REAL] == outputs[1][LossTerm.CRITIC_REAL]
+    assert outputs[0][LossTerm.CRITIC_FAKE] != pytest.approx(outputs[1][LossTerm.CRITIC_FAKE], rel=0.1)
 
 
 def test_output_of_a_critic_only_iteration_has_loss_0_before_the_generators_first_update() -> None:

@@ -17,7 +17,7 @@ from torch.optim import SGD, Optimizer
 from utad_monai.engines import TranslationTrainer
 from utad_monai.handlers import HealthMonitor
 from utad_monai.handlers.health import CHECKS
-from utad_monai.keys import BatchKey, LossTerm
+from utad_monai.keys import AdversarialGame, BatchKey, LossTerm
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 from utad_monai.stages import HEALTH_FILE
 
@@ -56,10 +56,13 @@ def train(tmp_path: Path) -> Callable[..., HealthMonitor]:
     """Give `train(change, epochs)`, which trains a tiny network with a monitor and returns the monitor."""
 
     def _train(
-        change: Callable[[TranslationTrainer], object] = lambda _: None, epochs: int = 3, patience: int = 3
+        change: Callable[[TranslationTrainer], object] = lambda _: None,
+        epochs: int = 3,
+        patience: int = 3,
+        game: AdversarialGame = AdversarialGame.WASSERSTEIN,
     ) -> HealthMonitor:
         torch.manual_seed(0)
-        generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4)
+        generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4, game)
         monitor = HealthMonitor(tmp_path, Engine(lambda *_: None), patience)
         optimisers: list[Optimizer] = [
             SGD(parameters, 1e-4)
@@ -161,6 +164,25 @@ def test_gap_is_that_of_the_losses(train: Callable[..., HealthMonitor]) -> None:
 
     # two critics, gap 8 of both; 4 patches of 32 x 32 pixels: 2 * 32 / 4 is the largest honest gap of one
     assert [row["critic_gap"] for row in train(fix).rows] == pytest.approx([4 / 16] * 3)
+
+
+@pytest.mark.parametrize(("loss", "gap"), [(0.0, 1.0), (0.2, 0.2), (0.25, 0.0), (0.4, -0.6)])
+def test_gap_of_least_squares_is_1_without_error_and_0_for_a_coin(
+    train: Callable[..., HealthMonitor], loss: float, gap: float
+) -> None:
+    def fix(trainer: TranslationTrainer) -> None:
+        original = trainer._update
+
+        def update(*arguments: Any) -> dict[str, float]:
+            return original(*arguments) | {LossTerm.CRITIC_REAL: 2 * loss, LossTerm.CRITIC_FAKE: 2 * loss}
+
+        trainer._update = update  # type: ignore[method-assign]
+
+    rows = train(fix, patience=1, game=AdversarialGame.LEAST_SQUARES).rows
+    assert [row["critic_gap"] for row in rows] == pytest.approx([gap] * 3)
+    assert all(math.isnan(row["gradient_penalty"]) for row in rows)
+    assert all(("critics_outrun" in row["warnings"]) == (gap < 0) for row in rows)
+    assert not any("critics_run_away" in row["warnings"] for row in rows)
 
 
 def test_validation_is_looked_at_only_when_it_ran(make_validator: Callable[..., Any]) -> None:

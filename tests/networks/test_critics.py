@@ -23,6 +23,10 @@ def test_defaults_are_the_papers() -> None:
     assert (whole.base_channels, whole.layers) == (64, 6)
 
 
+def test_both_play_the_same_game() -> None:
+    assert [critic.game for critic in critic_pair([32, 48], 2, 4, "least_squares")] == ["least_squares"] * 2
+
+
 def test_size_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 64"):
         critic_pair([96, 48])

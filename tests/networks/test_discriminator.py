@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from utad_monai.keys import AdversarialGame
 from utad_monai.networks import ModalityCritic
 
 
@@ -60,10 +61,43 @@ def test_size_that_is_too_small_for_the_layers_is_refused(size: tuple[int, int])
         ModalityCritic(size, 2, 4)
 
 
-def test_description_rebuilds_the_network() -> None:
-    critic = ModalityCritic((32, 48), 2, 3)
-    assert critic.description() == {"image_size": [32, 48], "base_channels": 2, "layers": 3}
+@pytest.mark.parametrize("game", AdversarialGame)
+def test_description_rebuilds_the_network(game: AdversarialGame) -> None:
+    critic = ModalityCritic((32, 48), 2, 3, game)
+    assert critic.description() == {
+        **{"image_size": [32, 48], "base_channels": 2, "layers": 3},
+        "game": str(game),
+    }
     rebuilt = ModalityCritic(**critic.description())
     rebuilt.load_state_dict(critic.state_dict())
     image = torch.randn(1, 1, 32, 48)
     torch.testing.assert_close(rebuilt(image), critic(image))
+
+
+def test_description_of_former_versions_means_the_papers_game() -> None:
+    assert ModalityCritic(image_size=[32, 48], base_channels=2, layers=3).game is AdversarialGame.WASSERSTEIN
+
+
+def test_least_squares_critic_has_a_realness_map_for_each_modality() -> None:
+    judged = ModalityCritic((80, 64), 2, 4, AdversarialGame.LEAST_SQUARES)(torch.randn(3, 1, 80, 64))
+    assert judged.realness.shape == (3, 4, 5, 4)
+    assert judged.modality_logits.shape == (3, 4)
+
+
+def test_least_squares_critic_normalises_every_layer_but_the_first() -> None:
+    features = ModalityCritic((32, 32), 2, 4, AdversarialGame.LEAST_SQUARES).features
+    kinds = [type(layer) for layer in features]
+    assert kinds == [nn.Conv2d, nn.LeakyReLU, *3 * [nn.Conv2d, nn.GroupNorm, nn.LeakyReLU]]
+    planes = nn.Sequential(*list(features)[:4])(torch.randn(2, 1, 32, 32))
+    torch.testing.assert_close(planes.mean(dim=(2, 3)), torch.zeros(2, 4), atol=1e-5, rtol=0)
+
+
+def test_judgement_of_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
+    torch.manual_seed(0)
+    critic, images = ModalityCritic((32, 32), 2, 4, AdversarialGame.LEAST_SQUARES), torch.randn(3, 1, 32, 32)
+    torch.testing.assert_close(critic(images).realness[:1], critic(images[:1]).realness)
+
+
+def test_least_squares_with_a_single_pixel_left_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave one pixel of"):
+        ModalityCritic((16, 31), 2, 4, AdversarialGame.LEAST_SQUARES)

@@ -18,13 +18,15 @@ from transforms import mask_tumour
 from utad_monai.distributed import average_gradients
 from utad_monai.engines.precision import TrainingPrecision
 from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
-from utad_monai.keys import AutocastType, LossTerm, OutputKey, SecondInput
+from utad_monai.keys import AdversarialGame, AutocastType, LossTerm, OutputKey, SecondInput
 from utad_monai.losses import (
     LossWeights,
     critic_terms,
     cycle_loss,
     generator_terms,
     identity_loss,
+    least_squares_critic_terms,
+    least_squares_generator_terms,
     local_consistency_loss,
 )
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
@@ -199,12 +201,10 @@ class TranslationTrainer(Trainer):
         with torch.set_grad_enabled(keep_graph):
             translation = self.translate(batch)
         self.translation_batch, self.translation = batch, translation
-        terms = critic_terms(
-            self.whole_critic, batch.image, translation.image, batch.source_modality, batch.alpha(critic=0)
-        )
+        terms = _critic_terms_of(self.whole_critic, batch.image, translation.image, batch, batch.alpha(critic=0))
         if translation.tumour_image is not None:
             images = batch.tumour_image, translation.tumour_image
-            local = critic_terms(self.tumour_critic, *images, batch.source_modality, batch.alpha(critic=1))
+            local = _critic_terms_of(self.tumour_critic, *images, batch, batch.alpha(critic=1))
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
 
@@ -219,9 +219,9 @@ class TranslationTrainer(Trainer):
     def _own_generator_terms(
         self, batch: TranslationBatch, translation: Translation, reconstruction: Translation
     ) -> dict[LossTerm, Tensor]:
-        terms = generator_terms(self.whole_critic, translation.image, batch.target_modality)
+        terms = _generator_terms_of(self.whole_critic, translation.image, batch.target_modality)
         if translation.tumour_image is not None:
-            local = generator_terms(self.tumour_critic, translation.tumour_image, batch.target_modality)
+            local = _generator_terms_of(self.tumour_critic, translation.tumour_image, batch.target_modality)
             terms = {name: terms[name] + local[name] for name in terms}
             terms[LossTerm.LOCAL] = local_consistency_loss(
                 batch.tumour_image, translation, reconstruction, batch.tumour_mask
@@ -231,6 +231,19 @@ class TranslationTrainer(Trainer):
             same = batch.source_modality == batch.target_modality
             terms[LossTerm.IDENTITY] = identity_loss(batch.image, translation.image, same)
         return terms
+
+
+def _critic_terms_of(
+    critic: ModalityCritic, real: Tensor, fake: Tensor, batch: TranslationBatch, alpha: Tensor | None
+) -> dict[LossTerm, Tensor]:
+    if critic.game is AdversarialGame.LEAST_SQUARES:
+        return least_squares_critic_terms(critic, real, fake, batch.source_modality, batch.target_modality)
+    return critic_terms(critic, real, fake, batch.source_modality, alpha)
+
+
+def _generator_terms_of(critic: ModalityCritic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+    terms_of = least_squares_generator_terms if critic.game is AdversarialGame.LEAST_SQUARES else generator_terms
+    return terms_of(critic, fake, target_modality)
 
 
 @contextmanager

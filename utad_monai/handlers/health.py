@@ -16,7 +16,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
-from utad_monai.keys import LossTerm
+from utad_monai.keys import AdversarialGame, LossTerm
 from utad_monai.stages import HEALTH_FILE
 from utad_monai.tables import write_table
 
@@ -143,7 +143,7 @@ class HealthMonitor:
     def _add(self, engine: TranslationTrainer) -> None:
         output: Any = engine.state.output
         self._sums["gap"] -= output[LossTerm.CRITIC_REAL] + output[LossTerm.CRITIC_FAKE]
-        self._sums["penalty"] += output[LossTerm.CRITIC_GRADIENT_PENALTY]
+        self._sums["penalty"] += output.get(LossTerm.CRITIC_GRADIENT_PENALTY, float("nan"))
         self._sums["iterations"] += 1
 
     def __call__(self, engine: TranslationTrainer) -> None:
@@ -167,15 +167,17 @@ class HealthMonitor:
 
         A critic whose gradient is at most 1 cannot judge two images further apart than they are, which is at most
         `2 sqrt(H W)` for slices of H x W pixels in [-1, 1]; the gradient is that of the sum of the patches, the loss
-        their mean.
+        their mean. With least squares a critic that tosses a coin has a loss of a half, and one that never errs has
+        none: they are the gap's 0 and 1, and there is no penalty to measure.
         """
         iterations = self._sums["iterations"] or 1.0
         critics = 1 if engine.translation is None or engine.translation.tumour_image is None else 2
         critic = engine.whole_critic
         patches = math.prod(size // 2**critic.layers for size in critic.image_size)
         largest = 2 * math.sqrt(math.prod(critic.image_size)) / patches
+        gap = self._sums["gap"] / iterations / critics
         return {
-            "critic_gap": self._sums["gap"] / iterations / critics / largest,
+            "critic_gap": 1 + 2 * gap if critic.game is AdversarialGame.LEAST_SQUARES else gap / largest,
             "gradient_penalty": self._sums["penalty"] / iterations / critics,
         }
 

@@ -2,6 +2,7 @@
 
 from utad_monai.losses.adversarial import critic_terms, generator_terms, gradient_penalty
 from utad_monai.losses.distillation import distillation_terms
+from utad_monai.losses.least_squares import least_squares_critic_terms, least_squares_generator_terms
 from utad_monai.losses.translation import cycle_loss, identity_loss, local_consistency_loss
 from utad_monai.losses.weights import LossWeights
 
@@ -13,5 +14,7 @@ __all__ = [
     "generator_terms",
     "gradient_penalty",
     "identity_loss",
+    "least_squares_critic_terms",
+    "least_squares_generator_terms",
     "local_consistency_loss",
 ]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from utad_monai.keys import Modality
+from utad_monai.keys import AdversarialGame, Modality
 from utad_monai.networks.initialise import kaiming_normal
 
 FIRST_SLOPE = 0.001
@@ -21,7 +21,7 @@ class Judgement(NamedTuple):
     """What a critic says of a batch.
 
     Attributes:
-        realness: `(B, 1, h, w)`, unbounded, higher is more real.
+        realness: unbounded, higher is more real: `(B, 1, h, w)`, or `(B, 4, h, w)` where each modality has its own.
         modality_logits: `(B, 4)`, in the order of `Modality`.
     """
 
@@ -37,32 +37,54 @@ class ModalityCritic(nn.Module):
             rounded down.
         base_channels: feature maps of the first convolution; they double per layer.
         layers: number of stride-2 convolutions (6 in the paper, for 128 x 128).
+        game: the paper's, or least squares: InstanceNorm in all layers but the first, and a realness map for each
+            modality.
 
     Raises:
-        ValueError: when the image is smaller than 2 ** layers.
+        ValueError: when the image is smaller than 2 ** layers, or least squares are left with a single pixel, of which
+            InstanceNorm leaves nothing.
     """
 
-    def __init__(self, image_size: Sequence[int], base_channels: int = 64, layers: int = 6) -> None:
+    def __init__(
+        self,
+        image_size: Sequence[int],
+        base_channels: int = 64,
+        layers: int = 6,
+        game: AdversarialGame | str = AdversarialGame.WASSERSTEIN,
+    ) -> None:
         super().__init__()
         self.image_size = (image_size[0], image_size[1])
         self.base_channels = base_channels
         self.layers = layers
+        self.game = AdversarialGame(game)
+        per_modality = self.game is AdversarialGame.LEAST_SQUARES
         remaining = [size // 2**layers for size in image_size]
         if min(remaining) < 1:
             raise ValueError(f"image size must be at least {2**layers} for {layers} layers, got {image_size}")
+        if per_modality and remaining == [1, 1]:
+            raise ValueError(f"{layers} layers leave one pixel of {image_size}: least squares need a layer less")
         widths = [1, *(base_channels * 2**layer for layer in range(layers))]
         blocks: list[nn.Module] = []
         for layer, (before, after) in enumerate(pairwise(widths)):
             blocks.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
+            if per_modality and layer > 0:
+                blocks.append(nn.GroupNorm(after, after))  # InstanceNorm with weights
             blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE, inplace=True))
         self.features = nn.Sequential(*blocks)
-        self.realness = nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1, bias=False)
+        self.realness = nn.Conv2d(
+            widths[-1], len(Modality) if per_modality else 1, kernel_size=3, padding=1, bias=False
+        )
         self.modality = nn.Conv2d(widths[-1], len(Modality), kernel_size=(remaining[0], remaining[1]), bias=False)
         self.apply(kaiming_normal)
 
     def description(self) -> dict[str, Any]:
         """Return the constructor arguments as plain data, enough to rebuild the network."""
-        return {"image_size": list(self.image_size), "base_channels": self.base_channels, "layers": self.layers}
+        return {
+            "image_size": list(self.image_size),
+            "base_channels": self.base_channels,
+            "layers": self.layers,
+            "game": str(self.game),
+        }
 
     def forward(self, image: Tensor) -> Judgement:
         """Judge images `(B, 1, H, W)` in [-1, 1]."""
