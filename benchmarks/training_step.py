@@ -23,7 +23,7 @@ from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer
 from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.handlers import DistillationHandler
-from utad_monai.keys import BatchKey
+from utad_monai.keys import AdversarialGame, BatchKey
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 
 LOSS_TOLERANCE = 1e-5
@@ -44,6 +44,7 @@ class Side(StrEnum):
     OURS = "ours"
     BRAIN_BOX = "ours in the brain box"
     TIGHT_BOX = "ours in the tight box"
+    PRESET = "the preset in the tight box"
     LITERAL = "literal"
 
 
@@ -63,6 +64,8 @@ class Size:
         tight_box_size: the same of the box without room around the brains.
         batch_size: slices per step.
         critic_steps: critic updates per generator update; a measured cycle has so many iterations.
+        norm_group: channels of the generator that share a mean and variance; 1 as published.
+        game: of the critics; the paper's.
     """
 
     base_channels: int
@@ -73,6 +76,8 @@ class Size:
     tight_box_size: tuple[int, int]
     batch_size: int
     critic_steps: int
+    norm_group: int = 1
+    game: AdversarialGame = AdversarialGame.WASSERSTEIN
 
     def in_box(self) -> Size:
         """Return the sizes of a training in the brain box."""
@@ -82,9 +87,14 @@ class Size:
         """Return the sizes of a training in the tight box."""
         return replace(self, image_size=self.tight_box_size)
 
+    def as_preset(self) -> Size:
+        """Return the sizes of a training in the tight box with the norms and the game of `bundles/demo.json`."""
+        return replace(self.in_tight_box(), norm_group=2, game=AdversarialGame.LEAST_SQUARES)
+
     def of_side(self, side: Side) -> Size:
         """Return the sizes that a side trains in."""
-        return {Side.BRAIN_BOX: self.in_box(), Side.TIGHT_BOX: self.in_tight_box()}.get(side, self)
+        sizes = {Side.BRAIN_BOX: self.in_box(), Side.TIGHT_BOX: self.in_tight_box(), Side.PRESET: self.as_preset()}
+        return sizes.get(side, self)
 
 
 SIZES = {
@@ -95,6 +105,10 @@ SIZES = {
 """The demonstration's pixels are 2.5 mm, and its own frame is the tight box of the phantom. The paper's are 1.875 mm,
 and its boxes are those of BraTS brains, which fit 180 x 150 mm. `small` has the demonstration's networks at the paper's
 pixels. The paper's batch of 8 is 2 here: four rivals, 24 GiB."""
+
+
+PRESET_SIZE = "demo"
+"""The size that a preset is shipped for."""
 
 
 def make_batch(size: Size, precision: torch.dtype, seed: int = 0) -> dict[str, Any]:
@@ -127,11 +141,12 @@ class Rivals:
     def __init__(self, size: Size, role: Role = Role.TEACHER, precision: torch.dtype = torch.float32) -> None:
         self.size = size
         torch.manual_seed(0)
-        self.generator, self.teacher = TumourAwareGenerator(size.base_channels), None
+        self.generator = TumourAwareGenerator(size.base_channels, norm_group=size.norm_group)
+        self.teacher: TumourAwareGenerator | None = None
         if role is Role.STUDENT:
             self.teacher = self.generator.eval().requires_grad_(False)
             self.generator = student_from_teacher(self.teacher, "complete")
-        self.critics = critic_pair(size.image_size, size.critic_channels, size.critic_layers)
+        self.critics = critic_pair(size.image_size, size.critic_channels, size.critic_layers, size.game)
         for network in filter(None, (self.generator, self.teacher, *self.critics)):
             network.to(precision)
         self.batch = make_batch(size, precision)
@@ -202,11 +217,12 @@ def measure(name: str, role: Role, rounds: int) -> dict[str, Any]:
         different = pool.submit(difference, size, role, torch.float64).result()
     if different > LOSS_TOLERANCE:
         raise AssertionError(f"losses differ by {different:.1e}: not the same mathematics")
-    sides = {str(side): RivalProcess(*_SELF, name, "--role", role, "--serve", side) for side in Side}
+    measured = [side for side in Side if side is not Side.PRESET or name == PRESET_SIZE]
+    sides = {str(side): RivalProcess(*_SELF, name, "--role", role, "--serve", side) for side in measured}
     timings = take_turns({**sides, **matrix_products()}, rounds)
     peaks = {side: process.peak_megabytes() for side, process in sides.items()}  # ends them: memory for what follows
     matrix, literal = matrix_rate(timings), timings[Side.LITERAL]
-    ours = [side for side in Side if side is not Side.LITERAL]
+    ours = [side for side in measured if side is not Side.LITERAL]
     return {
         "role": str(role),
         "size": asdict(size),

@@ -177,6 +177,7 @@ def test_values_are_the_published_ones(name: str) -> None:
         "final_learning_rate": 1e-6,
         "betas": [0.9, 0.999],
         "critic_steps": 5,
+        "adversarial_weight": 1.0,
         "average_decay": 0.0,
         "tumour_fraction": 0.0,
         "flip": False,

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.literal import literal_layers
-from benchmarks.training_step import Rivals, Role, Side, Size, difference
+from benchmarks.training_step import PRESET_SIZE, SIZES, Rivals, Role, Side, Size, difference
+from utad_monai.configuration import bundles_dir
 from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
 
 TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)
@@ -34,7 +36,16 @@ def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
 
 
 def test_a_box_changes_the_size_alone() -> None:
-    sizes = {side: TINY.of_side(side).image_size for side in Side}
+    sides = [side for side in Side if side is not Side.PRESET]
+    sizes = {side: TINY.of_side(side).image_size for side in sides}
     assert sizes == {Side.OURS: (48, 48), Side.LITERAL: (48, 48), Side.BRAIN_BOX: (48, 32), Side.TIGHT_BOX: (32, 16)}
-    for side in Side:
+    for side in sides:
         assert replace(TINY.of_side(side), image_size=(48, 48)) == TINY
+
+
+def test_the_presets_side_is_the_preset() -> None:
+    preset = json.loads((bundles_dir() / "demo.json").read_text(encoding="utf-8"))
+    size = SIZES[PRESET_SIZE].of_side(Side.PRESET)
+    named = {"base_channels", "critic_channels", "critic_layers", "critic_steps", "norm_group"}
+    assert {name: getattr(size, name) for name in named} == {name: preset[name] for name in named}
+    assert (list(size.image_size), str(size.game)) == (preset["image_size"], preset["adversarial_game"])

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from utad_monai.networks.blocks import Decoder, Encoder, Fusion, NarrowConv2d, conv_norm_act, convolution, double_conv
+from utad_monai.networks.blocks import (
+    Decoder,
+    Encoder,
+    Fusion,
+    InstanceNorm,
+    NarrowConv2d,
+    conv_norm_act,
+    convolution,
+    double_conv,
+    mean_of_groups,
+)
 
 
 def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
@@ -15,6 +25,32 @@ def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -
     assert isinstance(norm, nn.InstanceNorm2d)
     assert not norm.affine
     assert activation.negative_slope == 0.01
+
+
+@pytest.mark.parametrize("group", [1, 2, 6])
+def test_channels_of_a_group_share_mean_and_variance(group: int) -> None:
+    features = torch.randn(2, 6, 8, 10) * 3 + torch.arange(6)[:, None, None]
+    torch.testing.assert_close(InstanceNorm(6, group)(features), nn.GroupNorm(6 // group, 6, affine=False)(features))
+
+
+def test_a_constant_of_a_plane_survives_in_a_group_alone() -> None:
+    features = torch.randn(1, 2, 8, 8)
+    moved = features + torch.tensor([0.0, 5.0])[:, None, None]
+    torch.testing.assert_close(InstanceNorm(2)(moved), InstanceNorm(2)(features))
+    difference = InstanceNorm(2, group=2)(moved).mean(dim=(2, 3)).diff(dim=1)
+    assert difference.item() > 1
+
+
+@pytest.mark.parametrize("group", [0, 4, 12])
+def test_channels_that_do_not_fit_into_groups_are_refused(group: int) -> None:
+    with pytest.raises(ValueError, match=f"6 channels cannot be normalised in groups of {group}"):
+        InstanceNorm(6, group)
+
+
+def test_mean_of_groups_is_the_same_for_all_channels_of_a_group() -> None:
+    means = torch.arange(12.0).reshape(2, 6, 1, 1)
+    assert mean_of_groups(means, 3).flatten(1).tolist() == [[1, 1, 1, 4, 4, 4], [7, 7, 7, 10, 10, 10]]
+    assert mean_of_groups(means, 1) is means
 
 
 @pytest.mark.parametrize(

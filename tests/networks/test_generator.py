@@ -14,6 +14,7 @@ from utad_monai.networks import (
     one_hot_planes,
     student_from_teacher,
 )
+from utad_monai.networks.blocks import InstanceNorm
 
 BRANCHES = {
     StudentScheme.COMPLETE: (True, True, True),
@@ -255,6 +256,18 @@ def test_student_keeps_the_teachers_switches(switch: str, on: bool) -> None:
     assert student.description()[switch] is on
 
 
+def test_student_keeps_the_teachers_norm_groups() -> None:
+    student = student_from_teacher(generator(norm_group=2), "complete")
+    assert student.description()["norm_group"] == 2
+    groups = {module.group for module in student.modules() if isinstance(module, InstanceNorm)}
+    assert groups == {2}
+
+
+def test_base_channels_that_do_not_fit_into_norm_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 channels cannot be normalised in groups of 4"):
+        TumourAwareGenerator(2, norm_group=4)
+
+
 def test_student_shares_no_memory_with_the_teacher() -> None:
     teacher = generator()
     student = student_from_teacher(teacher, "complete")
@@ -280,16 +293,17 @@ def test_student_translator_refuses_a_teacher() -> None:
         StudentTranslator(generator())
 
 
-@pytest.mark.parametrize("switches", [(False, False), (True, True)])
+@pytest.mark.parametrize("switches", [(False, False, 1), (True, True, 2)])
 @pytest.mark.parametrize("scheme", StudentScheme)
 def test_student_compiles_with_torchscript_and_computes_the_same(
-    scheme: StudentScheme, switches: tuple[bool, bool], image: Tensor, target: Tensor
+    scheme: StudentScheme, switches: tuple[bool, bool, int], image: Tensor, target: Tensor
 ) -> None:
     student = generator(
         scheme,
         second_input=SecondInput.WHOLE_IMAGE,
         keep_background=switches[0],
         condition_in_brain=switches[1],
+        norm_group=switches[2],
     ).eval()
     translator = StudentTranslator(student).eval()
     scripted = torch.jit.script(translator)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from utad_monai.networks.blocks import InstanceNorm
 from utad_monai.packaging.instance_norm import TwoStepInstanceNorm, with_two_step_norms
 
 
@@ -13,6 +14,13 @@ from utad_monai.packaging.instance_norm import TwoStepInstanceNorm, with_two_ste
 def test_norm_equals_torchs(size: tuple[int, int]) -> None:
     features = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)) * 4 + 7
     torch.testing.assert_close(TwoStepInstanceNorm(1e-5)(features), nn.InstanceNorm2d(3)(features), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_norm_of_groups_equals_torchs(group: int) -> None:
+    features = torch.randn(2, 4, 16, 12, generator=torch.Generator().manual_seed(0)) * 4 + 7
+    changed = with_two_step_norms(nn.Sequential(InstanceNorm(4, group)))
+    torch.testing.assert_close(changed(features), InstanceNorm(4, group)(features), rtol=0, atol=2e-5)
 
 
 def test_norm_of_a_constant_plane_is_zero() -> None:

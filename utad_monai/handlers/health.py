@@ -17,6 +17,8 @@ from torch import Tensor
 
 from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
 from utad_monai.keys import AdversarialGame, LossTerm
+from utad_monai.losses.least_squares import realness_as
+from utad_monai.networks import ModalityCritic
 from utad_monai.stages import HEALTH_FILE
 from utad_monai.tables import write_table
 
@@ -167,19 +169,25 @@ class HealthMonitor:
 
         A critic whose gradient is at most 1 cannot judge two images further apart than they are, which is at most
         `2 sqrt(H W)` for slices of H x W pixels in [-1, 1]; the gradient is that of the sum of the patches, the loss
-        their mean. With least squares a critic that tosses a coin has a loss of a half, and one that never errs has
-        none: they are the gap's 0 and 1, and there is no penalty to measure.
+        their mean. Least squares have no penalty, and their gap is measured in the last batches.
         """
         iterations = self._sums["iterations"] or 1.0
         critics = 1 if engine.translation is None or engine.translation.tumour_image is None else 2
+        penalty = self._sums["penalty"] / iterations / critics
         critic = engine.whole_critic
+        if critic.game is AdversarialGame.LEAST_SQUARES:
+            return {"critic_gap": self._least_squares_gap(critic), "gradient_penalty": penalty}
         patches = math.prod(size // 2**critic.layers for size in critic.image_size)
         largest = 2 * math.sqrt(math.prod(critic.image_size)) / patches
-        gap = self._sums["gap"] / iterations / critics
-        return {
-            "critic_gap": 1 + 2 * gap if critic.game is AdversarialGame.LEAST_SQUARES else gap / largest,
-            "gradient_penalty": self._sums["penalty"] / iterations / critics,
-        }
+        return {"critic_gap": self._sums["gap"] / iterations / critics / largest, "gradient_penalty": penalty}
+
+    @torch.no_grad()
+    def _least_squares_gap(self, critic: ModalityCritic) -> float:
+        """Return how much more real the epoch's last real images are than its fakes: 1 when the critic never errs."""
+        if not self._last:
+            return float("nan")
+        fake, target, real, source = (torch.cat(list(column)) for column in zip(*self._last, strict=True))
+        return float(realness_as(critic(real), source).mean() - realness_as(critic(fake), target).mean())
 
     @torch.no_grad()
     def _accuracies(self, engine: TranslationTrainer) -> dict[str, float]:

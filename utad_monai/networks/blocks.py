@@ -24,11 +24,33 @@ class InstanceNorm(nn.InstanceNorm2d):
     """`nn.InstanceNorm2d` computed as a GroupNorm with one channel a group: the same sums, and faster on a CPU.
 
     Its backward needs its input and not its output, so that the activation after it may work in place.
+
+    Args:
+        num_features: channels C.
+        group: so many channels share one mean and variance (GroupNorm, Wu and He 2018); with 1 it is InstanceNorm,
+            which takes from each plane whatever is the same in all of the brain.
+
+    Raises:
+        ValueError: when the channels cannot be split into such groups.
     """
 
+    def __init__(self, num_features: int, group: int = 1) -> None:
+        super().__init__(num_features)
+        if group < 1 or num_features % group != 0:
+            raise ValueError(f"{num_features} channels cannot be normalised in groups of {group}")
+        self.group = group
+
     def forward(self, features: Tensor) -> Tensor:
-        """Return `(B, C, H, W)` with mean 0 and variance 1 in each plane."""
-        return functional.group_norm(features, self.num_features, eps=self.eps)
+        """Return `(B, C, H, W)` with mean 0 and variance 1 in each group of planes."""
+        return functional.group_norm(features, self.num_features // self.group, eps=self.eps)
+
+
+def mean_of_groups(means: Tensor, group: int) -> Tensor:
+    """Return means `(B, C, 1, 1)` in which the channels of a group have the mean of their group; for exports."""
+    if group == 1:
+        return means
+    grouped: Tensor = means.unflatten(1, (-1, group)).mean(dim=2, keepdim=True)
+    return grouped.expand(-1, -1, group, -1, -1).flatten(1, 2)
 
 
 class NarrowConv2d(nn.Conv2d):
@@ -96,18 +118,19 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Con
     return layer(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
 
-def conv_norm_act(in_channels: int, out_channels: int) -> nn.Sequential:
+def conv_norm_act(in_channels: int, out_channels: int, norm_group: int = 1) -> nn.Sequential:
     """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`."""
     return nn.Sequential(
         convolution(in_channels, out_channels, kernel_size=3),
-        InstanceNorm(out_channels),
+        InstanceNorm(out_channels, norm_group),
         nn.LeakyReLU(ENCODER_SLOPE, inplace=True),
     )
 
 
-def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
+def double_conv(in_channels: int, out_channels: int, norm_group: int = 1) -> nn.Sequential:
     """Return two `conv_norm_act` in a row, `(B, in, H, W)` to `(B, out, H, W)`."""
-    return nn.Sequential(conv_norm_act(in_channels, out_channels), conv_norm_act(out_channels, out_channels))
+    widths = (in_channels, out_channels, out_channels)
+    return nn.Sequential(*(conv_norm_act(before, after, norm_group) for before, after in pairwise(widths)))
 
 
 class Encoder(nn.Module):
@@ -116,14 +139,17 @@ class Encoder(nn.Module):
     Args:
         in_channels: channels of the input, image and one-hot planes.
         base_channels: feature maps of the first level; they double per level (F, 2F, 4F, 8F, centre 16F).
+        norm_group: channels that share a mean and variance.
     """
 
-    def __init__(self, in_channels: int, base_channels: int) -> None:
+    def __init__(self, in_channels: int, base_channels: int, norm_group: int = 1) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(4)]
-        self.levels = nn.ModuleList(double_conv(before, after) for before, after in pairwise([in_channels, *widths]))
+        self.levels = nn.ModuleList(
+            double_conv(before, after, norm_group) for before, after in pairwise([in_channels, *widths])
+        )
         self.pool = nn.MaxPool2d(2)
-        self.centre = double_conv(widths[-1], 2 * widths[-1])
+        self.centre = double_conv(widths[-1], 2 * widths[-1], norm_group)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the bottleneck `(B, 16F, H/16, W/16)` and the skips, finest first; H and W are multiples of 16."""
@@ -140,14 +166,15 @@ class Decoder(nn.Module):
 
     Args:
         base_channels: feature maps of the finest level.
+        norm_group: channels that share a mean and variance.
     """
 
-    def __init__(self, base_channels: int) -> None:
+    def __init__(self, base_channels: int, norm_group: int = 1) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in reversed(range(4))]
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        self.reductions = nn.ModuleList(conv_norm_act(2 * width, width) for width in widths)
-        self.levels = nn.ModuleList(double_conv(2 * width, width) for width in widths)
+        self.reductions = nn.ModuleList(conv_norm_act(2 * width, width, norm_group) for width in widths)
+        self.levels = nn.ModuleList(double_conv(2 * width, width, norm_group) for width in widths)
         self.head = convolution(base_channels, 1, kernel_size=1)
 
     def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:

@@ -34,9 +34,12 @@ class TumourAwareGenerator(nn.Module):
         condition_in_brain: whether the one-hot planes of the target are 0 on the background. The paper's planes are
             constant, and InstanceNorm removes most of a constant: the network learns its target from the image border
             alone. False reproduces the paper.
+        norm_group: channels of encoders and decoders that share one mean and variance. The paper's InstanceNorm (1)
+            takes from each plane what is the same in all of the brain, and with it which contrast to paint: groups keep
+            the difference of their planes.
 
     Raises:
-        ValueError: when `base_channels` is less than 1 or a name is unknown.
+        ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
     """
 
     __jit_unused_properties__ = ("needs_mask",)
@@ -48,6 +51,7 @@ class TumourAwareGenerator(nn.Module):
         second_input: SecondInput | str = SecondInput.TUMOUR_IMAGE,
         keep_background: bool = True,
         condition_in_brain: bool = False,
+        norm_group: int = 1,
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -57,12 +61,15 @@ class TumourAwareGenerator(nn.Module):
         self.second_input = SecondInput(second_input)
         self.keep_background = keep_background
         self.condition_in_brain = condition_in_brain
+        self.norm_group = norm_group
         self.size_divisor, self.background = SIZE_DIVISOR, BACKGROUND  # TorchScript sees no constant of a module
-        self.image_encoder = Encoder(IN_CHANNELS, base_channels)
-        self.tumour_encoder = Encoder(IN_CHANNELS, base_channels) if self.scheme in _TUMOUR_ENCODER else None
+        self.image_encoder = Encoder(IN_CHANNELS, base_channels, norm_group)
+        self.tumour_encoder = (
+            Encoder(IN_CHANNELS, base_channels, norm_group) if self.scheme in _TUMOUR_ENCODER else None
+        )
         self.fusion = Fusion(16 * base_channels) if self.scheme in _FUSION else None
-        self.image_decoder = Decoder(base_channels)
-        self.tumour_decoder = Decoder(base_channels) if self.scheme in _TUMOUR_DECODER else None
+        self.image_decoder = Decoder(base_channels, norm_group)
+        self.tumour_decoder = Decoder(base_channels, norm_group) if self.scheme in _TUMOUR_DECODER else None
         self.apply(kaiming_normal)
 
     @property
@@ -78,6 +85,7 @@ class TumourAwareGenerator(nn.Module):
             "second_input": str(self.second_input),
             "keep_background": self.keep_background,
             "condition_in_brain": self.condition_in_brain,
+            "norm_group": self.norm_group,
         }
 
     def forward(
@@ -169,6 +177,7 @@ def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | 
         SecondInput.WHOLE_IMAGE,
         keep_background=teacher.keep_background,
         condition_in_brain=teacher.condition_in_brain,
+        norm_group=teacher.norm_group,
     )
     kept = {
         name: weight

@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from utad_monai.networks.blocks import InstanceNorm, mean_of_groups
+
 
 class TwoStepInstanceNorm(nn.Module):
     """Instance normalisation whose means are taken over rows first, then over columns.
@@ -16,17 +18,22 @@ class TwoStepInstanceNorm(nn.Module):
 
     Args:
         epsilon: added to the variance, as in `nn.InstanceNorm2d`.
+        group: channels that share a mean and variance.
     """
 
-    def __init__(self, epsilon: float) -> None:
+    def __init__(self, epsilon: float, group: int = 1) -> None:
         super().__init__()
         self.epsilon = epsilon
+        self.group = group
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `(B, C, H, W)` with mean 0 and variance 1 in each plane."""
-        centred = features - _plane_mean(features)
-        normalised: Tensor = centred / torch.sqrt(_plane_mean(centred * centred) + self.epsilon)
+        """Return `(B, C, H, W)` with mean 0 and variance 1 in each group of planes."""
+        centred = features - self._mean(features)
+        normalised: Tensor = centred / torch.sqrt(self._mean(centred * centred) + self.epsilon)
         return normalised
+
+    def _mean(self, features: Tensor) -> Tensor:
+        return mean_of_groups(_plane_mean(features), self.group)
 
 
 def with_two_step_norms(network: nn.Module) -> nn.Module:
@@ -41,7 +48,8 @@ def with_two_step_norms(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.InstanceNorm2d):
                 if child.affine or child.track_running_stats:
                     raise ValueError(f"{name} has weights or statistics: it cannot be written out")
-                setattr(parent, name, TwoStepInstanceNorm(child.eps))
+                group = child.group if isinstance(child, InstanceNorm) else 1
+                setattr(parent, name, TwoStepInstanceNorm(child.eps, group))
     return changed.eval()
 
 

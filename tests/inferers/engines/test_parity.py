@@ -20,10 +20,11 @@ LIBRARIES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 TARGETS = torch.tensor([2, 0])
 
 
-@pytest.fixture(scope="module")
-def student() -> TumourAwareGenerator:
+@pytest.fixture(scope="module", params=[1, 2])
+def student(request: pytest.FixtureRequest) -> TumourAwareGenerator:
     torch.manual_seed(0)
-    return student_from_teacher(TumourAwareGenerator(4, condition_in_brain=True), "complete").eval()
+    teacher = TumourAwareGenerator(4, condition_in_brain=True, norm_group=request.param)
+    return student_from_teacher(teacher, "complete").eval()
 
 
 @pytest.fixture(scope="module", params=list(LIBRARIES))
