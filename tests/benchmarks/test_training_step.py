@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.brain_box import SETTINGS
 from benchmarks.literal import literal_layers
-from benchmarks.training_step import PRESET_SIZE, SIZES, Rivals, Role, Side, Size, difference
+from benchmarks.training_step import SIZES, Rivals, Role, Side, Size, difference
 from utad_monai.configuration import bundles_dir
 from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
 
@@ -45,7 +46,11 @@ def test_a_box_changes_the_size_alone() -> None:
 
 def test_the_presets_side_is_the_preset() -> None:
     preset = json.loads((bundles_dir() / "demo.json").read_text(encoding="utf-8"))
-    size = SIZES[PRESET_SIZE].of_side(Side.PRESET)
+    size = SIZES["demo"].of_side(Side.PRESET)
     named = {"base_channels", "critic_channels", "critic_layers", "critic_steps", "norm_group"}
     assert {name: getattr(size, name) for name in named} == {name: preset[name] for name in named}
     assert (list(size.image_size), str(size.game)) == (preset["image_size"], preset["adversarial_game"])
+
+
+def test_the_presets_box_at_the_papers_pixels_is_the_one_whose_quality_is_measured() -> None:
+    assert SIZES["small"].of_side(Side.PRESET).image_size == SETTINGS["small"].sides["roomy box"]
