@@ -52,6 +52,8 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "quality": ("benchmarks.quality",),
     "brain box": ("benchmarks.brain_box", "demo"),
     "brain box small": ("benchmarks.brain_box", "small"),
+    "brain box switched": ("benchmarks.brain_box", "demo switched"),
+    "brain box small switched": ("benchmarks.brain_box", "small switched"),
 }
 """Module and arguments of each benchmark, which prints JSON; modules that are not there are passed over."""
 

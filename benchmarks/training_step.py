@@ -44,7 +44,7 @@ class Side(StrEnum):
     OURS = "ours"
     BRAIN_BOX = "ours in the brain box"
     TIGHT_BOX = "ours in the tight box"
-    PRESET = "the preset's step"
+    SWITCHED = "ours with the switches in the roomy box"
     LITERAL = "literal"
 
 
@@ -64,7 +64,8 @@ class Size:
         tight_box_size: the same of the box without room around the brains.
         batch_size: slices per step.
         critic_steps: critic updates per generator update; a measured cycle has so many iterations.
-        preset_size: height and width of the box in which the preset's own step is measured; None for no such step.
+        roomy_box_size: the same of a box with 17 mm of room on each side, in which the step is measured with the
+            switches of `SWITCHES`; None for no such step.
         norm_group: channels of the generator that share a mean and variance; 1 as published.
         game: of the critics; the paper's.
     """
@@ -77,7 +78,7 @@ class Size:
     tight_box_size: tuple[int, int]
     batch_size: int
     critic_steps: int
-    preset_size: tuple[int, int] | None = None
+    roomy_box_size: tuple[int, int] | None = None
     norm_group: int = 1
     game: AdversarialGame = AdversarialGame.WASSERSTEIN
 
@@ -89,26 +90,25 @@ class Size:
         """Return the sizes of a training in the tight box."""
         return replace(self, image_size=self.tight_box_size)
 
-    def as_preset(self) -> Size:
-        """Return the sizes of a training in the preset's box, with the norms and the game of `bundles/demo.json`."""
-        image_size = self.preset_size or self.image_size
+    def switched(self) -> Size:
+        """Return the sizes of a training in the roomy box, with the norms and the game of `SWITCHES`."""
+        image_size = self.roomy_box_size or self.image_size
         return replace(self, image_size=image_size, norm_group=2, game=AdversarialGame.LEAST_SQUARES)
 
     def of_side(self, side: Side) -> Size:
         """Return the sizes that a side trains in."""
-        sizes = {Side.BRAIN_BOX: self.in_box(), Side.TIGHT_BOX: self.in_tight_box(), Side.PRESET: self.as_preset()}
+        sizes = {Side.BRAIN_BOX: self.in_box(), Side.TIGHT_BOX: self.in_tight_box(), Side.SWITCHED: self.switched()}
         return sizes.get(side, self)
 
 
 SIZES = {
-    "demo": Size(8, 16, 4, (96, 96), (96, 80), (80, 64), 8, 1, preset_size=(80, 64)),
-    "small": Size(8, 16, 4, (128, 128), (112, 96), (96, 80), 8, 1, preset_size=(128, 96)),
+    "demo": Size(8, 16, 4, (96, 96), (96, 80), (80, 64), 8, 1, roomy_box_size=(96, 80)),
+    "small": Size(8, 16, 4, (128, 128), (112, 96), (96, 80), 8, 1, roomy_box_size=(128, 96)),
     "paper": Size(64, 64, 6, (128, 128), (112, 96), (96, 80), 2, 5),
 }
 """The demonstration's pixels are 2.5 mm, and its own frame is the tight box of the phantom. The paper's are 1.875 mm,
 and its boxes are those of BraTS brains, which fit 180 x 150 mm. `small` has the demonstration's networks at the
-paper's pixels; its preset's box leaves 17 mm of room on each side. The paper's batch of 8 is 2 here: four rivals,
-24 GiB."""
+paper's pixels. The paper's batch of 8 is 2 here: four rivals, 24 GiB."""
 
 
 def make_batch(size: Size, precision: torch.dtype, seed: int = 0) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def measure(name: str, role: Role, rounds: int) -> dict[str, Any]:
         different = pool.submit(difference, size, role, torch.float64).result()
     if different > LOSS_TOLERANCE:
         raise AssertionError(f"losses differ by {different:.1e}: not the same mathematics")
-    measured = [side for side in Side if side is not Side.PRESET or size.preset_size]
+    measured = [side for side in Side if side is not Side.SWITCHED or size.roomy_box_size]
     sides = {str(side): RivalProcess(*_SELF, name, "--role", role, "--serve", side) for side in measured}
     timings = take_turns({**sides, **matrix_products()}, rounds)
     peaks = {side: process.peak_megabytes() for side, process in sides.items()}  # ends them: memory for what follows

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import brain_box
-from benchmarks.brain_box import SETTINGS, WHOLE, Setting, compared, train_sides
+from benchmarks.brain_box import SETTINGS, SWITCHES, WHOLE, Setting, compared, train_sides
 from benchmarks.training_step import SIZES
+from utad_monai.configuration import bundles_dir
 from utad_monai.data.brain_box import ROOM_MM, box_pixels
 
 LARGEST_PHANTOM_MM = (200.0, 156.0)
@@ -30,7 +32,7 @@ def test_the_boxes_are_those_of_the_phantom(
     assert box_pixels([largest_mm], pixel_mm, setting.sides[WHOLE], room_mm) == setting.sides[side]
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ["demo", "small"])
 def test_the_whole_frame_is_that_of_the_training_step(name: str) -> None:
     image_size = SIZES[name].image_size
     assert SETTINGS[name].overrides(WHOLE) == {"frame_size_mm": [240, 240], "image_size": list(image_size)}
@@ -82,3 +84,17 @@ def test_a_box_is_compared_with_the_frame_seed_by_seed() -> None:
     assert round(found["box"]["ssim"], 6) == 0.533333
     assert round(found[WHOLE]["ssim"], 6) == 0.466667
     assert found["seeds"] == 3
+
+
+@pytest.mark.parametrize("name", ["demo", "small"])
+def test_switches_change_no_frame(name: str) -> None:
+    plain, switched = SETTINGS[name], SETTINGS[f"{name} switched"]
+    for side in plain.sides:
+        assert switched.overrides(side) == plain.overrides(side) | SWITCHES
+
+
+def test_switches_are_keys_of_the_bundle_that_the_preset_leaves_alone() -> None:
+    teacher, preset = (json.loads((bundles_dir() / f"{name}.json").read_text()) for name in ("teacher", "demo"))
+    assert set(SWITCHES) <= set(teacher)
+    changed = {key: value for key, value in SWITCHES.items() if (teacher | preset)[key] != value}
+    assert changed == SWITCHES

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from benchmarks.brain_box import SETTINGS
+from benchmarks.brain_box import SETTINGS, SWITCHES
 from benchmarks.literal import literal_layers
 from benchmarks.training_step import SIZES, Rivals, Role, Side, Size, difference
-from utad_monai.configuration import bundles_dir
 from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
 
 TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)
@@ -37,20 +35,19 @@ def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
 
 
 def test_a_box_changes_the_size_alone() -> None:
-    sides = [side for side in Side if side is not Side.PRESET]
+    sides = [side for side in Side if side is not Side.SWITCHED]
     sizes = {side: TINY.of_side(side).image_size for side in sides}
     assert sizes == {Side.OURS: (48, 48), Side.LITERAL: (48, 48), Side.BRAIN_BOX: (48, 32), Side.TIGHT_BOX: (32, 16)}
     for side in sides:
         assert replace(TINY.of_side(side), image_size=(48, 48)) == TINY
 
 
-def test_the_presets_side_is_the_preset() -> None:
-    preset = json.loads((bundles_dir() / "demo.json").read_text(encoding="utf-8"))
-    size = SIZES["demo"].of_side(Side.PRESET)
-    named = {"base_channels", "critic_channels", "critic_layers", "critic_steps", "norm_group"}
-    assert {name: getattr(size, name) for name in named} == {name: preset[name] for name in named}
-    assert (list(size.image_size), str(size.game)) == (preset["image_size"], preset["adversarial_game"])
+def test_the_switched_side_has_the_switches_whose_quality_is_measured() -> None:
+    size = SIZES["small"].of_side(Side.SWITCHED)
+    assert size.norm_group == SWITCHES["norm_group"]
+    assert str(size.game) == SWITCHES["adversarial_game"]
 
 
-def test_the_presets_box_at_the_papers_pixels_is_the_one_whose_quality_is_measured() -> None:
-    assert SIZES["small"].of_side(Side.PRESET).image_size == SETTINGS["small"].sides["roomy box"]
+@pytest.mark.parametrize(("name", "box"), [("demo", "brain box"), ("small", "roomy box")])
+def test_the_roomy_box_is_the_one_whose_quality_is_measured(name: str, box: str) -> None:
+    assert SIZES[name].of_side(Side.SWITCHED).image_size == SETTINGS[name].sides[box]
