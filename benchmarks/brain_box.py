@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.paired import spread
 from benchmarks.quality import COHORT, MEASURES, Quality, preset_quality, train_preset
-from benchmarks.training_step import SIZES
+from benchmarks.training_step import SIZES, SWITCHES
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.data import write_phantom_cohort
 from utad_monai.metrics.image_quality import PROTOCOL
@@ -55,10 +55,6 @@ class Setting:
         frame_size_mm = [self.pixel_mm * pixels for pixels in image_size]
         return {"frame_size_mm": frame_size_mm, "image_size": list(image_size), **self.switches}
 
-
-SWITCHES = {"adversarial_game": "least_squares", "adversarial_weight": 3.0, "norm_group": 2, "learning_rate": 0.002}
-"""Switches beyond the paper with which small networks learn more in the same iterations; not in the preset, because the
-tumour gains nothing from them."""
 
 _PLAIN: Mapping[str, Setting] = {
     "demo": Setting(

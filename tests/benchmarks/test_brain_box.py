@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks import brain_box
-from benchmarks.brain_box import SETTINGS, SWITCHES, WHOLE, Setting, compared, train_sides
-from benchmarks.training_step import SIZES
+from benchmarks.brain_box import SETTINGS, WHOLE, Setting, compared, train_sides
+from benchmarks.training_step import SIZES, SWITCHES
 from utad_monai.configuration import bundles_dir
 from utad_monai.data.brain_box import ROOM_MM, box_pixels
 

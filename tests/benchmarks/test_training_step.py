@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.brain_box import SETTINGS, SWITCHES
+from benchmarks.brain_box import SETTINGS
 from benchmarks.literal import literal_layers
-from benchmarks.training_step import SIZES, Rivals, Role, Side, Size, difference
+from benchmarks.training_step import SIZES, SWITCHES, Rivals, Role, Side, Size, difference
 from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
 
 TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)

@@ -12,6 +12,7 @@ import pandas
 import pytest
 import torch
 from ignite.engine import Engine
+from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from utad_monai.engines import TranslationTrainer
@@ -97,7 +98,7 @@ def test_trouble_is_told_once_per_epoch_after_some_patience(
 ) -> None:
     measures = SOUND | TROUBLE[name][0]
     monkeypatch.setattr(HealthMonitor, "_balance", lambda *_: measures)
-    monkeypatch.setattr(HealthMonitor, "_accuracies", lambda *_: {})
+    monkeypatch.setattr("utad_monai.handlers.health._accuracies", lambda *_: {})
     monkeypatch.setattr(HealthMonitor, "_validation", lambda *_: {})
     with caplog.at_level(logging.WARNING, "utad_monai"):
         train(epochs=4)
@@ -205,3 +206,18 @@ def test_the_state_is_all_that_an_epoch_left(train: Callable[..., HealthMonitor]
     assert (other.rows, other._sums, other._failed) == (monitor.rows, monitor._sums, monitor._failed)
     assert torch.equal(torch.stack(other._last[0]), torch.stack(monitor._last[0]))
     assert other._last.maxlen == monitor._last.maxlen
+
+
+def test_the_critic_judges_the_last_batches_once_an_epoch(train: Callable[..., HealthMonitor]) -> None:
+    for game in AdversarialGame:
+        passes: list[int] = []
+
+        def watch(trainer: TranslationTrainer, passes: list[int] = passes) -> None:
+            def count(_: Any, inputs: tuple[Tensor], __: Any) -> None:
+                if not torch.is_grad_enabled():
+                    passes.append(len(inputs[0]))
+
+            trainer.whole_critic.register_forward_hook(count)
+
+        train(watch, epochs=2, game=game)
+        assert passes == [4, 4] * 2  # two batches of two, fakes and real images

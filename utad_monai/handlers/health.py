@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
 from utad_monai.keys import AdversarialGame, LossTerm
 from utad_monai.losses.least_squares import realness_as
-from utad_monai.networks import ModalityCritic
+from utad_monai.networks import Judgement
 from utad_monai.stages import HEALTH_FILE
 from utad_monai.tables import write_table
 
@@ -150,7 +150,8 @@ class HealthMonitor:
 
     def __call__(self, engine: TranslationTrainer) -> None:
         """Measure the epoch, warn, and write the table."""
-        measures = self._balance(engine) | self._accuracies(engine) | self._validation(engine)
+        last = self._judge_last(engine)
+        measures = self._balance(engine, last) | _accuracies(last) | self._validation(engine)
         wrong = []
         for check in CHECKS:
             if any(math.isnan(measures[name]) for name in check.needs):
@@ -164,7 +165,7 @@ class HealthMonitor:
         self._last.clear()
         write_table(self.path, pandas.DataFrame(self.rows))
 
-    def _balance(self, engine: TranslationTrainer) -> dict[str, float]:
+    def _balance(self, engine: TranslationTrainer, last: _Judged | None) -> dict[str, float]:
         """Return the mean gap between real and fake as a share of the largest honest one, and the mean penalty.
 
         A critic whose gradient is at most 1 cannot judge two images further apart than they are, which is at most
@@ -176,32 +177,46 @@ class HealthMonitor:
         penalty = self._sums["penalty"] / iterations / critics
         critic = engine.whole_critic
         if critic.game is AdversarialGame.LEAST_SQUARES:
-            return {"critic_gap": self._least_squares_gap(critic), "gradient_penalty": penalty}
+            return {"critic_gap": _least_squares_gap(last), "gradient_penalty": penalty}
         patches = math.prod(size // 2**critic.layers for size in critic.image_size)
         largest = 2 * math.sqrt(math.prod(critic.image_size)) / patches
         return {"critic_gap": self._sums["gap"] / iterations / critics / largest, "gradient_penalty": penalty}
 
     @torch.no_grad()
-    def _least_squares_gap(self, critic: ModalityCritic) -> float:
-        """Return how much more real the epoch's last real images are than its fakes: 1 when the critic never errs."""
+    def _judge_last(self, engine: TranslationTrainer) -> _Judged | None:
+        """Return what the whole-image critic says of the epoch's last batches, in one pass; None without any."""
         if not self._last:
-            return float("nan")
+            return None
         fake, target, real, source = (torch.cat(list(column)) for column in zip(*self._last, strict=True))
-        return float(realness_as(critic(real), source).mean() - realness_as(critic(fake), target).mean())
-
-    @torch.no_grad()
-    def _accuracies(self, engine: TranslationTrainer) -> dict[str, float]:
-        """Return how often the critic finds the right modality in the epoch's last fakes and real images."""
-        if not self._last:
-            return {"fake_accuracy": float("nan"), "real_accuracy": float("nan")}
-        fake, target, real, source = (torch.cat(list(column)) for column in zip(*self._last, strict=True))
-        found_fake, found_real = (engine.whole_critic(images).modality_logits.argmax(1) for images in (fake, real))
-        return {
-            "fake_accuracy": float((found_fake == target).float().mean()),
-            "real_accuracy": float((found_real == source).float().mean()),
-        }
+        return _Judged(engine.whole_critic(fake), target, engine.whole_critic(real), source)
 
     def _validation(self, engine: Engine) -> dict[str, float]:
         ran = self.validator.state.epoch == engine.state.epoch
         metrics = self.validator.state.metrics if ran else {}
         return {name: float(metrics.get(f"validation_{name}", float("nan"))) for name in _VALIDATED}
+
+
+class _Judged(NamedTuple):
+    """Fakes of the target modality `(B,)` and real images of the source modality `(B,)`, as a critic judges them."""
+
+    fake: Judgement
+    target: Tensor
+    real: Judgement
+    source: Tensor
+
+
+def _least_squares_gap(last: _Judged | None) -> float:
+    """Return how much more real real images are than fakes: 1 when the critic never errs."""
+    if last is None:
+        return float("nan")
+    return float(realness_as(last.real, last.source).mean() - realness_as(last.fake, last.target).mean())
+
+
+def _accuracies(last: _Judged | None) -> dict[str, float]:
+    """Return how often the critic finds the right modality in fakes and in real images."""
+    if last is None:
+        return {"fake_accuracy": float("nan"), "real_accuracy": float("nan")}
+    return {
+        "fake_accuracy": float((last.fake.modality_logits.argmax(1) == last.target).float().mean()),
+        "real_accuracy": float((last.real.modality_logits.argmax(1) == last.source).float().mean()),
+    }

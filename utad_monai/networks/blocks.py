@@ -119,7 +119,16 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Con
 
 
 def conv_norm_act(in_channels: int, out_channels: int, norm_group: int = 1) -> nn.Sequential:
-    """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`."""
+    """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the result.
+        norm_group: channels that share a mean and variance; 1 is InstanceNorm.
+
+    Raises:
+        ValueError: when `out_channels` is no multiple of `norm_group`.
+    """
     return nn.Sequential(
         convolution(in_channels, out_channels, kernel_size=3),
         InstanceNorm(out_channels, norm_group),
