@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from benchmarks.literal import plain_convolutions, plain_norms
+from benchmarks.literal import plain_layers, plain_norms
 from benchmarks.paired import RivalProcess, serve, take_turns
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
 from utad_monai.allocator import keep_freed_memory
@@ -26,6 +26,7 @@ from utad_monai.handlers import StopOnNonFinite
 from utad_monai.keys import BatchKey, LossTerm
 from utad_monai.losses import gradient_penalty
 from utad_monai.networks import ModalityCritic
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 OURS = "ours"
 
@@ -36,6 +37,9 @@ class Kept(StrEnum):
     MEMORY = "freed memory is kept"
     LAYERS = "InstanceNorm as GroupNorm, activations in place"
     NARROW = "gradients of narrow convolutions"
+    HEAD = "the last convolution as a matrix product"
+    POOL = "the greatest of a window by rows, then columns"
+    UPSAMPLE = "gradient of upsampling by rows, then columns"
     SHARED_PASS = "one forward pass for both players, no graph for critics alone"
     FROZEN = "critics are frozen while the generator trains"
     TOGETHER = "real and fake in one pass of a critic"
@@ -126,7 +130,13 @@ def _guarded(trainer: TranslationTrainer, _: Rivals) -> None:
     changed._iteration = guarded_iteration
 
 
-_LAYERS: dict[str, Callable[[Any], Any]] = {Kept.LAYERS: plain_norms, Kept.NARROW: plain_convolutions}
+_LAYERS: dict[str, Callable[[Any], Any]] = {
+    Kept.LAYERS: plain_norms,
+    Kept.NARROW: partial(plain_layers, kinds=[NarrowConv2d]),
+    Kept.HEAD: partial(plain_layers, kinds=[PlaneSum]),
+    Kept.POOL: partial(plain_layers, kinds=[PairMaxPool2d]),
+    Kept.UPSAMPLE: partial(plain_layers, kinds=[BilinearDoubling]),
+}
 _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
     Kept.SHARED_PASS: _pass_by_pass,
     Kept.FROZEN: _unfrozen,

@@ -8,6 +8,7 @@ networks have the same weights in torch's own layers.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -17,22 +18,31 @@ from torch.nn import functional
 from transforms import mask_tumour
 from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
-from utad_monai.networks.blocks import NarrowConv2d
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
+TORCH_LAYERS: Mapping[type[nn.Module], type[nn.Module]] = {
+    NarrowConv2d: nn.Conv2d,
+    PlaneSum: nn.Conv2d,
+    PairMaxPool2d: nn.MaxPool2d,
+    BilinearDoubling: nn.Upsample,
+}
+"""What each layer that is faster while it trains is in torch."""
+
+
 def literal_layers(network: Network) -> Network:
-    """Return a copy whose convolutions, normalisations and activations are torch's own, as they come."""
-    return plain_convolutions(plain_norms(network))
+    """Return a copy whose layers are all torch's own, as they come."""
+    return plain_layers(plain_norms(network))
 
 
-def plain_convolutions(network: Network) -> Network:
-    """Return a copy whose narrow convolutions are computed like all others."""
+def plain_layers(network: Network, kinds: Collection[type[nn.Module]] = TORCH_LAYERS) -> Network:
+    """Return a copy whose layers of these kinds are torch's own."""
     plain = copy.deepcopy(network)
     for module in plain.modules():
-        if isinstance(module, NarrowConv2d):
-            module.__class__ = nn.Conv2d
+        if type(module) in kinds:
+            module.__class__ = TORCH_LAYERS[type(module)]
     return plain
 
 

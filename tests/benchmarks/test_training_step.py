@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.brain_box import SETTINGS
-from benchmarks.literal import literal_layers
+from benchmarks.literal import TORCH_LAYERS, literal_layers
 from benchmarks.training_step import SIZES, SWITCHES, Rivals, Role, Side, Size, difference
-from utad_monai.networks.blocks import InstanceNorm, NarrowConv2d
+from utad_monai.networks.blocks import InstanceNorm
 
 TINY = Size(4, 4, 2, (48, 48), (48, 32), (32, 16), 2, 2)
 
@@ -26,7 +26,7 @@ def test_the_comparison_sees_another_mathematics(monkeypatch: pytest.MonkeyPatch
 def test_the_literal_network_has_the_same_weights_in_plain_layers() -> None:
     ours = Rivals(TINY).generator
     literal = literal_layers(ours)
-    for layer in (InstanceNorm, NarrowConv2d):
+    for layer in (InstanceNorm, *TORCH_LAYERS):
         assert any(isinstance(module, layer) for module in ours.modules())
         assert not any(isinstance(module, layer) for module in literal.modules())
     assert not any(getattr(module, "inplace", False) for module in literal.modules())

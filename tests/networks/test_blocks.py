@@ -11,12 +11,12 @@ from utad_monai.networks.blocks import (
     Encoder,
     Fusion,
     InstanceNorm,
-    NarrowConv2d,
     conv_norm_act,
     convolution,
     double_conv,
     mean_of_groups,
 )
+from utad_monai.networks.cpu_layers import NarrowConv2d
 
 
 def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
@@ -58,39 +58,6 @@ def test_mean_of_groups_is_the_same_for_all_channels_of_a_group() -> None:
 )
 def test_convolutions_with_few_channels_on_both_sides_are_narrow(channels: tuple[int, int], narrow: bool) -> None:
     assert (type(convolution(*channels, kernel_size=3)) is NarrowConv2d) is narrow
-
-
-@pytest.mark.parametrize("channels", [(5, 3), (3, 5), (4, 1), (16, 8)])
-@pytest.mark.parametrize("kernel_size", [1, 3])
-def test_a_narrow_convolution_has_the_gradients_of_a_plain_one(channels: tuple[int, int], kernel_size: int) -> None:
-    torch.manual_seed(0)
-    narrow = convolution(*channels, kernel_size).double()
-    plain = nn.Conv2d(*channels, kernel_size, padding=kernel_size // 2).double()
-    plain.load_state_dict(narrow.state_dict())
-    images = [torch.randn(2, channels[0], 12, 10, dtype=torch.float64).requires_grad_()]
-    images.append(images[0].detach().clone().requires_grad_())
-    made = [layer(image) for layer, image in zip((narrow, plain), images, strict=True)]
-    assert "_NarrowConvolution" in type(made[0].grad_fn).__name__
-    torch.testing.assert_close(*made)
-    for one in made:
-        one.square().sum().backward()
-    torch.testing.assert_close(images[0].grad, images[1].grad)
-    for ours, theirs in zip(narrow.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad)
-
-
-def test_an_image_that_needs_no_gradient_gets_none() -> None:
-    layer, image = convolution(5, 3, 3), torch.randn(2, 5, 8, 8)
-    layer(image).sum().backward()
-    assert image.grad is None
-    assert layer.weight.grad is not None
-
-
-def test_a_narrow_convolution_is_a_plain_one_in_evaluation_and_autocast() -> None:
-    layer, image = convolution(5, 3, 3), torch.randn(2, 5, 8, 8)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert layer(image).dtype == torch.bfloat16
-    assert "_NarrowConvolution" not in type(layer.eval()(image).grad_fn).__name__
 
 
 def test_double_block_keeps_the_size_and_convolves_twice() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
-from torch.jit import is_scripting  # type: ignore[attr-defined]
 from torch.nn import functional
+
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
@@ -51,64 +49,6 @@ def mean_of_groups(means: Tensor, group: int) -> Tensor:
         return means
     grouped: Tensor = means.unflatten(1, (-1, group)).mean(dim=2, keepdim=True)
     return grouped.expand(-1, -1, group, -1, -1).flatten(1, 2)
-
-
-class NarrowConv2d(nn.Conv2d):
-    """`nn.Conv2d` of few channels, stride 1 and unchanged size, whose gradients are faster on a CPU: the same sums.
-
-    oneDNN fills a vector register with channels, in the gradients' kernels more so than forward: with fewer channels it
-    computes with zeros. Where either side has many, its own kernels are faster.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `(B, out, H, W)` of `(B, in, H, W)`."""
-        # TorchScript passes over a block of this condition, and of no other
-        if not is_scripting():  # noqa: SIM102
-            if self._trains_on_cpu(features):
-                return _narrow_convolution(features, self)
-        return functional.conv2d(features, self.weight, self.bias, padding=self.padding)
-
-    def _trains_on_cpu(self, features: Tensor) -> bool:
-        # autocast chooses the types of a convolution, not those of a function
-        return self.training and features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-
-
-class _NarrowConvolution(Function):
-    """A convolution of stride 1 and unchanged size, and its gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, padding: list[int]) -> Tensor:
-        """Return `(B, out, H, W)` of `(B, in, H, W)`."""
-        ctx.save_for_backward(features, weight)
-        ctx.padding = padding
-        return functional.conv2d(features, weight, bias, padding=padding)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        """Return the gradients of features, weight and bias, and none for the padding."""
-        features, weight = ctx.saved_tensors
-        of_features = None
-        if ctx.needs_input_grad[0]:  # a convolution too, with the mirrored kernel
-            of_features = functional.conv2d(gradient, weight.transpose(0, 1).flip(2, 3), padding=ctx.padding)
-        out_channels, in_channels = weight.shape[:2]
-        if in_channels < out_channels:  # few enough to be worth another order
-            gradient, features = map(_channels_last, (gradient, features))
-        shape = ([out_channels], [1, 1], ctx.padding, [1, 1], False, [0, 0], 1)
-        wanted = [False, True, True]
-        _, of_weight, of_bias = torch.ops.aten.convolution_backward(gradient, features, weight, *shape, wanted)
-        return of_features, of_weight, of_bias, None
-
-
-def _narrow_convolution(features: Tensor, layer: nn.Conv2d) -> Tensor:
-    computed: Tensor = _NarrowConvolution.apply(  # type: ignore[no-untyped-call]
-        features, layer.weight, layer.bias, list(layer.padding)
-    )
-    return computed
-
-
-def _channels_last(values: Tensor) -> Tensor:
-    return values.contiguous(memory_format=torch.channels_last)
 
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
@@ -157,7 +97,7 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(
             double_conv(before, after, norm_group) for before, after in pairwise([in_channels, *widths])
         )
-        self.pool = nn.MaxPool2d(2)
+        self.pool = PairMaxPool2d()
         self.centre = double_conv(widths[-1], 2 * widths[-1], norm_group)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -181,10 +121,10 @@ class Decoder(nn.Module):
     def __init__(self, base_channels: int, norm_group: int = 1) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in reversed(range(4))]
-        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+        self.upsample = BilinearDoubling()
         self.reductions = nn.ModuleList(conv_norm_act(2 * width, width, norm_group) for width in widths)
         self.levels = nn.ModuleList(double_conv(2 * width, width, norm_group) for width in widths)
-        self.head = convolution(base_channels, 1, kernel_size=1)
+        self.head = PlaneSum(base_channels)
 
     def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
         """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and its skips."""
