@@ -1,4 +1,4 @@
-"""Layers that are faster while they train: values and gradients of torch's own, and torch's own everywhere else."""
+"""Faster layers: values and gradients of torch's own, and torch's own in exports."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_a_single_row_or_column_is_doubled(size: tuple[int, int]) -> None:
     torch.testing.assert_close(computed(ours, image), computed(theirs, image))
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_is_torchs_own_in_evaluation_and_autocast(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "max-pool"])
+def test_a_layer_whose_rounding_differs_is_torchs_own_in_evaluation_and_autocast(name: str) -> None:
     layer, image = LAYERS[name][0](), torch.randn(2, CHANNELS, 8, 8, requires_grad=True)
     assert any(own in type(layer(image).grad_fn).__name__ for own in OWN)
     with torch.autocast("cpu", torch.bfloat16):
@@ -78,3 +78,23 @@ def test_the_greatest_of_a_window_with_nan_is_nan() -> None:
     image = torch.zeros(1, 1, 2, 4)
     image[0, 0, 1, 2] = torch.nan
     assert PairMaxPool2d()(image).isnan().tolist() == [[[[False, True]]]]
+
+
+def test_evaluation_has_the_faster_max_pool_and_the_very_values_of_torchs() -> None:
+    layer, image = PairMaxPool2d().eval(), torch.randn(2, CHANNELS, 8, 8, requires_grad=True)
+    pooled = layer(image)
+    assert "_PairMaximum" in type(pooled.grad_fn).__name__
+    assert torch.equal(pooled, nn.MaxPool2d(2)(image))
+
+
+@pytest.mark.parametrize("export", ["trace", "script", "program"])
+def test_exports_have_torchs_max_pool(export: str) -> None:
+    layer, image = PairMaxPool2d().eval(), torch.randn(2, CHANNELS, 8, 8)
+    exporters: dict[str, Callable[[], object]] = {
+        "trace": lambda: torch.jit.trace(layer, image).graph,
+        "script": lambda: torch.jit.script(layer).inlined_graph,
+        "program": lambda: torch.export.export(layer, (image,)).graph,
+    }
+    written = str(exporters[export]())
+    assert "max_pool2d" in written
+    assert "maximum" not in written

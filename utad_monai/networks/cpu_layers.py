@@ -1,6 +1,6 @@
-"""Layers of torch whose sums or gradients are computed faster on a CPU while they train: the same mathematics.
+"""Layers of torch whose sums or gradients are computed faster on a CPU: the same mathematics.
 
-Everywhere else, in evaluation, in exports, under autocast and on other devices, they are torch's own.
+In exports, under autocast and on other devices they are torch's own; in evaluation, too, where rounding could differ.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.jit import is_scripting  # type: ignore[attr-defined]
+from torch.jit import is_scripting, is_tracing  # type: ignore[attr-defined]
 from torch.nn import functional
 
 
@@ -92,7 +92,7 @@ def _sum_of_planes(features: Tensor, layer: nn.Conv2d) -> Tensor:
 
 
 class PairMaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d(2)` of even height and width: the greater of two rows, then of two columns.
+    """`nn.MaxPool2d(2)` of even height and width: the greater of two rows, then of two columns; in evaluation, too.
 
     Torch's own goes through each window and keeps its place, pixel by pixel. The gradient goes to one pixel of each
     window here, too; of equal ones to another, perhaps.
@@ -104,9 +104,13 @@ class PairMaxPool2d(nn.MaxPool2d):
     def forward(self, features: Tensor) -> Tensor:
         """Return `(B, C, H/2, W/2)` of `(B, C, H, W)`."""
         if not is_scripting():  # noqa: SIM102
-            if trains_on_cpu(self, features):
+            if features.device.type == "cpu" and not _is_exported():
                 return _applied(_PairMaximum, features)
         return functional.max_pool2d(features, 2)
+
+
+def _is_exported() -> bool:
+    return bool(is_tracing() or torch.compiler.is_compiling())
 
 
 class _PairMaximum(Function):
