@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +25,7 @@ from benchmarks.training_step import SIZES, SWITCHES
 from utad_monai.allocator import keep_freed_memory
 from utad_monai.data import write_phantom_cohort
 from utad_monai.metrics.image_quality import PROTOCOL
+from utad_monai.metrics.statistics import estimate
 from utad_monai.processes import default_workers, worker_pool
 
 WHOLE = "whole frame"
@@ -109,9 +110,14 @@ def compared(rows: Mapping[str, Sequence[Quality]]) -> dict[str, Any]:
     for side in rows:
         if side != WHOLE:
             pairs = list(zip(rows[side], whole, strict=True))
-            apart = {name: list(spread([ours[name] - theirs[name] for ours, theirs in pairs])) for name in MEASURES}
-            faster = list(spread([theirs["seconds"] / ours["seconds"] for ours, theirs in pairs]))
-            found[f"{side} against {WHOLE}"] = {"minus": apart, "times faster": faster}
+            apart = {name: [ours[name] - theirs[name] for ours, theirs in pairs] for name in MEASURES}
+            found[f"{side} against {WHOLE}"] = {
+                "minus": {name: list(spread(values)) for name, values in apart.items()},
+                "mean minus (95 % bootstrap interval over seeds)": {
+                    name: list(astuple(estimate(values))[:3]) for name, values in apart.items()
+                },
+                "times faster": list(spread([theirs["seconds"] / ours["seconds"] for ours, theirs in pairs])),
+            }
     return {**found, "seeds": len(whole)}
 
 

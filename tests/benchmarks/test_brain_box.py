@@ -80,6 +80,9 @@ def test_a_box_is_compared_with_the_frame_seed_by_seed() -> None:
     against = found[f"box against {WHOLE}"]
     assert [round(value, 6) for value in against["minus"]["ssim"]] == [0.1, -0.1, 0.2]
     assert against["minus"]["mae"] == [0, 0, 0]
+    mean, low, high = against["mean minus (95 % bootstrap interval over seeds)"]["ssim"]
+    assert round(mean, 6) == 0.066667
+    assert [round(low, 6), round(high, 6)] == [-0.1, 0.2]
     assert against["times faster"] == [3, 2, 4]
     assert round(found["box"]["ssim"], 6) == 0.533333
     assert round(found[WHOLE]["ssim"], 6) == 0.466667
