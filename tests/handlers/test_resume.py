@@ -182,6 +182,15 @@ def test_a_signal_saves_and_ends_and_nothing_is_lost(
     assert Training(prepared_tiny_cohort, tmp_path, Setting(minutes=60)).run() == uninterrupted
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Have the handler of SIGINT that Python has in a terminal; in the background, jobs begin with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_a_second_signal_ends_at_once(prepared_tiny_cohort: PreparedCohort, tmp_path: Path) -> None:
     training = Training(prepared_tiny_cohort, tmp_path, Setting(minutes=60))
 
