@@ -21,15 +21,13 @@ from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerato
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
 TORCH_LAYERS: Mapping[type[nn.Module], type[nn.Module]] = {
     NarrowConv2d: nn.Conv2d,
     PlaneSum: nn.Conv2d,
     PairMaxPool2d: nn.MaxPool2d,
     BilinearDoubling: nn.Upsample,
 }
-"""What each layer that is faster while it trains is in torch."""
+"""The layer of torch that each of `utad_monai.networks.cpu_layers` computes."""
 
 
 def literal_layers(network: Network) -> Network:

@@ -80,6 +80,12 @@ def test_the_greatest_of_a_window_with_nan_is_nan() -> None:
     assert PairMaxPool2d()(image).isnan().tolist() == [[[[False, True]]]]
 
 
+@pytest.mark.parametrize("size", [(3, 4), (4, 3)])
+def test_an_odd_size_is_not_pooled(size: tuple[int, int]) -> None:
+    with pytest.raises(RuntimeError):
+        PairMaxPool2d()(torch.zeros(1, 1, *size))
+
+
 def test_evaluation_has_the_faster_max_pool_and_the_very_values_of_torchs() -> None:
     layer, image = PairMaxPool2d().eval(), torch.randn(2, CHANNELS, 8, 8, requires_grad=True)
     pooled = layer(image)

@@ -102,7 +102,11 @@ class PairMaxPool2d(nn.MaxPool2d):
         super().__init__(2)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `(B, C, H/2, W/2)` of `(B, C, H, W)`."""
+        """Return `(B, C, H/2, W/2)` of `(B, C, H, W)`.
+
+        Raises:
+            RuntimeError: when a height or width is odd; images of a generator are multiples of 16.
+        """
         if not is_scripting():  # noqa: SIM102
             if features.device.type == "cpu" and not _is_exported():
                 return _applied(_PairMaximum, features)
