@@ -50,6 +50,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "5"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),
+    "guidance": ("benchmarks.guidance",),
     "brain box": ("benchmarks.brain_box", "demo"),
     "brain box small": ("benchmarks.brain_box", "small"),
     "brain box switched": ("benchmarks.brain_box", "demo switched"),

@@ -95,8 +95,8 @@ def _digest(value: Any) -> str:
 
 def evaluator(folder: Path, number: int) -> TranslationEvaluator:
     """Return the evaluation of some phantom cases."""
-    size = SIZES["demo"].in_tight_box()
-    preprocessing = Preprocessing(frame_size_mm=(200.0, 160.0), image_size=size.image_size)
+    size = SIZES["demo"].in_box()
+    preprocessing = Preprocessing(frame_size_mm=(240.0, 200.0), image_size=size.image_size)
     cases = find_cases(write_phantom_cohort(folder / "cohort", number, progress=False))
     store = prepare_slices(cases, preprocessing, folder / "slices", progress=False)
     loader = DataLoader(EvaluationCases(store, list(store.cases.values())), collate_fn=single_case)

@@ -116,7 +116,7 @@ SIZES = {
     "small": Size(8, 16, 4, (128, 128), (112, 96), (96, 80), 8, 1, roomy_box_size=(128, 96)),
     "paper": Size(64, 64, 6, (128, 128), (112, 96), (96, 80), 2, 5),
 }
-"""The demonstration's pixels are 2.5 mm, and its own frame is the tight box of the phantom. The paper's are 1.875 mm,
+"""The demonstration's pixels are 2.5 mm, and its own frame is the brain box of the phantom. The paper's are 1.875 mm,
 and its boxes are those of BraTS brains, which fit 180 x 150 mm. `small` has the demonstration's networks at the
 paper's pixels. The paper's batch of 8 is 2 here: four rivals, 24 GiB."""
 

@@ -83,6 +83,7 @@ class LossTerm(StrEnum):
     CYCLE = "generator/cycle"
     LOCAL = "generator/local"
     IDENTITY = "generator/identity"
+    TUMOUR_GUIDANCE = "generator/tumour_guidance"
     IMAGE_DISTILLATION = "generator/image_distillation"
     FEATURE_DISTILLATION = "generator/feature_distillation"
     PAIRED = "generator/paired"

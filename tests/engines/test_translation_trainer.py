@@ -240,10 +240,14 @@ def test_output_values_are_plain_floats() -> None:
 
 
 def test_totals_are_the_weighted_sums_of_the_terms() -> None:
-    weights = LossWeights(critic_real=2, gradient_penalty=3, adversarial=0.5, cycle=7, local=0, identity=4)
+    weights = LossWeights(
+        critic_real=2, gradient_penalty=3, adversarial=0.5, cycle=7, local=0, identity=4, tumour_guidance=6
+    )
     output = run(make_players(), [make_batch()], loss_weights=weights)
     critic = sum(weights.of(term) * output[term] for term in CRITIC_TERMS)
-    generator = sum(weights.of(term) * output[term] for term in GENERATOR_TERMS | {LossTerm.IDENTITY})
+    generator = sum(
+        weights.of(term) * output[term] for term in GENERATOR_TERMS | {LossTerm.IDENTITY, LossTerm.TUMOUR_GUIDANCE}
+    )
     assert output[OutputKey.CRITIC_LOSS] == pytest.approx(critic, rel=1e-5)
     assert output[OutputKey.LOSS] == pytest.approx(generator, rel=1e-5)
 
@@ -253,6 +257,13 @@ def test_identity_term_appears_only_when_it_is_switched_on() -> None:
     batch[BatchKey.TARGET_MODALITY] = batch[BatchKey.SOURCE_MODALITY].clone()
     assert LossTerm.IDENTITY not in run(make_players(), [batch])
     assert run(make_players(), [batch], loss_weights=LossWeights(identity=1))[LossTerm.IDENTITY] > 0
+
+
+def test_guidance_term_appears_only_when_it_is_switched_on() -> None:
+    assert LossTerm.TUMOUR_GUIDANCE not in run(make_players(), [make_batch()])
+    assert (
+        run(make_players(), [make_batch()], loss_weights=LossWeights(tumour_guidance=1))[LossTerm.TUMOUR_GUIDANCE] > 0
+    )
 
 
 def test_adversarial_term_alone_moves_the_generator() -> None:
@@ -334,9 +345,10 @@ def test_every_scheme_trains_with_local_terms_only_where_it_has_a_tumour_decoder
 ) -> None:
     players = make_players(scheme, second)
     generator, whole, tumour = (weights_of(net) for net in (players.generator, *players.critics))
-    output = run(players, [make_batch()])
+    output = run(players, [make_batch()], loss_weights=LossWeights(tumour_guidance=1))
     has_decoder = scheme not in (StudentScheme.GLOBAL_ONLY, StudentScheme.NO_TUMOUR_DECODER)
     assert (LossTerm.LOCAL in output) == has_decoder
+    assert (LossTerm.TUMOUR_GUIDANCE in output) == has_decoder
     assert all(math.isfinite(value) for value in output.values())
     assert not equal(generator, weights_of(players.generator))
     assert not equal(whole, weights_of(players.whole_critic))

@@ -20,6 +20,7 @@ PUBLISHED = {
     LossTerm.CYCLE: 10,
     LossTerm.LOCAL: 10,
     LossTerm.IDENTITY: 0,
+    LossTerm.TUMOUR_GUIDANCE: 0,
     LossTerm.PAIRED: 0,
     LossTerm.IMAGE_DISTILLATION: 10,
     LossTerm.FEATURE_DISTILLATION: 10,

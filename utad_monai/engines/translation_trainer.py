@@ -28,6 +28,7 @@ from utad_monai.losses import (
     least_squares_critic_terms,
     least_squares_generator_terms,
     local_consistency_loss,
+    tumour_guidance_loss,
 )
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
 
@@ -226,6 +227,8 @@ class TranslationTrainer(Trainer):
             terms[LossTerm.LOCAL] = local_consistency_loss(
                 batch.tumour_image, translation, reconstruction, batch.tumour_mask
             )
+            if self.loss_weights.tumour_guidance > 0:
+                terms[LossTerm.TUMOUR_GUIDANCE] = tumour_guidance_loss(translation, batch.tumour_mask)
         terms[LossTerm.CYCLE] = cycle_loss(batch.image, reconstruction.image)
         if self.loss_weights.identity > 0:
             same = batch.source_modality == batch.target_modality

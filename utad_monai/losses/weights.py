@@ -12,9 +12,10 @@ from utad_monai.keys import LossTerm
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of all loss terms; the defaults are the published ones, `identity` and `paired` are 0 in the paper.
+    """Weights of all loss terms; the defaults are the published ones.
 
-    Every weight is a non-negative factor of the term of the same name in `LossTerm`.
+    `identity`, `tumour_guidance` and `paired` are 0 in the paper. Every weight is a non-negative factor of the term of
+    the same name in `LossTerm`.
     """
 
     critic_real: float = 1.0
@@ -26,6 +27,7 @@ class LossWeights:
     cycle: float = 10.0
     local: float = 10.0
     identity: float = 0.0
+    tumour_guidance: float = 0.0
     image_distillation: float = 10.0
     feature_distillation: float = 10.0
     paired: float = 0.0
@@ -65,6 +67,7 @@ _FIELD = {
     LossTerm.CYCLE: "cycle",
     LossTerm.LOCAL: "local",
     LossTerm.IDENTITY: "identity",
+    LossTerm.TUMOUR_GUIDANCE: "tumour_guidance",
     LossTerm.IMAGE_DISTILLATION: "image_distillation",
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
     LossTerm.PAIRED: "paired",
