@@ -86,6 +86,7 @@ class LossTerm(StrEnum):
     TUMOUR_GUIDANCE = "generator/tumour_guidance"
     IMAGE_DISTILLATION = "generator/image_distillation"
     FEATURE_DISTILLATION = "generator/feature_distillation"
+    TUMOUR_DISTILLATION = "generator/tumour_distillation"
     PAIRED = "generator/paired"
 
 

@@ -14,6 +14,7 @@ from transforms import mask_tumour
 from utad_monai.engines import TranslationEvents, TranslationTrainer
 from utad_monai.handlers import DistillationHandler
 from utad_monai.keys import BatchKey, LossTerm, StudentScheme
+from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 
 DISTILLED = {LossTerm.IMAGE_DISTILLATION, LossTerm.FEATURE_DISTILLATION}
@@ -41,7 +42,11 @@ def batch() -> dict[str, Any]:
 
 
 def make_trainer(
-    student: TumourAwareGenerator, teacher: TumourAwareGenerator, batches: list[Any], critic_steps: int = 1
+    student: TumourAwareGenerator,
+    teacher: TumourAwareGenerator,
+    batches: list[Any],
+    critic_steps: int = 1,
+    loss_weights: LossWeights | None = None,
 ) -> TranslationTrainer:
     critics = critic_pair((32, 32), 2, 4)
     return TranslationTrainer(
@@ -51,6 +56,7 @@ def make_trainer(
         *(student, *critics),
         SGD(student.parameters(), 1e-3),
         SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
+        loss_weights,
         critic_steps=critic_steps,
         train_handlers=[DistillationHandler(teacher)],
     )
@@ -123,6 +129,32 @@ def test_terms_are_there_before_the_generators_update(teacher: TumourAwareGenera
     )
     trainer.run()
     assert seen[0] >= DISTILLED
+
+
+def test_tumour_distillation_appears_only_when_it_is_switched_on(
+    teacher: TumourAwareGenerator, batch: dict[str, Any]
+) -> None:
+    for weight in (0.0, 1.0):
+        weights = LossWeights(tumour_distillation=weight)
+        trainer = make_trainer(student_from_teacher(teacher, "complete"), teacher, [batch], loss_weights=weights)
+        trainer.run()
+        assert (LossTerm.TUMOUR_DISTILLATION in trainer.state.output) == (weight > 0)
+
+
+def test_tumour_distillation_is_the_distance_from_the_teachers_translation_inside_the_tumour(
+    teacher: TumourAwareGenerator, batch: dict[str, Any]
+) -> None:
+    student = student_from_teacher(teacher, "complete")
+    image, mask, target = (batch[key] for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.TARGET_MODALITY))
+    trainer = make_trainer(student, teacher, [batch], loss_weights=LossWeights(tumour_distillation=1))
+    made: list[Tensor] = []
+    trainer.add_event_handler(
+        TranslationEvents.GENERATOR_FORWARD_COMPLETED, lambda engine: made.append(engine.translation.image.detach())
+    )
+    trainer.run()
+    taught = teacher(image, mask_tumour(image, mask), target).image
+    apart = float((made[0] - taught)[mask > 0].abs().mean())  # both tumours have the same size
+    assert trainer.state.output[LossTerm.TUMOUR_DISTILLATION] == pytest.approx(apart, rel=1e-5)
 
 
 def test_exact_copy_of_the_teacher_that_sees_the_same_costs_nothing(batch: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Cycle, local consistency, guidance and identity: zero when all is well, and of the right size when it is not."""
+"""Cycle, local consistency and identity: zero when all is well, and of the right size when it is not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from transforms import mask_tumour
-from utad_monai.losses import cycle_loss, identity_loss, local_consistency_loss, tumour_guidance_loss
+from utad_monai.losses import cycle_loss, identity_loss, local_consistency_loss
 from utad_monai.networks import Translation
 
 FEATURES = torch.zeros(2, 32, 1, 1)
@@ -91,58 +91,6 @@ def test_local_is_refused_without_a_tumour_decoder(image: Tensor, mask: Tensor, 
     pair = (bare, full) if lacking == "translation" else (full, bare)
     with pytest.raises(ValueError, match="tumour decoder"):
         local_consistency_loss(image, *pair, mask)
-
-
-def test_guidance_is_the_mean_absolute_difference_in_each_tumour(image: Tensor) -> None:
-    mask = torch.zeros_like(image)
-    mask[0, :, :1, :1] = 1
-    mask[1, :, :4, :4] = 1
-    tumour_image = image.clone()
-    tumour_image[0] += 0.5
-    tumour_image[1] += 0.1
-    found = tumour_guidance_loss(Translation(image, tumour_image, FEATURES), mask)
-    assert found.item() == pytest.approx((0.5 + 0.1) / 2, rel=1e-5)  # small tumours count as much as large ones
-
-
-def test_guidance_does_not_see_what_lies_outside_the_tumour(image: Tensor, mask: Tensor) -> None:
-    elsewhere = image + 0.5 * (1 - mask)
-    assert tumour_guidance_loss(Translation(image, elsewhere, FEATURES), mask).item() == 0
-
-
-def test_guidance_moves_the_whole_image_and_not_the_tumour_image_that_leads(image: Tensor, mask: Tensor) -> None:
-    whole, leading = image.clone().requires_grad_(), (image + 0.5).requires_grad_()
-    tumour_guidance_loss(Translation(whole, leading, FEATURES), mask).backward()
-    assert leading.grad is None
-    assert whole.grad is not None
-    assert bool((whole.grad[mask > 0] < 0).all())
-    assert bool((whole.grad[mask == 0] == 0).all())
-
-
-def test_a_sample_without_tumour_guides_nothing(image: Tensor) -> None:
-    whole = image.clone().requires_grad_()
-    loss = tumour_guidance_loss(Translation(whole, image + 0.5, FEATURES), torch.zeros_like(image))
-    loss.backward()
-    assert loss.item() == 0
-    assert whole.grad is not None
-    assert whole.grad.abs().sum().item() == 0
-
-
-def test_the_guidance_of_a_batch_is_the_mean_of_its_parts(image: Tensor) -> None:
-    mask = torch.zeros_like(image)
-    mask[0, :, :1, :1] = 1
-    mask[1, :, :4, :4] = 1
-    off = image + torch.tensor([0.5, 0.1])[:, None, None, None]
-    translation = Translation(image, off, FEATURES)
-    parts = [
-        tumour_guidance_loss(Translation(one, other, FEATURES), tumour)
-        for one, other, tumour in zip(image.split(1), off.split(1), mask.split(1), strict=True)
-    ]
-    assert tumour_guidance_loss(translation, mask).item() == pytest.approx(sum(map(float, parts)) / 2, rel=1e-5)
-
-
-def test_guidance_is_refused_without_a_tumour_decoder(image: Tensor, mask: Tensor) -> None:
-    with pytest.raises(ValueError, match="tumour decoder"):
-        tumour_guidance_loss(Translation(image, None, FEATURES), mask)
 
 
 def test_identity_counts_same_modality_samples_only(image: Tensor) -> None:

@@ -24,6 +24,7 @@ PUBLISHED = {
     LossTerm.PAIRED: 0,
     LossTerm.IMAGE_DISTILLATION: 10,
     LossTerm.FEATURE_DISTILLATION: 10,
+    LossTerm.TUMOUR_DISTILLATION: 0,
 }
 
 

@@ -228,7 +228,9 @@ class TranslationTrainer(Trainer):
                 batch.tumour_image, translation, reconstruction, batch.tumour_mask
             )
             if self.loss_weights.tumour_guidance > 0:
-                terms[LossTerm.TUMOUR_GUIDANCE] = tumour_guidance_loss(translation, batch.tumour_mask)
+                terms[LossTerm.TUMOUR_GUIDANCE] = tumour_guidance_loss(
+                    translation.image, translation.tumour_image, batch.tumour_mask
+                )
         terms[LossTerm.CYCLE] = cycle_loss(batch.image, reconstruction.image)
         if self.loss_weights.identity > 0:
             same = batch.source_modality == batch.target_modality

@@ -9,14 +9,16 @@ from ignite.engine import Engine
 
 from utad_monai.digest import weights_sha256
 from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
-from utad_monai.losses import distillation_terms
+from utad_monai.keys import LossTerm
+from utad_monai.losses import distillation_terms, tumour_guidance_loss
 from utad_monai.networks import TumourAwareGenerator
 
 
 class DistillationHandler:
     """Before each generator update, run the teacher on the same batch and add feature and image distillation.
 
-    The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C).
+    The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C). Where the trainer's
+    weight of tumour distillation is not 0, the student follows the teacher inside the tumour, too.
 
     Args:
         teacher: a trained generator; frozen and put into evaluation mode here.
@@ -55,3 +57,6 @@ class DistillationHandler:
         with torch.no_grad():
             taught = self.teacher(batch.image, batch.tumour_image, batch.target_modality, with_tumour_image=False)
         engine.generator_terms |= distillation_terms(engine.translation, taught)
+        if engine.loss_weights.tumour_distillation > 0:
+            in_tumour = tumour_guidance_loss(engine.translation.image, taught.image, batch.tumour_mask)
+            engine.generator_terms[LossTerm.TUMOUR_DISTILLATION] = in_tumour

@@ -1,4 +1,4 @@
-"""What ties a translation to its source, and its tumour to the tumour branch."""
+"""What ties a translation to its source: cycle, local consistency and identity."""
 
 from __future__ import annotations
 
@@ -32,26 +32,6 @@ def local_consistency_loss(
         raise ValueError("local consistency needs a generator with a tumour decoder")
     forward = functional.l1_loss(translation.tumour_image, mask_tumour(translation.image, tumour_mask))
     return forward + functional.l1_loss(reconstruction.tumour_image, tumour_image)
-
-
-def tumour_guidance_loss(translation: Translation, tumour_mask: Tensor) -> Tensor:
-    """Return the mean over samples of `E_M|x^ - t^|`, a scalar: in its tumour a whole image follows its tumour image.
-
-    A switch beyond the paper, whose local consistency is a mean over all of the frame. Tumours fill a few percent of
-    that, so the whole image keeps the source's contrast there, while the tumour image, which has a critic of its own,
-    has the target's. No gradient reaches the tumour image: it leads.
-
-    Args:
-        translation: `(x^, t^)`, `(B, 1, H, W)` in [-1, 1]; with a tumour image.
-        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1; a sample without tumour counts 0.
-
-    Raises:
-        ValueError: when the generator has no tumour decoder.
-    """
-    if translation.tumour_image is None:
-        raise ValueError("tumour guidance needs a generator with a tumour decoder")
-    apart = (translation.image - translation.tumour_image.detach()).abs() * tumour_mask
-    return (apart.flatten(1).sum(dim=1) / tumour_mask.flatten(1).sum(dim=1).clamp(min=1)).mean()
 
 
 def identity_loss(image: Tensor, translated: Tensor, same_modality: Tensor) -> Tensor:

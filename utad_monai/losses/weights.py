@@ -14,8 +14,8 @@ from utad_monai.keys import LossTerm
 class LossWeights:
     """Weights of all loss terms; the defaults are the published ones.
 
-    `identity`, `tumour_guidance` and `paired` are 0 in the paper. Every weight is a non-negative factor of the term of
-    the same name in `LossTerm`.
+    `identity`, `tumour_guidance`, `tumour_distillation` and `paired` are 0 in the paper. Every weight is a non-negative
+    factor of the term of the same name in `LossTerm`.
     """
 
     critic_real: float = 1.0
@@ -30,6 +30,7 @@ class LossWeights:
     tumour_guidance: float = 0.0
     image_distillation: float = 10.0
     feature_distillation: float = 10.0
+    tumour_distillation: float = 0.0
     paired: float = 0.0
 
     def __post_init__(self) -> None:
@@ -70,5 +71,6 @@ _FIELD = {
     LossTerm.TUMOUR_GUIDANCE: "tumour_guidance",
     LossTerm.IMAGE_DISTILLATION: "image_distillation",
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
+    LossTerm.TUMOUR_DISTILLATION: "tumour_distillation",
     LossTerm.PAIRED: "paired",
 }
