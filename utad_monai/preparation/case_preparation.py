@@ -164,6 +164,7 @@ def _mask_brain(modality: Modality, image: sitk.Image, brain: sitk.Image) -> sit
 
 def _covered(image: sitk.Image, brain: sitk.Image, grid: Grid, matrix: Matrix) -> float:
     ones = sitk.Add(sitk.Cast(image, sitk.sitkUInt8) * 0, 1)
-    seen = sitk.GetArrayViewFromImage(resample_nearest(ones, grid, matrix)) > 0
+    covered = resample_nearest(ones, grid, matrix)  # a view does not keep its image alive: a name does
+    seen = sitk.GetArrayViewFromImage(covered) > 0
     inside = sitk.GetArrayViewFromImage(brain) > 0
     return float(seen[inside].mean()) if inside.any() else 0.0
