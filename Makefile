@@ -31,7 +31,7 @@ types: env
 	$(BIN)/mypy
 
 unit: env
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --cov --cov-report=term:skip-covered
 
 # Damaged files at every reader, longer than in the tests; MUTATIONS and SEED choose how many and which.
 MUTATIONS ?= 100000
