@@ -186,6 +186,10 @@ def test_values_are_the_published_ones(name: str) -> None:
     weights = {key: value for key, value in config["loss_weights"].items() if not isinstance(value, str)}
     assert weights.items() <= asdict(LossWeights()).items()
     assert len(weights) >= 8
+    switches = {
+        key: config[value.removeprefix("@")] for key, value in config["loss_weights"].items() if "@" in str(value)
+    }
+    assert switches.items() <= asdict(LossWeights()).items()
 
 
 def test_teachers_networks_are_the_published_ones() -> None:

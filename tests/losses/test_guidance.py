@@ -10,12 +10,6 @@ from utad_monai.losses import tumour_guidance_loss
 
 
 @pytest.fixture
-def image() -> Tensor:
-    torch.manual_seed(0)
-    return torch.rand(2, 1, 16, 16) * 2 - 1
-
-
-@pytest.fixture
 def mask() -> Tensor:
     """A tumour of one pixel, and one of sixteen."""
     mask = torch.zeros(2, 1, 16, 16)

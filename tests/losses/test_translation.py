@@ -14,12 +14,6 @@ FEATURES = torch.zeros(2, 32, 1, 1)
 
 
 @pytest.fixture
-def image() -> Tensor:
-    torch.manual_seed(0)
-    return torch.rand(2, 1, 16, 16) * 2 - 1
-
-
-@pytest.fixture
 def mask() -> Tensor:
     mask = torch.zeros(2, 1, 16, 16)
     mask[:, :, 4:8, 4:12] = 1
