@@ -345,8 +345,11 @@ def test_best_source_follows_the_ranking_and_then_modality_order() -> None:
 
 def test_stage_is_loaded_from_its_folder(tmp_path: Path, model: Path) -> None:
     assert load_stage(tmp_path, "student").sha256 == file_sha256(model)
+    assert load_stage(tmp_path, "teacher", tmp_path / "student").sha256 == file_sha256(model)
     with pytest.raises(MissingStageError, match="teacher"):
         load_stage(tmp_path, "teacher")
+    with pytest.raises(MissingStageError, match="elsewhere"):
+        load_stage(tmp_path, "teacher", tmp_path / "elsewhere")
 
 
 def test_student_starts_with_the_teachers_critics_or_fresh_ones() -> None:

@@ -64,13 +64,18 @@ def model_path(output_dir: str | Path, stage: Stage | str) -> Path:
     return Path(output_dir) / Stage(stage) / MODEL_FILE
 
 
-def existing_model(output_dir: str | Path, stage: Stage | str) -> Path:
+def existing_model(output_dir: str | Path, stage: Stage | str, stage_dir: str | Path = "") -> Path:
     """Return the model of an earlier stage.
+
+    Args:
+        output_dir: the output folder of the stages.
+        stage: the earlier stage.
+        stage_dir: where it kept its model, if not at its place in the output folder.
 
     Raises:
         MissingStageError: naming the command that makes it.
     """
-    path = model_path(output_dir, stage)
+    path = Path(stage_dir) / MODEL_FILE if str(stage_dir) else model_path(output_dir, stage)
     if not path.is_file():
         raise MissingStageError(Stage(stage), path)
     return path

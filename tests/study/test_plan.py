@@ -26,6 +26,7 @@ def test_every_method_of_the_protocol_is_there() -> None:
     names = [method.name for method in load_plan("demo").methods]
     assert set(names) == {
         *("utad_teacher", "stargan", "targan_like", "utad_a", "utad_b", "utad_c", "utad_d"),
+        *("unguided_teacher", "unguided_student"),
         *("no_feature_distillation", "no_image_distillation", "no_distillation", "paired_upper_bound"),
     }
 
@@ -92,14 +93,23 @@ def test_models_lie_where_other_bundles_look(tmp_path: Path) -> None:
     assert plan.stage_dir(SEGMENTATION, tmp_path) == tmp_path / Stage.SEGMENTATION
     assert plan.stage_dir("stargan", tmp_path) == tmp_path / "methods" / "stargan"
     folders = [plan.stage_dir(training.name, tmp_path) for training in plan.trainings]
-    assert len(set(folders)) == len(folders) == 17
+    assert len(set(folders)) == len(folders) == 19
 
 
 def test_what_a_training_builds_on_is_trained_too() -> None:
     plan = load_plan("demo")
     names = {training.name for training in plan.trainings}
     assert {training.after for training in plan.trainings if training.after} <= names
-    assert all(method.after == TEACHER for method in plan.methods if method.bundle == Stage.STUDENT)
+    teachers = {method.name for method in plan.methods if method.bundle == Stage.TEACHER}
+    assert all(method.after in teachers for method in plan.methods if method.bundle == Stage.STUDENT)
+
+
+def test_unguided_student_learns_from_the_unguided_teacher() -> None:
+    plan = load_plan("demo", ["unguided_student"])
+    methods = {method.name: method for method in plan.methods}
+    assert methods["unguided_student"].after == "unguided_teacher"
+    assert plan.settings(methods["unguided_teacher"])["overrides"]["tumour_guidance_weight"] == 0
+    assert plan.settings(methods["unguided_student"])["overrides"]["tumour_distillation_weight"] == 0
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ def test_a_student_is_trained_after_its_teacher(trained: list[dict[str, Any]], t
     assert names(trained).index("student") > names(trained).index("master")
 
 
+def test_a_student_learns_from_the_teacher_that_it_comes_after(trained: list[dict[str, Any]], tmp_path: Path) -> None:
+    train_all(PLAN, "cohort", tmp_path)
+    teachers = {Path(call["stage_dir"]).name: call.get("teacher_dir") for call in trained}
+    assert teachers == {"student": str(tmp_path / "methods" / "master"), "master": None, "other": None}
+
+
 def test_every_training_gets_the_budget_and_what_is_its_own(trained: list[dict[str, Any]], tmp_path: Path) -> None:
     train_all(PLAN, "cohort", tmp_path)
     assert {call["max_epochs"] for call in trained} == {2}

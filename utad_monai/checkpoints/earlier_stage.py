@@ -14,14 +14,19 @@ from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pai
 from utad_monai.stages import Stage, existing_model
 
 
-def load_stage(output_dir: str | Path, stage: Stage | str) -> Translator:
-    """Read the translator that an earlier stage left in the output folder.
+def load_stage(output_dir: str | Path, stage: Stage | str, stage_dir: str | Path = "") -> Translator:
+    """Read the translator that an earlier stage left.
+
+    Args:
+        output_dir: the output folder of the stages.
+        stage: the earlier stage.
+        stage_dir: where it kept its model, if not at its place in the output folder.
 
     Raises:
         MissingStageError: when that stage has not run, naming the command.
         CheckpointError: when its model is unusable.
     """
-    return load_translator(existing_model(output_dir, stage))
+    return load_translator(existing_model(output_dir, stage, stage_dir))
 
 
 def critics_for_student(teacher: Translator, warm_start: bool) -> tuple[ModalityCritic, ModalityCritic]:
