@@ -36,7 +36,8 @@ def translation_figure(source: Tensor, made: Mapping[str, Tensor], real: Tensor,
     """
     columns = {"source": source, **made, "ground truth": real}
     box = CropTumour(margin=6, min_size=24).box(tumour_mask[None])
-    figure, axes = _grid(3, len(columns), width=min(1.9, 20 / len(columns)), height=2.0)
+    width = min(1.9, 20 / len(columns))
+    figure, axes = _grid(3, len(columns), width, height=width * source.shape[0] / source.shape[1] + 0.2)
     for place, (name, image) in enumerate(columns.items()):
         _picture(axes[0, place], image, name.replace("_", "\n"))
         _picture(axes[1, place], image[box])
