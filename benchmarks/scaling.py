@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+import utad_monai.distributed
 from benchmarks.paired import spread
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
 from utad_monai.allocator import keep_freed_memory
@@ -31,6 +33,14 @@ from utad_monai.keys import BatchKey
 
 WORK = ("training", "completion")
 OWN_BATCH = 8
+
+
+class Side(StrEnum):
+    """Who works."""
+
+    ONE = "1"
+    TWO = "2"
+    ASLEEP = "2 that sleep while they wait"
 
 
 def rate(work: str, size: Size, seconds: float) -> float:
@@ -80,23 +90,31 @@ def _completion(size: Size) -> tuple[Callable[[], object], int]:
 
 
 def measure(name: str, work: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """Compare one process with two, in turn."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
+    """Compare one process with two, and two that wait awake with two that sleep while they wait, in turn."""
+    sides = [Side.ONE, Side.TWO, Side.ASLEEP] if work == "training" else [Side.ONE, Side.TWO]
+    rates: dict[Side, list[float]] = {side: [] for side in sides}
     for number in range(rounds):
-        for processes in (1, 2) if number % 2 == 0 else (2, 1):
-            rates[processes].append(_together(name, work, processes, seconds))
-    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
-    return {
-        "times_images_per_second": list(spread(ratios)),
-        "images_per_second": {str(processes): median(values) for processes, values in rates.items()},
+        for side in sides if number % 2 == 0 else reversed(sides):
+            rates[side].append(_together(name, work, side, seconds))
+    figures: dict[str, Any] = {"times_images_per_second": _times(rates[Side.TWO], rates[Side.ONE])}
+    if Side.ASLEEP in rates:
+        figures["times_faster_by_waiting_awake"] = _times(rates[Side.TWO], rates[Side.ASLEEP])
+    return figures | {
+        "images_per_second": {str(side): median(values) for side, values in rates.items()},
         "rounds": rounds,
     }
 
 
-def _together(name: str, work: str, processes: int, seconds: float) -> float:
+def _times(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return list(spread([one / other for one, other in zip(ours, theirs, strict=True)]))
+
+
+def _together(name: str, work: str, side: Side, seconds: float) -> float:
     """Return the summed images per second of processes that begin together."""
+    processes = 1 if side == Side.ONE else 2
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.scaling", name, "--work", work, "--seconds", str(seconds)]
+        command += ["--asleep"] if side == Side.ASLEEP else []
         command += ["--rendezvous", str(Path(folder) / "rendezvous"), "--processes", str(processes), "--rank"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         started = [
@@ -115,9 +133,12 @@ if __name__ == "__main__":
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--rank", type=int)
     parser.add_argument("--rendezvous")
+    parser.add_argument("--asleep", action="store_true", help="wait for messages as torch does")
     given = parser.parse_args()
     size = replace(SIZES[given.size].in_box(), batch_size=OWN_BATCH)
     if given.rank is not None:
+        if given.asleep:
+            utad_monai.distributed._AWAKE_SECONDS = 0.0
         if given.processes > 1:
             where = f"file://{given.rendezvous}"
             distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from ignite.handlers import TerminateOnNan
 from torch import distributed, multiprocessing
 
-from utad_monai.distributed import average_gradients, local_device, rank, start, world_size
+from utad_monai.distributed import average_gradients, local_device, rank, start, wait_awake, world_size
 from utad_monai.handlers import StopOnNonFinite, handlers_of_this_rank
 
 
@@ -30,6 +32,45 @@ def test_alone_gradients_stay_as_they_are() -> None:
 def test_without_a_gpu_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert local_device() == torch.device("cpu")
+
+
+class _Message:
+    """A message that arrives after so many looks, and notes how it was waited for."""
+
+    def __init__(self, looks: float) -> None:
+        self.looks = looks
+        self.looked = 0
+        self.waited = 0
+
+    def is_completed(self) -> bool:
+        self.looked += 1
+        return self.looked > self.looks
+
+    def wait(self) -> None:
+        self.waited += 1
+
+
+def _waited_for(looks: float, device: str = "cpu") -> _Message:
+    message = _Message(looks)
+    wait_awake(cast(distributed.Work, message), torch.device(device))
+    return message
+
+
+def test_a_message_that_arrives_soon_is_waited_for_awake() -> None:
+    message = _waited_for(looks=3)
+    assert (message.looked, message.waited) == (4, 1)
+
+
+def test_a_message_that_is_long_in_coming_is_slept_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count()
+    monkeypatch.setattr("utad_monai.distributed.time.monotonic", lambda: next(clock) / 100)
+    message = _waited_for(looks=math.inf)
+    assert (message.looked, message.waited) == (5, 1)
+
+
+def test_on_a_gpu_the_stream_waits() -> None:
+    message = _waited_for(looks=3, device="cuda")
+    assert (message.looked, message.waited) == (0, 1)
 
 
 def _two(number: int, rendezvous: str, results: Any) -> None:

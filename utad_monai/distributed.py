@@ -7,6 +7,7 @@ twice and differentiated twice in one step, and the wrapper counts on gradients 
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ _BUCKET_ELEMENTS = 2**19
 """So many gradients travel in one message: one message a tensor is slow. A larger tensor travels alone, uncopied."""
 _BUCKETS_ON_THE_WAY = 4
 """So many messages travel while the next is packed; all at once would need as much memory again."""
+_AWAKE_SECONDS = 0.05
+"""So long a process stays awake for a message; who is later than that is busy with something else."""
 
 
 def start() -> int:
@@ -78,9 +81,21 @@ def _in_a_row(gradients: list[Tensor]) -> Tensor:
 @torch.no_grad()
 def _unpack(gradients: list[Tensor], together: Tensor, message: distributed.Work) -> None:
     """Wait for the sum of a bucket, and give every gradient its mean."""
-    message.wait()
+    wait_awake(message, together.device)
     for gradient, total in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
         torch.div(total.view(gradient.shape), world_size(), out=gradient)
+
+
+def wait_awake(message: distributed.Work, device: torch.device) -> None:
+    """Wait for a message between processors without falling asleep, but for one that is long in coming.
+
+    A core that sleeps wakes up late, on virtual machines above all: later than a message of some kilobytes arrives.
+    The threads that carry it are given way. On a GPU waiting is a matter of its stream.
+    """
+    asleep = time.monotonic() + _AWAKE_SECONDS
+    while device.type == "cpu" and not message.is_completed() and time.monotonic() < asleep:
+        os.sched_yield()
+    message.wait()
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
-from utad_monai.distributed import world_size
+from utad_monai.distributed import wait_awake, world_size
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -83,7 +83,8 @@ def _from_everywhere(values: Tensor) -> Tensor:
     Gloo gathers small messages in less time than it adds them up.
     """
     everywhere = [torch.empty_like(values) for _ in range(world_size())]
-    distributed.all_gather(everywhere, values)
+    message = distributed.all_gather(everywhere, values, async_op=True)
+    wait_awake(message, values.device)
     return torch.stack(everywhere)
 
 
