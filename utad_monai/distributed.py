@@ -92,8 +92,8 @@ def wait_awake(message: distributed.Work, device: torch.device) -> None:
     A core that sleeps wakes up late, on virtual machines above all: later than a message of some kilobytes arrives.
     The threads that carry it are given way. On a GPU waiting is a matter of its stream.
     """
-    asleep = time.monotonic() + _AWAKE_SECONDS
-    while device.type == "cpu" and not message.is_completed() and time.monotonic() < asleep:
+    give_up = time.monotonic() + _AWAKE_SECONDS
+    while device.type == "cpu" and not message.is_completed() and time.monotonic() < give_up:
         os.sched_yield()
     message.wait()
 

@@ -55,6 +55,13 @@ def test_a_student_learns_from_the_teacher_that_it_comes_after(trained: list[dic
     assert teachers == {"student": str(tmp_path / "methods" / "master"), "master": None, "other": None}
 
 
+def test_a_student_that_comes_after_nothing_has_its_teacher_where_it_always_is(
+    trained: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    train_all(StudyPlan("pupil", (StudyMethod("pupil", "student"),), ()), "cohort", tmp_path)
+    assert "teacher_dir" not in trained[0]
+
+
 def test_every_training_gets_the_budget_and_what_is_its_own(trained: list[dict[str, Any]], tmp_path: Path) -> None:
     train_all(PLAN, "cohort", tmp_path)
     assert {call["max_epochs"] for call in trained} == {2}

@@ -88,7 +88,7 @@ class _Job:
         self.settings = plan.settings(method)
         self.files = [str(bundles_dir() / file) for file in (f"{method.bundle}.json", *self.settings["overlays"])]
         self.overrides = {"dataset_dir": dataset_dir, "output_dir": str(output), "stage_dir": str(self.folder)}
-        if method.bundle == Stage.STUDENT:
+        if method.bundle == Stage.STUDENT and method.after:
             self.overrides["teacher_dir"] = str(plan.stage_dir(method.after, output))
 
     def __call__(self) -> None:
