@@ -1,3 +1,5 @@
+"""An image that the tests of the losses share."""
+
 from __future__ import annotations
 
 import pytest
