@@ -119,6 +119,13 @@ def test_missing_modalities_give_one_line_per_method_and_one_point_per_count(tmp
     assert saved(figure, tmp_path / "figure.png")
 
 
+def test_more_lines_than_colours_are_told_apart() -> None:
+    methods = [f"method {number}" for number in range(20)]
+    rows = [{"available": "t1", "method": method} | {f"dice_{r}": 0.5 for r in TumourRegion} for method in methods]
+    lines = missing_figure(pandas.DataFrame(rows), methods).axes[0].lines
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 20
+
+
 def test_intervals_are_drawn_from_low_to_high_with_the_mean_between(tmp_path: Path) -> None:
     rows = [
         {"metric": metric, "method": method, "mean": 0.5 + shift, "low": 0.4 + shift, "high": 0.7 + shift}

@@ -47,6 +47,10 @@ def test_students_bring_their_teacher_and_the_reference_is_always_there() -> Non
     assert names == ["utad_teacher", "utad_a", "utad_b"]
 
 
+def test_teachers_and_students_are_no_baselines() -> None:
+    assert load_plan("demo").baselines == ("stargan", "targan_like", "paired_upper_bound")
+
+
 def test_unknown_presets_methods_and_negative_minutes_are_named() -> None:
     with pytest.raises(ValueError, match=r"no preset 'fast'; there are demo, paper"):
         load_plan("fast")

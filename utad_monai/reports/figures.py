@@ -19,6 +19,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 """Okabe and Ito's eight colours, which colour-blind readers can tell apart."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """One for each colour: a line is never told by its colour alone."""
+_DASHES = ("-", "--", ":")
+"""Lines beyond the eighth begin the colours again, and are dashed."""
 _ERROR_RANGE = 0.5
 """Brightest error of the maps, with intensities on [0, 1]."""
 
@@ -119,7 +121,8 @@ def missing_figure(table: pandas.DataFrame, methods: Sequence[str]) -> Figure:
     for axis, region in zip(axes[0], TumourRegion, strict=True):
         for place, method in enumerate(methods):
             means = counted[counted["method"] == method].groupby("count")[f"dice_{region}"].mean()
-            style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+            again, colour = divmod(place, len(PALETTE))
+            style = {"color": PALETTE[colour], "marker": MARKERS[colour], "linestyle": _DASHES[again % len(_DASHES)]}
             axis.plot(means.index, means, label=method, markersize=4, **style)
         axis.set(title=str(region), ylim=(0, 1), xlabel="real modalities", ylabel="Dice", xticks=[1, 2, 3])
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=7)

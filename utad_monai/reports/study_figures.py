@@ -82,7 +82,7 @@ def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Ite
     wide = _wide(pairs, plan.reference)
     fills = [str(ImageSource.REAL), str(ImageSource.SYNTHESIZED), *map(str, _FILLS)]
     yield "dice", f"Dice when one modality is replaced; synthesized by {plan.reference}", dice_figure(wide, fills)
-    lines = [str(ImageSource.REAL), plan.reference, *_baselines(plan), *map(str, _FILLS)]
+    lines = [str(ImageSource.REAL), plan.reference, *plan.baselines, *map(str, _FILLS)]
     yield (
         "missing",
         "Dice against the number of real modalities; the others are replaced",
@@ -98,11 +98,6 @@ def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Ite
         history = plan.stage_dir(name, output) / HISTORY_FILE
         if history.is_file():
             yield f"curves_{name}", f"Training of {name}", training_curves(read_table(history))
-
-
-def _baselines(plan: StudyPlan) -> list[str]:
-    """Return the methods that are neither the teacher nor a student."""
-    return [method.name for method in plan.methods if method.name != TEACHER and not method.after]
 
 
 def _wide(pairs: pandas.DataFrame, reference: str) -> pandas.DataFrame:

@@ -75,6 +75,12 @@ class StudyPlan:
         """Everything that is trained."""
         return (*self.methods, *self.segmenters)
 
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the methods that are neither a student nor a student's teacher."""
+        teachers = {TEACHER, *(method.after for method in self.methods)}
+        return tuple(method.name for method in self.methods if method.name not in teachers and not method.after)
+
     def settings(self, method: StudyMethod) -> dict[str, Any]:
         """Return the overlays and overrides of one training, as plain data."""
         common = self.segmenter_overrides if method.bundle == Stage.SEGMENTATION else self.method_overrides
