@@ -169,6 +169,15 @@ class SecondInput(StrEnum):
     """The image itself: the student, which needs none."""
 
 
+class SourceInput(StrEnum):
+    """What a translation starts from."""
+
+    ONE = "one"
+    """One image, of a modality that the network is not told: the paper's."""
+    SEVERAL = "several"
+    """Any one to three of the four modalities; the network knows which."""
+
+
 class ImageSource(StrEnum):
     """Who made an image that is measured."""
 

@@ -11,16 +11,16 @@ from utad_monai.networks.blocks import (
     Encoder,
     Fusion,
     InstanceNorm,
-    conv_norm_act,
+    ConvNormAct,
     convolution,
-    double_conv,
+    DoubleConv,
     mean_of_groups,
 )
 from utad_monai.networks.cpu_layers import NarrowConv2d
 
 
 def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
-    convolution, norm, activation = conv_norm_act(3, 8)
+    convolution, norm, activation = ConvNormAct(3, 8)
     assert (convolution.kernel_size, convolution.padding) == ((3, 3), (1, 1))
     assert isinstance(norm, nn.InstanceNorm2d)
     assert not norm.affine
@@ -61,7 +61,7 @@ def test_convolutions_with_few_channels_on_both_sides_are_narrow(channels: tuple
 
 
 def test_double_block_keeps_the_size_and_convolves_twice() -> None:
-    block = double_conv(3, 8)
+    block = DoubleConv(3, 8)
     assert block(torch.randn(2, 3, 12, 10)).shape == (2, 8, 12, 10)
     assert [tuple(m.weight.shape[:2]) for m in block.modules() if isinstance(m, nn.Conv2d)] == [(8, 3), (8, 8)]
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from utad_monai.networks.conditioning import Modulation
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.networks.gain_head import GainHead
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
@@ -58,28 +60,47 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Con
     return layer(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
 
-def conv_norm_act(in_channels: int, out_channels: int, norm_group: int = 1) -> nn.Sequential:
-    """Return conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`.
+class ConvNormAct(nn.Sequential):
+    """Conv 3x3 -> InstanceNorm (no affine) -> LeakyReLU, `(B, in, H, W)` to `(B, out, H, W)`.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the result.
         norm_group: channels that share a mean and variance; 1 is InstanceNorm.
+        codes: number of conditions that each have their own scale and shift of the normalised channels; 0 for none.
 
     Raises:
         ValueError: when `out_channels` is no multiple of `norm_group`.
     """
-    return nn.Sequential(
-        convolution(in_channels, out_channels, kernel_size=3),
-        InstanceNorm(out_channels, norm_group),
-        nn.LeakyReLU(ENCODER_SLOPE, inplace=True),
-    )
+
+    def __init__(self, in_channels: int, out_channels: int, norm_group: int = 1, codes: int = 0) -> None:
+        super().__init__(
+            convolution(in_channels, out_channels, kernel_size=3),
+            InstanceNorm(out_channels, norm_group),
+            nn.LeakyReLU(ENCODER_SLOPE, inplace=True),
+        )
+        self.modulation = Modulation(codes, out_channels) if codes else None
+
+    def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:
+        """Return `(B, out, H, W)` of `(B, in, H, W)`; `code` `(B,)` int64 chooses scale and shift."""
+        features = self[1](self[0](features))
+        if self.modulation is not None and code is not None:
+            features = self.modulation(features, code)
+        activated: Tensor = self[2](features)
+        return activated
 
 
-def double_conv(in_channels: int, out_channels: int, norm_group: int = 1) -> nn.Sequential:
-    """Return two `conv_norm_act` in a row, `(B, in, H, W)` to `(B, out, H, W)`."""
-    widths = (in_channels, out_channels, out_channels)
-    return nn.Sequential(*(conv_norm_act(before, after, norm_group) for before, after in pairwise(widths)))
+class DoubleConv(nn.Sequential):
+    """Two `ConvNormAct` in a row, `(B, in, H, W)` to `(B, out, H, W)`; arguments as there."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm_group: int = 1, codes: int = 0) -> None:
+        widths = (in_channels, out_channels, out_channels)
+        super().__init__(*(ConvNormAct(before, after, norm_group, codes) for before, after in pairwise(widths)))
+
+    def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:
+        """Return `(B, out, H, W)` of `(B, in, H, W)`; `code` `(B,)` int64 chooses scale and shift."""
+        convolved: Tensor = self[1](self[0](features, code), code)
+        return convolved
 
 
 class Encoder(nn.Module):
@@ -89,49 +110,72 @@ class Encoder(nn.Module):
         in_channels: channels of the input, image and one-hot planes.
         base_channels: feature maps of the first level; they double per level (F, 2F, 4F, 8F, centre 16F).
         norm_group: channels that share a mean and variance.
+        codes: conditions that have their own scales and shifts (`ConvNormAct`); 0 for none.
     """
 
-    def __init__(self, in_channels: int, base_channels: int, norm_group: int = 1) -> None:
+    def __init__(self, in_channels: int, base_channels: int, norm_group: int = 1, codes: int = 0) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(4)]
         self.levels = nn.ModuleList(
-            double_conv(before, after, norm_group) for before, after in pairwise([in_channels, *widths])
+            DoubleConv(before, after, norm_group, codes) for before, after in pairwise([in_channels, *widths])
         )
         self.pool = PairMaxPool2d()
-        self.centre = double_conv(widths[-1], 2 * widths[-1], norm_group)
+        self.centre = DoubleConv(widths[-1], 2 * widths[-1], norm_group, codes)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, image: Tensor, code: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Return the bottleneck `(B, 16F, H/16, W/16)` and the skips, finest first; H and W are multiples of 16."""
         skips = []
         for level in self.levels:
-            image = level(image)
+            image = level(image, code)
             skips.append(image)
             image = self.pool(image)
-        return self.centre(image), skips
+        return self.centre(image, code), skips
 
 
 class Decoder(nn.Module):
-    """Four levels of bilinear upsampling and a skip, then a 1x1 convolution and tanh.
+    """Four levels of bilinear upsampling and a skip, then a head that makes an image.
 
     Args:
         base_channels: feature maps of the finest level.
         norm_group: channels that share a mean and variance.
+        codes: conditions that have their own scales and shifts (`ConvNormAct`); 0 for none.
+        gain_images: images that a gain head starts from; 0 for the paper's head, a 1x1 convolution and tanh.
     """
 
-    def __init__(self, base_channels: int, norm_group: int = 1) -> None:
+    def __init__(self, base_channels: int, norm_group: int = 1, codes: int = 0, gain_images: int = 0) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in reversed(range(4))]
         self.upsample = BilinearDoubling()
-        self.reductions = nn.ModuleList(conv_norm_act(2 * width, width, norm_group) for width in widths)
-        self.levels = nn.ModuleList(double_conv(2 * width, width, norm_group) for width in widths)
-        self.head = PlaneSum(base_channels)
+        self.reductions = nn.ModuleList(ConvNormAct(2 * width, width, norm_group, codes) for width in widths)
+        self.levels = nn.ModuleList(DoubleConv(2 * width, width, norm_group, codes) for width in widths)
+        self.head = None if gain_images else PlaneSum(base_channels)
+        self.gain_head = GainHead(base_channels, gain_images, max(1, codes)) if gain_images else None
 
-    def forward(self, bottleneck: Tensor, skips: list[Tensor]) -> Tensor:
-        """Return an image `(B, 1, H, W)` in (-1, 1) from the bottleneck `(B, 16F, H/16, W/16)` and its skips."""
+    def forward(
+        self, bottleneck: Tensor, skips: list[Tensor], code: Tensor | None = None, images: Tensor | None = None
+    ) -> Tensor:
+        """Return an image `(B, 1, H, W)` in (-1, 1).
+
+        Args:
+            bottleneck: `(B, 16F, H/16, W/16)`.
+            skips: the encoder's, finest first.
+            code: `(B,)` int64 condition; None where there are none.
+            images: `(B, S, H, W)` in [-1, 1], what a gain head starts from.
+
+        Raises:
+            ValueError: when a gain head is given no images.
+        """
         features = bottleneck
         # TorchScript knows neither `reversed` nor a strict `zip`
         for place, (reduction, level) in enumerate(zip(self.reductions, self.levels)):  # noqa: B905
-            features = level(torch.cat([reduction(self.upsample(features)), skips[-1 - place]], dim=1))
+            reduced = reduction(self.upsample(features), code)
+            features = level(torch.cat([reduced, skips[-1 - place]], dim=1), code)
+        if self.gain_head is not None:
+            if images is None:
+                raise ValueError("a gain head needs the images that it starts from")
+            gained: Tensor = self.gain_head(features, images, code)
+            return gained
+        assert self.head is not None  # one of the two heads is there
         return torch.tanh(self.head(features))
 
 

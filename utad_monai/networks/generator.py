@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transforms import BACKGROUND
-from utad_monai.keys import Modality, SecondInput, StudentScheme
+from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
 from utad_monai.networks.blocks import Decoder, Encoder, Fusion
+from utad_monai.networks.conditioning import CODES, condition_code, present_modalities
+from utad_monai.networks.gain_head import GainHead
 from utad_monai.networks.initialise import kaiming_normal
 from utad_monai.networks.translation import Translation
 
@@ -37,6 +39,13 @@ class TumourAwareGenerator(nn.Module):
         norm_group: channels of encoders and decoders that share one mean and variance. The paper's InstanceNorm (1)
             takes from each plane what is the same in all of the brain, and with it which contrast to paint: groups keep
             the difference of their planes.
+        sources: what an image of the input is: one modality, which the network is not told (the paper), or four
+            channels in `Modality` order, of which those that are background throughout are absent.
+        conditional_norms: whether target modality and present sources are given as scales and shifts after each norm
+            of encoders and decoders, in place of the one-hot planes, which InstanceNorm takes away. The paper's are
+            planes (False).
+        gain_head: whether the decoders change a mixture of the input images (`GainHead`) instead of painting an image
+            as in the paper (False).
 
     Raises:
         ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
@@ -52,6 +61,9 @@ class TumourAwareGenerator(nn.Module):
         keep_background: bool = True,
         condition_in_brain: bool = False,
         norm_group: int = 1,
+        sources: SourceInput | str = SourceInput.ONE,
+        conditional_norms: bool = False,
+        gain_head: bool = False,
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -62,15 +74,26 @@ class TumourAwareGenerator(nn.Module):
         self.keep_background = keep_background
         self.condition_in_brain = condition_in_brain
         self.norm_group = norm_group
+        self.sources = SourceInput(sources)
+        self.conditional_norms = conditional_norms
+        self.gain_head = gain_head
+        self.several = self.sources is SourceInput.SEVERAL
+        self.image_channels = len(Modality) if self.several else 1
         self.size_divisor, self.background = SIZE_DIVISOR, BACKGROUND  # TorchScript sees no constant of a module
-        self.image_encoder = Encoder(IN_CHANNELS, base_channels, norm_group)
-        self.tumour_encoder = (
-            Encoder(IN_CHANNELS, base_channels, norm_group) if self.scheme in _TUMOUR_ENCODER else None
-        )
+        codes = CODES if conditional_norms else 0
+        planes = 0 if conditional_norms else len(Modality)
+        channels = self.image_channels + int(self.several) + planes
+        gain_images = self.image_channels if gain_head else 0
+        self.image_encoder = Encoder(channels, base_channels, norm_group, codes)
+        has_encoder, has_decoder = self.scheme in _TUMOUR_ENCODER, self.scheme in _TUMOUR_DECODER
+        self.tumour_encoder = Encoder(channels, base_channels, norm_group, codes) if has_encoder else None
         self.fusion = Fusion(16 * base_channels) if self.scheme in _FUSION else None
-        self.image_decoder = Decoder(base_channels, norm_group)
-        self.tumour_decoder = Decoder(base_channels, norm_group) if self.scheme in _TUMOUR_DECODER else None
+        self.image_decoder = Decoder(base_channels, norm_group, codes, gain_images)
+        self.tumour_decoder = Decoder(base_channels, norm_group, codes, gain_images) if has_decoder else None
         self.apply(kaiming_normal)
+        for module in self.modules():
+            if isinstance(module, GainHead):
+                module.start_at_base()
 
     @property
     def needs_mask(self) -> bool:
@@ -79,7 +102,7 @@ class TumourAwareGenerator(nn.Module):
 
     def description(self) -> dict[str, int | str | bool]:
         """Return the constructor arguments as plain data, enough to rebuild the network."""
-        return {
+        published: dict[str, int | str | bool] = {
             "base_channels": self.base_channels,
             "scheme": str(self.scheme),
             "second_input": str(self.second_input),
@@ -87,6 +110,18 @@ class TumourAwareGenerator(nn.Module):
             "condition_in_brain": self.condition_in_brain,
             "norm_group": self.norm_group,
         }
+        return published | self._switches()
+
+    def _switches(self) -> dict[str, int | str | bool]:
+        """Return the switches that earlier versions did not have, where they are not the paper's: older files stay."""
+        switches: dict[str, int | str | bool] = {}
+        if self.several:
+            switches["sources"] = str(self.sources)
+        if self.conditional_norms:
+            switches["conditional_norms"] = True
+        if self.gain_head:
+            switches["gain_head"] = True
+        return switches
 
     def forward(
         self, image: Tensor, second_image: Tensor, target_modality: Tensor, with_tumour_image: bool = True
@@ -94,7 +129,8 @@ class TumourAwareGenerator(nn.Module):
         """Translate a batch of slices.
 
         Args:
-            image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1; H and W multiples of 16.
+            image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1; H and W multiples of 16. Of several sources
+                `(B, 4, H, W)`, absent ones -1 throughout.
             second_image: input of the tumour encoder, same shape (the tumour image, or the image itself).
             target_modality: `(B,)` int64 indices of `Modality`.
             with_tumour_image: whether to run the tumour decoder, whose output inference does not need.
@@ -103,30 +139,50 @@ class TumourAwareGenerator(nn.Module):
             Whole image, tumour image and fused bottleneck.
 
         Raises:
-            ValueError: when the size is not a multiple of 16.
+            ValueError: when the size is not a multiple of 16, or the channels are not those of `sources`.
         """
         height, width = image.shape[-2], image.shape[-1]
         if height % self.size_divisor != 0 or width % self.size_divisor != 0:
             raise ValueError(f"image size must be a multiple of {self.size_divisor}, got ({height}, {width})")
-        planes = one_hot_planes(target_modality, image)
-        if self.condition_in_brain:
-            planes = planes * (image > self.background)
-        whole, image_skips = self.image_encoder(torch.cat([image, planes], dim=1))
+        if image.shape[1] != self.image_channels:
+            raise ValueError(f"this generator takes images of {self.image_channels} channels, got {image.shape[1]}")
+        brain = image.amax(dim=1, keepdim=True) > self.background if self.several else image > self.background
+        code: Tensor | None = None
+        if self.conditional_norms:
+            # of one source the network is not told which it is
+            present = present_modalities(image, self.background) if self.several else image.new_zeros(len(image), 4) > 0
+            code = condition_code(target_modality, present)
+        whole, image_skips = self.image_encoder(self._encoded(image, brain, target_modality), code)
         bottleneck, tumour_bottleneck, tumour_skips = whole, whole, image_skips
         if self.tumour_encoder is not None:
-            tumour_bottleneck, tumour_skips = self.tumour_encoder(torch.cat([second_image, planes], dim=1))
+            tumour_bottleneck, tumour_skips = self.tumour_encoder(
+                self._encoded(second_image, brain, target_modality), code
+            )
         if self.fusion is not None:
             bottleneck = tumour_bottleneck = self.fusion(whole, tumour_bottleneck)
-        translated = self._with_background(self.image_decoder(bottleneck, image_skips), image)
+        painted = self.image_decoder(bottleneck, image_skips, code, image)
+        translated = self._with_background(painted, brain)
         tumour_image: Tensor | None = None
         if self.tumour_decoder is not None and with_tumour_image:
-            tumour_image = self._with_background(self.tumour_decoder(tumour_bottleneck, tumour_skips), image)
+            painted = self.tumour_decoder(tumour_bottleneck, tumour_skips, code, second_image)
+            tumour_image = self._with_background(painted, brain)
         return Translation(translated, tumour_image, bottleneck)
 
-    def _with_background(self, output: Tensor, image: Tensor) -> Tensor:
+    def _encoded(self, image: Tensor, brain: Tensor, target_modality: Tensor) -> Tensor:
+        """Return what an encoder sees: the image, of several sources the brain too, and planes of the target."""
+        channels = [image]
+        if self.several:
+            present = present_modalities(image, self.background)[:, :, None, None]
+            channels = [image * present, brain.to(image.dtype)]
+        if not self.conditional_norms:
+            planes = one_hot_planes(target_modality, image)
+            channels.append(planes * brain if self.condition_in_brain else planes)
+        return torch.cat(channels, dim=1)
+
+    def _with_background(self, output: Tensor, brain: Tensor) -> Tensor:
         if not self.keep_background:
             return output
-        return torch.where(image > self.background, output, torch.full_like(output, self.background))
+        return torch.where(brain, output, torch.full_like(output, self.background))
 
 
 class StudentTranslator(nn.Module):
@@ -146,20 +202,24 @@ class StudentTranslator(nn.Module):
         self.generator = generator
 
     def forward(self, image_and_target: Tensor) -> Tensor:
-        """Translate `(B, 5, H, W)`, image in [-1, 1] then four one-hot planes, to `(B, 1, H, W)` in [-1, 1]."""
-        image, planes = image_and_target[:, :1], image_and_target[:, 1:]
+        """Translate `(B, 1 + 4, H, W)`, image in [-1, 1] then four one-hot planes, to `(B, 1, H, W)` in [-1, 1].
+
+        A generator of several sources takes four images, `(B, 4 + 4, H, W)`.
+        """
+        channels = self.generator.image_channels
+        image, planes = image_and_target[:, :channels], image_and_target[:, channels:]
         target_modality = planes.mean(dim=(2, 3)).argmax(dim=1)
         translation: Translation = self.generator(image, image, target_modality, with_tumour_image=False)
         return translation.image
 
 
 def with_target_planes(image: Tensor, target_modality: Tensor) -> Tensor:
-    """Stack images `(B, 1, H, W)` and their target planes `(B,)`: the `(B, 5, H, W)` of a `StudentTranslator`."""
+    """Stack images `(B, S, H, W)` and their target planes `(B,)`: the `(B, S + 4, H, W)` of a `StudentTranslator`."""
     return torch.cat([image, one_hot_planes(target_modality, image)], dim=1)
 
 
 def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(Modality)) -> Tensor:
-    """Spread `(B,)` modality indices to constant planes `(B, 4, H, W)` of the image `like` `(B, 1, H, W)`."""
+    """Spread `(B,)` modality indices to constant planes `(B, 4, H, W)` of the image `like` `(B, S, H, W)`."""
     codes = functional.one_hot(modality, modalities).to(like)
     return codes[:, :, None, None].expand(-1, -1, like.shape[-2], like.shape[-1])
 
@@ -178,6 +238,9 @@ def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | 
         keep_background=teacher.keep_background,
         condition_in_brain=teacher.condition_in_brain,
         norm_group=teacher.norm_group,
+        sources=teacher.sources,
+        conditional_norms=teacher.conditional_norms,
+        gain_head=teacher.gain_head,
     )
     kept = {
         name: weight
