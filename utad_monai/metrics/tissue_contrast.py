@@ -1,0 +1,95 @@
+"""Whether a translation shows the tissues as the real image does: their order, and how far they stand apart."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from transforms import BACKGROUND
+from utad_monai.keys import Modality
+
+CLASSES = 3
+"""CSF, grey and white matter."""
+_LEVELS = 256
+_SWEEPS = 100
+"""Lloyd's algorithm on a histogram settles long before."""
+_BRIGHTNESS = {
+    Modality.FLAIR: ("CSF", "white matter", "grey matter"),
+    Modality.T1: ("CSF", "grey matter", "white matter"),
+    Modality.T1CE: ("CSF", "grey matter", "white matter"),
+    Modality.T2: ("white matter", "grey matter", "CSF"),
+}
+"""The tissues from dark to bright in each modality."""
+
+TISSUE_PROTOCOL = {
+    "tissue_classes": "three intensity classes of the real target's brain without tumour (k-means on its histogram), "
+    "dark to bright: " + "; ".join(f"{modality}: {', '.join(tissues)}" for modality, tissues in _BRIGHTNESS.items()),
+    "tissue_order": "1 where the classes' mean intensities rise in the translation as they do in the real target, else 0",
+    "tissue_contrast": "mean difference between classes in the translation / in the real target: "
+    "1 as strong, 0 none, negative turned over",
+}
+"""What the numbers mean; printed beside them."""
+
+
+def tissue_contrast(real: Tensor, translated: Tensor, tumour_mask: Tensor) -> dict[str, float]:
+    """Compare the tissues' mean intensities in a translation with those in the real image.
+
+    The classes are found in the real image, so that every translation of it is asked about the same pixels.
+
+    Args:
+        real: `(Z, H, W)` in [-1, 1], background exactly -1.
+        translated: the same shape and range.
+        tumour_mask: `(Z, H, W)`, 0 or 1; left out.
+
+    Returns:
+        `tissue_order`, 1 or 0, and `tissue_contrast`, a ratio; both NaN where the real image has no three classes.
+
+    Raises:
+        ValueError: when the shapes differ.
+    """
+    if not real.shape == translated.shape == tumour_mask.shape:
+        raise ValueError(f"shapes differ: {tuple(real.shape)}, {tuple(translated.shape)}, {tuple(tumour_mask.shape)}")
+    region = (real > BACKGROUND) & (tumour_mask == 0)
+    classes = tissue_classes(real[region])
+    sizes = torch.bincount(classes, minlength=CLASSES)
+    if not bool((sizes > 0).all()):
+        return {"tissue_order": math.nan, "tissue_contrast": math.nan}
+    true, made = (
+        torch.bincount(classes, image[region].to(torch.float64), minlength=CLASSES) / sizes
+        for image in (real, translated)
+    )
+    # neighbours' differences add up to the distance of brightest and darkest
+    ratio = float((made[-1] - made[0]) / (true[-1] - true[0]))
+    return {"tissue_order": float((made.diff() > 0).all()), "tissue_contrast": ratio}
+
+
+def tissue_classes(intensities: Tensor) -> Tensor:
+    """Return the class of every intensity, 0 for the darkest to 2: k-means in one dimension, the same every time.
+
+    Args:
+        intensities: `(N,)` in [-1, 1], of brain without tumour.
+
+    Returns:
+        `(N,)` int64. A class may stay empty where there are fewer than three different intensities.
+    """
+    levels = ((intensities.to(torch.float64) + 1) / 2 * (_LEVELS - 1)).round().long().clamp(0, _LEVELS - 1)
+    return _class_of_level(torch.bincount(levels, minlength=_LEVELS).to(torch.float64))[levels]
+
+
+def _class_of_level(histogram: Tensor) -> Tensor:
+    """Return the class of each level of a histogram by Lloyd's algorithm, begun at the sixths of its mass."""
+    levels = torch.arange(len(histogram), dtype=torch.float64)
+    mass = histogram.cumsum(0) / histogram.sum().clamp(min=1)
+    starts = torch.tensor([1 / 6, 1 / 2, 5 / 6], dtype=torch.float64)
+    centres = torch.searchsorted(mass, starts).to(torch.float64)
+    for _ in range(_SWEEPS):
+        classes = torch.bucketize(levels, (centres[1:] + centres[:-1]) / 2)
+        weight = torch.bincount(classes, histogram, minlength=CLASSES)
+        total = torch.bincount(classes, histogram * levels, minlength=CLASSES)
+        moved = torch.where(weight > 0, total / weight.clamp(min=1), centres)
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    return classes
