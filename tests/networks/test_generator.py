@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,8 +16,10 @@ from utad_monai.networks import (
     critic_pair,
     one_hot_planes,
     student_from_teacher,
+    with_target_planes,
 )
 from utad_monai.networks.blocks import InstanceNorm
+from utad_monai.networks.gain_head import SATURATION
 
 BRANCHES = {
     StudentScheme.COMPLETE: (True, True, True),
@@ -338,3 +343,166 @@ def test_only_a_fused_tumour_image_makes_a_mask_necessary() -> None:
     assert generator().needs_mask
     assert not generator(second_input=SecondInput.WHOLE_IMAGE).needs_mask
     assert not generator(StudentScheme.GLOBAL_ONLY).needs_mask
+
+
+SWITCHES = {"sources": "several", "conditional_norms": True, "gain_head": True}
+"""The switches that depart from the paper."""
+
+
+@pytest.fixture
+def several() -> Tensor:
+    """Two samples of four images `(2, 4, 32, 48)`: FLAIR and T2 are there in the first, T1 in the second."""
+    torch.manual_seed(2)
+    images = torch.full((2, 4, 32, 48), -1.0)
+    images[0, [0, 3], 6:26, 8:40] = torch.rand(2, 20, 32) * 1.8 - 0.9
+    images[1, 1, 4:22, 8:36] = torch.rand(18, 28) * 1.8 - 0.9
+    return images
+
+
+def learned(network: TumourAwareGenerator) -> TumourAwareGenerator:
+    """Return the network with random weights where a fresh one has zeros."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if not bool(weight.any()):
+                weight.normal_(0, 0.3)
+    return network
+
+
+def mean_in_logits(images: Tensor) -> Tensor:
+    """Return the mean, in logits, of those of `(S, H, W)` images that show any brain."""
+    present = images.flatten(1).amax(dim=1) > -1
+    return torch.tanh(torch.atanh(SATURATION * images[present]).mean(dim=0, keepdim=True))
+
+
+@pytest.mark.parametrize("conditional_norms", [False, True])
+@pytest.mark.parametrize("second_input", SecondInput)
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_gain_head_starts_at_the_base_image(
+    scheme: StudentScheme, second_input: SecondInput, conditional_norms: bool, several: Tensor, target: Tensor
+) -> None:
+    switches = SWITCHES | {"conditional_norms": conditional_norms}
+    network = generator(scheme, second_input=second_input, **switches).eval()
+    masked = several.clone()
+    masked[..., :12] = -1.0
+    second = masked if second_input is SecondInput.TUMOUR_IMAGE else several
+    translation = network(several, second, target)
+    for place, images in enumerate(several):
+        brain = (images > -1).any(dim=0, keepdim=True)
+        expected = torch.where(brain, mean_in_logits(images), torch.tensor(-1.0))
+        torch.testing.assert_close(translation.image[place], expected)
+        if translation.tumour_image is not None:
+            expected = torch.where(brain, mean_in_logits(second[place]), torch.tensor(-1.0))
+            torch.testing.assert_close(translation.tumour_image[place], expected)
+    assert (translation.tumour_image is not None) == BRANCHES[scheme][2]
+
+
+def test_gain_head_of_one_source_starts_at_the_source(image: Tensor, target: Tensor) -> None:
+    translated = generator(gain_head=True)(image, image, target).image
+    torch.testing.assert_close(translated, torch.where(image > -1, SATURATION * image, image))
+
+
+def test_absent_modalities_do_not_matter(several: Tensor, target: Tensor) -> None:
+    network = learned(generator(StudentScheme.GLOBAL_ONLY, **SWITCHES)).eval()
+    with torch.no_grad():
+        network.image_encoder.levels[0][0][0].weight[:, [1, 2]] = 100.0  # of the first sample's absent ones
+    changed = copy.deepcopy(network)
+    with torch.no_grad():
+        changed.image_encoder.levels[0][0][0].weight[:, [1, 2]] = -50.0
+    one, other = (net(several[:1], several[:1], target[:1]).image for net in (network, changed))
+    assert torch.equal(one, other)
+
+
+def test_brain_is_what_any_source_shows(target: Tensor) -> None:
+    images = torch.full((1, 4, 32, 32), -1.0)
+    images[0, 0, 4:20, 4:20] = 0.1
+    images[0, 2, 10:28, 10:28] = 0.5
+    translated = learned(generator(**SWITCHES)).eval()(images, images, target[:1]).image
+    assert torch.equal(translated[0, 0] > -1, (images[0] > -1).any(dim=0))
+
+
+def test_conditional_norms_let_target_and_subset_decide(several: Tensor) -> None:
+    network = learned(generator(StudentScheme.GLOBAL_ONLY, **SWITCHES)).eval()
+    images = several[:1].expand(4, -1, -1, -1)
+    made = network(images, images, torch.arange(4)).image
+    assert all(not torch.allclose(made[i], made[j], atol=1e-2) for i in range(4) for j in range(i))
+
+
+def test_published_network_describes_itself_as_it_always_did() -> None:
+    assert TumourAwareGenerator(2).description() == {
+        "base_channels": 2,
+        "scheme": "complete",
+        "second_input": "tumour_image",
+        "keep_background": True,
+        "condition_in_brain": False,
+        "norm_group": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "switches", [{}, {"sources": "several"}, {"conditional_norms": True}, {"gain_head": True}, SWITCHES]
+)
+def test_switches_are_described_and_rebuild_the_network(switches: dict[str, object]) -> None:
+    network = generator(StudentScheme.GLOBAL_ONLY, **switches)
+    described = json.loads(json.dumps(network.description()))
+    assert {key: value for key, value in described.items() if key in SWITCHES} == switches
+    rebuilt = TumourAwareGenerator(**described)
+    rebuilt.load_state_dict(network.state_dict())
+    assert rebuilt.description() == network.description()
+
+
+def test_student_has_the_switches_and_weights_of_its_teacher() -> None:
+    teacher = learned(generator(**SWITCHES))
+    student = student_from_teacher(teacher, "global_only")
+    assert SWITCHES.items() <= student.description().items()
+    assert all(torch.equal(weight, teacher.state_dict()[name]) for name, weight in student.state_dict().items())
+
+
+@pytest.mark.parametrize("width", [12, 14, 16])
+def test_several_sources_cost_at_most_1_3_times_the_parameters(width: int) -> None:
+    def parameters(**switches: object) -> int:
+        with torch.device("meta"):
+            network = TumourAwareGenerator(width, "global_only", **switches)  # type: ignore[arg-type]
+        return sum(weight.numel() for weight in network.parameters())
+
+    assert parameters(**SWITCHES) <= 1.3 * parameters()
+
+
+def test_wrong_number_of_channels_is_refused(image: Tensor, several: Tensor, target: Tensor) -> None:
+    with pytest.raises(ValueError, match="takes images of 4 channels, got 1"):
+        generator(**SWITCHES)(image, image, target)
+    with pytest.raises(ValueError, match="takes images of 1 channels, got 4"):
+        generator()(several, several, target)
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+@pytest.mark.parametrize(
+    "switches", [{"sources": "several"}, {"gain_head": True}, {"conditional_norms": True}, SWITCHES]
+)
+def test_switched_student_compiles_with_torchscript_and_computes_the_same(
+    scheme: StudentScheme, switches: dict[str, object], several: Tensor, target: Tensor
+) -> None:
+    student = learned(generator(scheme, second_input=SecondInput.WHOLE_IMAGE, **switches))
+    translator = StudentTranslator(student.eval()).eval()
+    scripted = torch.jit.script(translator)
+    images = several if student.several else several.amax(dim=1, keepdim=True)
+    stacked = with_target_planes(images, target)
+    assert stacked.shape[1] == student.image_channels + 4
+    for size in (slice(0, 32), slice(0, 48)):
+        torch.testing.assert_close(scripted(stacked[..., size]), translator(stacked[..., size]))
+    torch.testing.assert_close(translator(stacked), student(images, images, target).image)
+
+
+@pytest.mark.parametrize("scheme", [StudentScheme.GLOBAL_ONLY, StudentScheme.COMPLETE])
+def test_switched_student_exports_with_free_sizes_and_computes_the_same(
+    scheme: StudentScheme, several: Tensor, target: Tensor
+) -> None:
+    student = learned(generator(scheme, second_input=SecondInput.WHOLE_IMAGE, **SWITCHES)).eval()
+    translator = StudentTranslator(student).eval()
+    stacked = with_target_planes(several, target)
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    with torch.no_grad():
+        program = torch.export.export(translator, (stacked,), dynamic_shapes=(free,)).module()
+        other = stacked[:1, :, :, :32]
+        torch.testing.assert_close(program(stacked), translator(stacked))
+        torch.testing.assert_close(program(other), translator(other))
