@@ -28,6 +28,7 @@ TRAINING = ("teacher.json", "student.json", "segmentation.json")
 INFERENCE = ("inference.json", "evaluate.json")
 OVERLAYS = {
     "demo.json": TRAINING,
+    "published.json": ("teacher.json", "student.json"),
     "multi_gpu.json": TRAINING,
     "paired.json": ("teacher.json",),
     "augmentation.json": ("segmentation.json",),
@@ -166,8 +167,8 @@ def test_everything_that_changes_is_part_of_the_resumable_state(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["teacher.json", "student.json"])
-def test_values_are_the_published_ones(name: str) -> None:
-    config = load(name)
+def test_published_overlay_has_the_published_values(name: str) -> None:
+    config = load(name, "published.json")
     published = {
         "seed": 1234,
         "max_epochs": 100,
@@ -192,8 +193,8 @@ def test_values_are_the_published_ones(name: str) -> None:
     assert switches.items() <= asdict(LossWeights()).items()
 
 
-def test_teachers_networks_are_the_published_ones() -> None:
-    config = load("teacher.json")
+def test_published_overlay_has_the_published_networks() -> None:
+    config = load("teacher.json", "published.json")
     published = {"image_size": [128, 128], "base_channels": 64, "critic_channels": 64, "critic_layers": 6}
     published["adversarial_game"] = "wasserstein"
     assert {key: config[key] for key in published} == published
