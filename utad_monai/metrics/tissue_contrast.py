@@ -26,7 +26,7 @@ _BRIGHTNESS = {
 TISSUE_PROTOCOL = {
     "tissue_classes": "three intensity classes of the real target's brain without tumour (k-means on its histogram), "
     "dark to bright: " + "; ".join(f"{modality}: {', '.join(tissues)}" for modality, tissues in _BRIGHTNESS.items()),
-    "tissue_order": "1 where the classes' mean intensities rise in the translation as they do in the real target, else 0",
+    "tissue_order": "1 where the classes' mean intensities rise in the translation as in the real target, else 0",
     "tissue_contrast": "mean difference between classes in the translation / in the real target: "
     "1 as strong, 0 none, negative turned over",
 }

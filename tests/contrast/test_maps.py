@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from utad_monai.contrast import ContrastMaps
+from utad_monai.contrast.maps import KNOTS, apply_curve
+from utad_monai.keys import Modality
+
+GRID = torch.linspace(0, 1, KNOTS)
+
+
+@pytest.fixture
+def maps() -> ContrastMaps:
+    """Give identities, but T1 to T2 turns the contrast over, and T1ce to T2 goes to black."""
+    curves, agreement = GRID.repeat(4, 4, 1), torch.zeros(4, 4)
+    curves[Modality.T1.channel, Modality.T2.channel] = 1 - GRID
+    curves[Modality.T1CE.channel, Modality.T2.channel] = 0
+    agreement[Modality.T1.channel, Modality.T2.channel] = 0.7
+    agreement[Modality.T1CE.channel, Modality.T2.channel] = 0.3
+    return ContrastMaps(curves, agreement)
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    image = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)) * 1.9 - 0.95
+    image[:, :2] = -1
+    return image
+
+
+def test_a_curve_is_followed_between_its_knots_and_kept_at_its_ends() -> None:
+    curve = torch.tensor([0.2, 0.6, 0.4])
+    found = apply_curve(curve, torch.tensor([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0]))
+    assert found.tolist() == pytest.approx([0.2, 0.2, 0.4, 0.6, 0.5, 0.4, 0.4])
+
+
+def test_the_map_of_a_pair_is_applied_to_the_brain(maps: ContrastMaps, image: torch.Tensor) -> None:
+    made = maps.translate(image, Modality.T1, Modality.T2)
+    assert made[image > -1].numpy() == pytest.approx(-image[image > -1].numpy(), abs=1e-5)
+    same = maps.translate(image, Modality.T1, Modality.T1)
+    assert same.numpy() == pytest.approx(image.numpy(), abs=1e-5)
+
+
+def test_background_stays_background_and_brain_stays_above_it(maps: ContrastMaps, image: torch.Tensor) -> None:
+    for source in (Modality.T1, Modality.T1CE):
+        made = maps.translate(image, source, Modality.T2)
+        assert set(made[image == -1].tolist()) == {-1}
+        assert float(made[image > -1].min()) > -1
+        assert float(made.max()) <= 1
+
+
+def test_of_several_sources_the_one_that_agrees_best_is_taken(maps: ContrastMaps, image: torch.Tensor) -> None:
+    images = {Modality.T1CE: -image.abs() * 0.9, Modality.T1: image}
+    made = maps(images, (Modality.T1CE, Modality.T1), Modality.T2)
+    assert torch.equal(made, maps.translate(image, Modality.T1, Modality.T2))
+
+
+def test_of_equal_sources_the_first_is_taken(maps: ContrastMaps) -> None:
+    assert maps.best_source((Modality.T2, Modality.T1CE), Modality.T1) is Modality.T2
+
+
+def test_no_source_is_an_error(maps: ContrastMaps) -> None:
+    with pytest.raises(ValueError, match="t2 needs a source"):
+        maps({}, (), Modality.T2)
