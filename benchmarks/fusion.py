@@ -48,7 +48,7 @@ def translations(
 ) -> dict[Modality, Tensor]:
     """Return for each source the plain translation and that of the mirror image: `(2, Z, H, W)`."""
     return {
-        source: torch.stack([translate(image, target), translate(image.flip(-1), target).flip(-1)])
+        source: torch.stack([translate({source: image}, target), translate({source: image.flip(-1)}, target).flip(-1)])
         for source, image in images.items()
         if source != target
     }
@@ -83,7 +83,7 @@ def smoothing(case: dict[str, Any], model: Translator, translate: SliceTranslato
     """Yield the effect of smoothing from slice to slice on the translation from the best source."""
     images, mask = case[BatchKey.IMAGE], case[BatchKey.LABEL][0]
     for target, real in images.items():
-        made = translate(images[model.best_source(target, tuple(images))], target)
+        made = translate({source: images[source] for source in model.sources(target, tuple(images))}, target)
         for sigma in SIGMAS_MM:
             smooth = smooth_through_plane(made, sigma, case[BatchKey.SPACING_MM][0])
             quality = image_quality(real, smooth, mask)

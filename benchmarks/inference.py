@@ -24,7 +24,7 @@ TOLERANCE = 1e-3
 """Largest difference of an output from eager float32."""
 LEFT_OUT = ("channels_last",)
 """What is timed, but not offered: torch's GroupNorm of this layout takes a variance as a difference of two sums."""
-TARGET = Modality.T2
+SOURCE, TARGET = Modality.T1, Modality.T2
 ENGINES = [engine for engine in InferenceEngine if engine is not InferenceEngine.AUTO]
 CASE_SLICES = 155
 BATCH = 8
@@ -148,7 +148,7 @@ def _bound(translate: Callable[[Tensor], Tensor], slices: Tensor) -> Callable[[]
 
 
 def _translate(translator: SliceTranslator) -> Callable[[Tensor], Tensor]:
-    return lambda slices: translator(slices, TARGET)
+    return lambda slices: translator({SOURCE: slices}, TARGET)
 
 
 def _with_layout(generator: TumourAwareGenerator) -> Callable[[Tensor], Tensor]:

@@ -164,7 +164,7 @@ def quality(
         images = {modality: image[::SLICE_STEP] for modality, image in case[BatchKey.IMAGE].items()}
         mask = case[BatchKey.LABEL][0, ::SLICE_STEP]
         for source, target in ((a, b) for a in images for b in images if a != b):
-            made = translate(images[source], target, mask)
+            made = translate({source: images[source]}, target, mask)
             found.append(image_quality(*(centre(slices, box) for slices in (images[target], made, mask))))
     return {name: fmean(one[name] for one in found) for name in MEASURES}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from utad_monai.data import single_case
 from utad_monai.keys import BatchKey, Modality
 
 EvaluationCase = dict[str, Any]
+Images = Mapping[Modality, Tensor]
 STEP = 0.45
 """Distance in intensity between the modalities of `evaluation_case`."""
 
@@ -55,7 +56,8 @@ def _level(modality: Modality) -> float:
     return -0.9 + STEP * modality.channel
 
 
-def _perfect(slices: Tensor, target: Modality, _mask: Tensor | None = None) -> Tensor:
+def _perfect(images: Images, target: Modality, _mask: Tensor | None = None) -> Tensor:
+    (slices,) = images.values()
     brain = slices > -1
     if not bool(brain.any()):
         return slices.clone()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from utad_monai.metrics import DownstreamSegmentation, image_quality
 from utad_monai.metrics.downstream import replace
 
 Case = dict[str, Any]
+Images = Mapping[Modality, Tensor]
 Make = Callable[..., Any]
 METRICS = ("ssim", "psnr", "nmse", "mae", "tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae")
 METHODS = ("student", "teacher", "copy_source")
@@ -61,7 +62,8 @@ def evaluate(case_loader: Make, tmp_path: Path) -> Make:
 def real_target(cases: list[Case]) -> Callable[..., Tensor]:
     """Return a translator that hands out the real target of the case that it recognises."""
 
-    def translate(slices: Tensor, target: Modality, _mask: Tensor | None = None) -> Tensor:
+    def translate(images: Images, target: Modality, _mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         (case,) = (c for c in cases if any(torch.equal(image, slices) for image in c[BatchKey.IMAGE].values()))
         real: Tensor = case[BatchKey.IMAGE][target]
         return real.clone()
@@ -69,7 +71,8 @@ def real_target(cases: list[Case]) -> Callable[..., Tensor]:
     return translate
 
 
-def darken(slices: Tensor, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+def darken(images: Images, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    (slices,) = images.values()
     return torch.where(slices > -1, slices - 0.05, slices)
 
 
@@ -123,7 +126,7 @@ def test_synthesized_dice_is_that_of_the_students_image_and_not_of_the_teachers(
 ) -> None:
     table = table_of(evaluate(cases, darken, teacher=real_target(cases)))
     images, truth = cases[0][BatchKey.IMAGE], cases[0][BatchKey.LABEL]
-    made = darken(images[Modality.T1], Modality.FLAIR)
+    made = darken({Modality.T1: images[Modality.T1]}, Modality.FLAIR)
     expected = DownstreamSegmentation(ByModality()).dice(replace(images, Modality.FLAIR, made), truth)
     row = table[(table.case == "b") & (table.source == "t1") & (table.target == "flair")].iloc[0]
     assert {r: row[f"dice_synthesized_{r}"] for r in REGIONS} == pytest.approx({str(k): v for k, v in expected.items()})
@@ -139,7 +142,8 @@ def test_zero_fill_replaces_the_target_by_background(evaluate: Make, cases: list
 
 
 def test_translator_is_given_the_whole_tumour_mask(evaluate: Make, cases: list[Case]) -> None:
-    def watch(slices: Tensor, _target: Modality, mask: Tensor | None = None) -> Tensor:
+    def watch(images: Images, _target: Modality, mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         assert mask is not None
         masks.append(mask)
         return slices.clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -15,15 +15,18 @@ from utad_monai.engines import TranslationValidator, ValidationMetric
 from utad_monai.keys import BatchKey, Modality
 
 Case = dict[str, Any]
+Images = Mapping[Modality, Tensor]
 Make = Callable[..., Any]
 UNPAIRED, SSIM = ValidationMetric.UNPAIRED, ValidationMetric.SSIM
 
 
-def keep(slices: Tensor, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+def keep(images: Images, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    (slices,) = images.values()
     return slices.clone()
 
 
-def noise(slices: Tensor, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+def noise(images: Images, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    (slices,) = images.values()
     torch.manual_seed(0)
     return torch.where(slices > -1, torch.rand_like(slices) * 1.9 - 0.95, slices)
 
@@ -90,7 +93,8 @@ def test_keeping_the_source_costs_appearance_and_no_cycle(validate: Make, unpair
 
 
 def test_cycle_is_the_error_inside_the_brain(validate: Make, evaluation_case: Make) -> None:
-    def brighten(slices: Tensor, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    def brighten(images: Images, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         return torch.where(slices > -1, slices + 0.1, slices)
 
     cases = [evaluation_case("a", [Modality.FLAIR]), evaluation_case("b", [Modality.T1])]
@@ -101,11 +105,12 @@ def test_cycle_is_the_error_inside_the_brain(validate: Make, evaluation_case: Ma
 def test_ranking_is_sorted_from_the_best_source_to_the_worst(
     validate: Make, perfect_translator: Any, cases: str, request: pytest.FixtureRequest
 ) -> None:
-    def worse_from_later_modalities(slices: Tensor, target: Modality, _mask: Tensor | None = None) -> Tensor:
+    def worse_from_later_modalities(images: Images, target: Modality, _mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         brain = slices > -1
         source = int((slices[brain].mean() + 0.9) // 0.45)
         draw = torch.Generator().manual_seed(0)
-        spoilt = perfect_translator(slices, target) + 0.15 * source * torch.rand(slices.shape, generator=draw)
+        spoilt = perfect_translator(images, target) + 0.15 * source * torch.rand(slices.shape, generator=draw)
         return torch.where(brain, spoilt, slices)
 
     metric = UNPAIRED if cases == "unpaired_cases" else SSIM
@@ -154,7 +159,8 @@ def test_every_nth_slice_is_translated_with_its_own_mask(
 ) -> None:
     seen: list[tuple[int, ...]] = []
 
-    def watch(slices: Tensor, _target: Modality, mask: Tensor | None = None) -> Tensor:
+    def watch(images: Images, _target: Modality, mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         assert mask is not None
         assert mask.shape == slices.shape
         assert mask.flatten(1).any(dim=1).tolist() == [False, True, True, False][::step]

@@ -16,6 +16,7 @@ from utad_monai.data import EvaluationCases
 from utad_monai.handlers import SampleGrid
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.networks import TumourAwareGenerator
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +68,22 @@ def test_grid_shows_each_source_and_its_four_translations_at_the_slice_with_most
     for row, source in enumerate(Modality):
         shown = case[BatchKey.IMAGE][source][place : place + 1]
         np.testing.assert_allclose(figure.axes[5 * row].images[0].get_array(), shown[0])
-        made = translator(shown, Modality.T2)[0]
+        made = translator({source: shown}, Modality.T2)[0]
         np.testing.assert_allclose(figure.axes[5 * row + 4].images[0].get_array(), made, atol=1e-5)
     assert case[BatchKey.CASE_ID] in figure.get_suptitle()
     assert f"slice {place}" in figure.get_suptitle()
+    plt.close(figure)
+
+
+def test_several_sources_have_a_row_of_their_own_and_nothing_is_made_from_itself(
+    validation_cases: EvaluationCases,
+) -> None:
+    generator = TumourAwareGenerator(2, "global_only", sources="several", conditional_norms=True)
+    figure = SampleGrid("unused", validation_cases, SliceTranslator(generator)).draw()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert len(titles) == 5 * 5
+    for row, source in enumerate(Modality):
+        made = ["" if target == source else f"to {target}" for target in Modality]
+        assert titles[5 * row : 5 * row + 5] == [f"{source} (input)", *made]
+    assert titles[20:] == ["", *(f"all others to {target}" for target in Modality)]
     plt.close(figure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from utad_monai.handlers import SegmentationEvaluator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 
+Images = Mapping[Modality, Tensor]
 Make = Callable[..., Any]
 UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 NAMES = {f"downstream_dice_{region}" for region in ("WT", "TC", "ET")}
@@ -36,11 +37,13 @@ class Watch:
     """Hands out the source unchanged and remembers what it was asked."""
 
     device = torch.device("cpu")
+    several = False
 
     def __init__(self) -> None:
         self.asked: list[tuple[Tensor, Modality]] = []
 
-    def __call__(self, slices: Tensor, target: Modality, _mask: Tensor | None = None) -> Tensor:
+    def __call__(self, images: Images, target: Modality, _mask: Tensor | None = None) -> Tensor:
+        (slices,) = images.values()
         self.asked.append((slices, target))
         return slices.clone()
 
@@ -75,6 +78,22 @@ def test_dice_is_the_mean_over_targets_filled_from_their_best_sources(
     for region in ("WT", "TC", "ET"):
         mean = sum(values[region] for values in dice) / 4  # type: ignore[index]
         assert validator.state.metrics[f"downstream_dice_{region}"] == pytest.approx(mean)
+
+
+def test_generator_of_several_sources_fills_a_target_from_all_others(
+    make_validator: Make, output_dir: Path, validation_cases: EvaluationCases
+) -> None:
+    class WatchSeveral(Watch):
+        several = True
+
+        def __call__(self, images: Images, target: Modality, _mask: Tensor | None = None) -> Tensor:
+            given.append((target, tuple(images)))
+            return next(iter(images.values())).clone()
+
+    given: list[tuple[Modality, tuple[Modality, ...]]] = []
+    watch: Any = WatchSeveral()
+    SegmentationEvaluator(output_dir, validation_cases, watch)(make_validator())
+    assert given == [(target, tuple(m for m in Modality if m != target)) for target in Modality]
 
 
 def test_it_runs_at_the_first_validation_and_every_interval_after(

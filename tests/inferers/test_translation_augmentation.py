@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -53,7 +55,21 @@ def test_the_translation_is_the_students_from_the_best_source(
     while transform.target is not Modality.T1CE:
         made = transform(sample)
     source = sample[BatchKey.IMAGE][Modality.T2.channel][None]
-    assert torch.equal(made[BatchKey.IMAGE][Modality.T1CE.channel], transform.translate(source, Modality.T1CE)[0])
+    expected = transform.translate({Modality.T2: source}, Modality.T1CE)[0]
+    assert torch.equal(made[BatchKey.IMAGE][Modality.T1CE.channel], expected)
+
+
+def test_student_of_several_sources_starts_from_all_others(
+    translator: Translator, sample: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = TumourAwareGenerator(2, "global_only", sources="several", conditional_norms=True)
+    transform = RandTranslateModalityd("image", replace(translator, generator=generator), prob=1.0)
+    given: list[tuple[Modality, ...]] = []
+    monkeypatch.setattr(
+        transform, "translate", lambda images, target: given.append((target, *images)) or torch.zeros(1, 32, 32)
+    )
+    transform.set_random_state(seed=0)(sample)
+    assert given == [(transform.target, *(m for m in Modality if m != transform.target))]
 
 
 def test_with_probability_0_nothing_changes(translator: Translator, sample: dict[str, Tensor]) -> None:

@@ -62,7 +62,7 @@ def test_volume_is_the_slices_translation_put_back(case: Case, student_translato
     slices = torch.full((12, 32, 32), -1.0)
     row, column = (-start for start in loaded.placement.start)
     slices[:, row : row + 20, column : column + 24] = image.permute(2, 1, 0)
-    translated = SliceTranslator(model.generator)(slices, TARGET)[:, row : row + 20, column : column + 24]
+    translated = SliceTranslator(model.generator)({SOURCE: slices}, TARGET)[:, row : row + 20, column : column + 24]
     expected = model.target_windows[TARGET].denormalise(translated.clamp_min(BRAIN_FLOOR)).permute(2, 1, 0)
     brain = (image > -1).numpy()
     np.testing.assert_allclose(made[brain], expected.numpy()[brain], rtol=1e-5)
@@ -165,3 +165,75 @@ def test_weights_need_validation_errors(loaded: LoadedCase, student_translator: 
 def test_teacher_is_refused(student_translator: Translator) -> None:
     with pytest.raises(CheckpointError, match="teacher"):
         VolumeTranslator(replace(student_translator, generator=TumourAwareGenerator(2)))
+
+
+def test_model_of_several_sources_uses_all_that_there_are_at_once(
+    several_translator: Translator, loaded: LoadedCase
+) -> None:
+    model, loaded = unscaled(several_translator, loaded)
+    volumes = VolumeTranslator(model)
+    made = volumes.translate(loaded, TARGET)
+    assert made.sources == (FLAIR, T1, T2)
+    assert set(made.weights.values()) == {1 / 3}
+    framed = {source: volumes._framed(loaded, source) for source in (FLAIR, T1, T2)}
+    slices = SliceTranslator(model.generator)(framed, TARGET)
+    expected = volumes._volume(loaded, slices, loaded.brain, volumes.window(TARGET))
+    np.testing.assert_array_equal(made.volume, expected)
+    assert not np.array_equal(made.volume, make(model, loaded, (T2,)).volume)
+    assert not np.array_equal(made.volume, make(model, loaded, (FLAIR, T1)).volume)
+
+
+def test_model_of_several_sources_has_nothing_to_fuse(several_translator: Translator, loaded: LoadedCase) -> None:
+    expected = make(several_translator, loaded).volume
+    for fusion in FusionMethod:
+        made = make(several_translator, loaded, fusion=fusion)
+        np.testing.assert_array_equal(made.volume, expected)
+
+
+def test_uncertainty_of_several_sources_is_the_spread_of_single_ones_and_all(
+    several_translator: Translator, loaded: LoadedCase
+) -> None:
+    model, loaded = unscaled(several_translator, loaded)
+    made = make(model, loaded, uncertainty=True)
+    each = [make(model, loaded, sources).volume for sources in ((), (FLAIR,), (T1,), (T2,))]
+    assert made.uncertainty is not None
+    np.testing.assert_array_equal(made.volume, each[0])
+    inside = (np.stack(each) > 0).all(axis=0)
+    np.testing.assert_allclose(made.uncertainty[inside], np.stack(each).std(axis=0)[inside], atol=2.0)
+    assert float(made.uncertainty[inside].max()) > 5
+
+
+def test_uncertainty_of_several_sources_is_made_only_when_it_is_asked_and_there_are_two(
+    several_translator: Translator, loaded: LoadedCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    translate = SliceTranslator.__call__
+    monkeypatch.setattr(
+        SliceTranslator,
+        "__call__",
+        lambda self, images, *rest: calls.append(len(images)) or translate(self, images, *rest),
+    )
+    assert make(several_translator, loaded).uncertainty is None
+    assert make(several_translator, loaded, (T1,), uncertainty=True).uncertainty is None
+    assert calls == [3, 1]
+    assert make(several_translator, loaded, uncertainty=True).uncertainty is not None
+    assert sorted(calls[2:]) == [1, 1, 1, 3]
+
+
+def test_brain_of_several_sources_is_that_of_any(several_translator: Translator, loaded: LoadedCase) -> None:
+    half = loaded.images[FLAIR].clone()
+    half[:, :12] = -1.0
+    other = loaded.images[T2].clone()
+    other[:, 14:] = -1.0
+    model, cut = unscaled(several_translator, replace(loaded, images={FLAIR: half, T2: other}))
+    made = make(model, cut)
+    np.testing.assert_array_equal(made.volume > 0, loaded.brain.numpy())
+
+
+def test_mirror_image_of_several_sources_gives_the_mirrored_mean(
+    several_translator: Translator, loaded: LoadedCase
+) -> None:
+    made = make(several_translator, loaded, flips=True)
+    mirrored = replace(loaded, images={m: image.flip(1) for m, image in loaded.images.items()})
+    back = make(several_translator, mirrored, flips=True).volume[::-1]
+    np.testing.assert_allclose(back, made.volume, atol=0.01)

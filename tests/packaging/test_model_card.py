@@ -96,7 +96,7 @@ def test_example_runs_without_torch_and_agrees_with_the_project(
 
     image = torch.from_numpy(slices).float()
     normalised = brain_window(image).normalise(image, image != 0)
-    translated = SliceTranslator(student.generator)(normalised, Modality.T2)
+    translated = SliceTranslator(student.generator)({Modality.T1: normalised}, Modality.T2)
     expected = student.target_windows[Modality.T2].denormalise(translated).clamp_min(0)
     np.testing.assert_allclose(found["normalised"], normalised, atol=1e-5)
     np.testing.assert_allclose(found["t2"], expected, atol=0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from utad_monai.data.intensity_profile import IntensityProfile, profiles_as_data
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
-from utad_monai.source_choice import SourceErrors, best_source
+from utad_monai.source_choice import SourceErrors, best_source, usable_sources
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class Translator:
             ValueError: when nothing but the target is available.
         """
         return best_source(self.source_errors, target, available)
+
+    def sources(self, target: Modality, available: Sequence[Modality]) -> tuple[Modality, ...]:
+        """Return what a translation starts from: the best source, or all of a generator of several sources.
+
+        Raises:
+            ValueError: when nothing but the target is available.
+        """
+        usable = usable_sources(target, available)
+        return usable if self.generator.several else (self.best_source(target, usable),)
 
 
 def save_translator(path: str | Path, translator: Translator) -> None:

@@ -141,7 +141,7 @@ class StudyEvaluator(Evaluator):
         yield str(ImageSource.ZERO_FILL), lambda _, __: empty
         yield str(ImageSource.MEAN_FILL), lambda source, target: self._mean_fill(images[source], target)
         for method, translate in self.translators.items():
-            yield method, lambda source, target, to=translate: to(images[source], target, mask)  # type: ignore[misc]
+            yield method, lambda source, target, to=translate: to({source: images[source]}, target, mask)  # type: ignore[misc]
 
     def _mean_fill(self, source: Tensor, target: Modality) -> Tensor:
         return torch.where(source > BACKGROUND, self.mean_intensities[target], BACKGROUND)

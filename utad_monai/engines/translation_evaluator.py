@@ -95,7 +95,7 @@ class TranslationEvaluator(Evaluator):
     ) -> dict[str, float]:
         """Return image quality and Dice of one source and target."""
         mask = truth[0]
-        made = {name: translate(images[source], target, mask) for name, translate in self.translators.items()}
+        made = {name: translate({source: images[source]}, target, mask) for name, translate in self.translators.items()}
         made[ImageSource.COPY_SOURCE] = images[source]
         row: dict[str, float] = {}
         for name, image in made.items():

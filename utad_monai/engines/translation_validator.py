@@ -100,9 +100,9 @@ class TranslationValidator(Evaluator):
 
     def _translate_pair(self, pair: Pair, image: Tensor, real: Tensor | None, mask: Tensor) -> None:
         source, target = pair
-        translated = self.translator(image, target, mask)
+        translated = self.translator({source: image}, target, mask)
         self._fake[pair].append(appearance_features(translated, mask))
-        returned = self.translator(translated, source, mask)
+        returned = self.translator({target: translated}, source, mask)
         if real is not None:
             self._copy[pair].append(identity_copy_score(image, translated, real))
         brain = image > -1

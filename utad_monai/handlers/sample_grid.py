@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -57,21 +58,40 @@ class SampleGrid:
         plt.close(figure)
 
     def draw(self) -> Figure:
-        """Return the figure: per available source a row with the image and its translation to each modality."""
+        """Return the figure: a row per source, with the image and its translation to each modality.
+
+        A generator of several sources has one row more: from all other modalities at once.
+        """
         case = self.cases[0]
         images: dict[Modality, Tensor] = case[BatchKey.IMAGE]
         mask: Tensor = case[BatchKey.LABEL][0]
         place = int(mask.flatten(1).sum(dim=1).argmax())
+        together = self.translator.several and len(images) > 1
+        rows = len(images) + together
         figure, axes = plt.subplots(
-            len(images), 1 + len(Modality), figsize=(9, 2.2 * len(images)), squeeze=False, layout="constrained"
+            rows, 1 + len(Modality), figsize=(9, 2.2 * rows), squeeze=False, layout="constrained"
         )
-        for row, (source, image) in zip(axes, images.items(), strict=True):
-            shown, region = image[place : place + 1], mask[place : place + 1]
-            _show(row[0], shown[0], f"{source} (input)")
-            for axis, target in zip(row[1:], Modality, strict=True):
-                _show(axis, self.translator(shown, target, region)[0], f"to {target}")
+        region = mask[place : place + 1]
+        shown = {modality: image[place : place + 1] for modality, image in images.items()}
+        for row, source in zip(axes, shown, strict=False):
+            _show(row[0], shown[source][0], f"{source} (input)")
+            self._show_translations(row[1:], {source: shown[source]}, region)
+        if together:
+            axes[-1][0].axis("off")
+            self._show_translations(axes[-1][1:], shown, region, "all others ")
         figure.suptitle(f"case {case[BatchKey.CASE_ID]}, slice {place}", parse_math=False)
         return figure
+
+    def _show_translations(
+        self, row: Sequence[Axes], images: Mapping[Modality, Tensor], region: Tensor, sources: str = ""
+    ) -> None:
+        """Show the translation of images `(1, H, W)` to each modality; of several sources none to itself."""
+        for axis, target in zip(row, Modality, strict=True):
+            given = {m: image for m, image in images.items() if m != target or not self.translator.several}
+            if given:
+                _show(axis, self.translator(given, target, region)[0], f"{sources}to {target}")
+            else:
+                axis.axis("off")
 
 
 def _show(axis: Axes, image: Tensor, title: str) -> None:

@@ -16,7 +16,7 @@ from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
-from utad_monai.source_choice import best_source
+from utad_monai.source_choice import best_source, usable_sources
 from utad_monai.stages import Stage, model_path
 
 _logger = logging.getLogger(__name__)
@@ -75,8 +75,11 @@ class SegmentationEvaluator:
         for case in (self.cases[place] for place in range(len(self.cases))):
             images, truth = case[BatchKey.IMAGE], case[BatchKey.LABEL]
             for target in Modality:
-                source = best_source(engine.source_errors, target, tuple(images))
-                filled = replace(images, target, self.translator(images[source], target, truth[0]))
+                sources = usable_sources(target, tuple(images))
+                if not self.translator.several:
+                    sources = (best_source(engine.source_errors, target, sources),)
+                given = {source: images[source] for source in sources}
+                filled = replace(images, target, self.translator(given, target, truth[0]))
                 for region, value in segmentation.dice(filled, truth).items():
                     values[str(region)].append(value)
         return {region: fmean(dice) for region, dice in values.items()}

@@ -1,6 +1,6 @@
 """Inference: slices and whole volumes."""
 
-from utad_monai.inferers.slice_translator import SliceTranslator
+from utad_monai.inferers.slice_translator import SliceTranslator, source_channels
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.through_plane import smooth_through_plane
 from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
@@ -15,4 +15,5 @@ __all__ = [
     "VolumeTranslator",
     "fuse",
     "smooth_through_plane",
+    "source_channels",
 ]

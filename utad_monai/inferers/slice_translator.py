@@ -1,6 +1,8 @@
-"""Slices of one volume through a generator, in batches."""
+"""Slices of one or several images of a case through a generator, in batches."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from utad_monai.networks import TumourAwareGenerator
 
 
 class SliceTranslator:
-    """Translate normalised slices to another modality; slices without brain are not computed.
+    """Translate normalised slices of one or several modalities to another; slices without brain are not computed.
 
     Args:
         generator: teacher or student.
@@ -44,34 +46,76 @@ class SliceTranslator:
         """Whether translations need tumour masks (a teacher)."""
         return self.generator.needs_mask
 
+    @property
+    def several(self) -> bool:
+        """Whether a translation starts from any number of images at once."""
+        return self.generator.several
+
     @torch.inference_mode()
-    def __call__(self, slices: Tensor, target: Modality, tumour_mask: Tensor | None = None) -> Tensor:
-        """Translate `(Z, H, W)` slices in [-1, 1] to `target`; the tumour decoder is not run.
+    def __call__(
+        self, images: Mapping[Modality, Tensor], target: Modality, tumour_mask: Tensor | None = None
+    ) -> Tensor:
+        """Translate images of one case to `target`; the tumour decoder is not run.
 
         Args:
-            slices: images with background exactly -1.
+            images: `(Z, H, W)` slices in [-1, 1] of each source, background exactly -1: one image for a generator of
+                one source, up to three for one of several.
             target: the modality to make.
             tumour_mask: `(Z, H, W)` 0 or 1; needed by a teacher, not used by a student.
 
         Returns:
-            `(Z, H, W)` in [-1, 1] on the CPU; slices without brain are all -1.
+            `(Z, H, W)` in [-1, 1] on the CPU. Brain is what is brain in any image; slices without any are all -1 and
+            are not computed.
 
         Raises:
-            ValueError: when a teacher is asked without masks.
+            ValueError: when a teacher is asked without masks, there is no image or more than the generator takes, or a
+                generator of several sources is given an image of the target.
         """
         if self.needs_mask and tumour_mask is None:
             raise ValueError("this generator needs tumour masks (a teacher): use a student, or give masks")
-        translated = torch.full_like(slices, BACKGROUND, device="cpu")
-        occupied = (slices > BACKGROUND).flatten(1).any(dim=1).nonzero().flatten()
-        for chosen in occupied.split(self.batch_size):
+        self._refuse_other_images(images, target)
+        translated = torch.full_like(next(iter(images.values())), BACKGROUND, device="cpu")
+        for chosen in _occupied(images).split(self.batch_size):
             masks = None if tumour_mask is None else tumour_mask[chosen]
-            translated[chosen] = self._translate_batch(slices[chosen], target, masks)
+            stacked = source_channels({source: image[chosen] for source, image in images.items()}, self.several)
+            translated[chosen] = self._translate_batch(stacked, target, masks).to(translated.dtype)
         return translated
 
-    def _translate_batch(self, slices: Tensor, target: Modality, tumour_mask: Tensor | None) -> Tensor:
-        image = slices[:, None].to(torch.float32)
+    def _refuse_other_images(self, images: Mapping[Modality, Tensor], target: Modality) -> None:
+        if not images:
+            raise ValueError(f"there is no source image to make {target} from")
+        if not self.several and len(images) > 1:
+            raise ValueError(f"this generator takes one source image, got {', '.join(images)}")
+        if self.several and target in images:
+            raise ValueError(f"an image of {target} is among the sources that {target} is made from")
+
+    def _translate_batch(self, image: Tensor, target: Modality, tumour_mask: Tensor | None) -> Tensor:
         second = image
         if self.needs_mask and tumour_mask is not None:
             second = mask_tumour(image, tumour_mask[:, None].to(image))
         modality = torch.full((len(image),), target.channel, device=image.device)
         return self.engine(image, second, modality)[:, 0].clamp(BACKGROUND, 1.0)
+
+
+def source_channels(images: Mapping[Modality, Tensor], several: bool) -> Tensor:
+    """Return what a generator takes of images `(B, H, W)` in [-1, 1], float32.
+
+    Args:
+        images: the sources.
+        several: whether the generator takes several: `(B, 4, H, W)` in `Modality` order, absent ones -1 throughout;
+            otherwise `(B, 1, H, W)`, the only image.
+    """
+    first = next(iter(images.values()))
+    if not several:
+        return first[:, None].to(torch.float32)
+    absent = torch.full_like(first, BACKGROUND)
+    return torch.stack([images.get(modality, absent) for modality in Modality], dim=1).to(torch.float32)
+
+
+def _occupied(images: Mapping[Modality, Tensor]) -> Tensor:
+    """Return the places of the slices that show brain in any image."""
+    return (
+        torch.stack([(image > BACKGROUND).flatten(1).any(dim=1) for image in images.values()])
+        .any(dim=0)
+        .nonzero()[:, 0]
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +22,13 @@ class FusedSlices:
         disagreement: `(Z, H, W)`, standard deviation of all translations that show brain there, at least 0; 0 where
             only one does.
         weights: what each source counted; sum 1.
+        translations: number of translations that the disagreement is of; with a single one it is 0 and says nothing.
     """
 
     image: Tensor
     disagreement: Tensor
     weights: Mapping[Modality, float]
+    translations: int
 
 
 def fuse(
@@ -51,7 +53,21 @@ def fuse(
         image = _brain_median(images)
     else:
         image = _brain_mean(images, torch.tensor([weights[source] for source in counting]))
-    return FusedSlices(image, _disagreement(torch.cat(list(translations.values()))), weights)
+    made = torch.cat(list(translations.values()))
+    return FusedSlices(image, _disagreement(made), weights, len(made))
+
+
+def fuse_at_once(together: Tensor, alone: Mapping[Modality, Tensor], sources: Sequence[Modality]) -> FusedSlices:
+    """Return the image that a network made of several sources at once; nothing is fused but mirror images.
+
+    Args:
+        together: `(N, Z, H, W)` in [-1, 1]: the translation of all sources at once, and of their mirror images.
+        alone: the same of single sources, for the disagreement; empty when none is asked.
+        sources: what `together` was made from; each counts the same.
+    """
+    made = torch.cat([together, *alone.values()])
+    weights = {source: 1 / len(sources) for source in sources}
+    return FusedSlices(_brain_mean(together), _disagreement(made), weights, len(made))
 
 
 def fusion_weights(

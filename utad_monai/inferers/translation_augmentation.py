@@ -15,7 +15,7 @@ from utad_monai.keys import Modality
 
 
 class RandTranslateModalityd(MapTransform, RandomizableTransform):
-    """Replace one random modality of a sample by its translation from the best other one.
+    """Replace one random modality of a sample by its translation from the best other one, or from all others at once.
 
     Images are `(4, H, W)` in [-1, 1], channels in `Modality` order, and are not changed in place. Nothing else of the
     sample is touched: the tumour lies where the real images have it.
@@ -47,9 +47,10 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         self.randomize()
         if not self._do_transform:
             return changed
-        source = self.translator.best_source(self.target, tuple(Modality))
+        sources = self.translator.sources(self.target, tuple(Modality))
         for key in self.key_iterator(changed):
             images = changed[key].clone()
-            images[self.target.channel] = self.translate(images[source.channel][None], self.target)[0]
+            given = {source: images[source.channel][None] for source in sources}
+            images[self.target.channel] = self.translate(given, self.target)[0]
             changed[key] = images
         return changed

@@ -17,7 +17,7 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
 from utad_monai.inferers.engines import usable_engine
 from utad_monai.inferers.slice_translator import SliceTranslator
-from utad_monai.inferers.source_fusion import FusedSlices, fuse
+from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
 from utad_monai.inferers.through_plane import smooth_through_plane
 from utad_monai.keys import FusionMethod, InferenceEngine, Modality
 from utad_monai.metrics.consistency import through_plane_variation
@@ -50,7 +50,7 @@ class SyntheticVolume:
         volume: `(X, Y, Z)` in LPS order, in the intensities of the window, exactly 0 outside the brain.
         uncertainty: `(X, Y, Z)`, standard deviation between translations in the same intensities; None where only one
             translation was made.
-        weights: what each source counted; sum 1.
+        weights: what each source counted, sum 1; of a model of several sources each the same.
         through_plane: how much neighbouring slices differ.
     """
 
@@ -69,14 +69,17 @@ class SyntheticVolume:
 class VolumeTranslator:
     """Make a missing modality of a case from one or several of its others, on their grid.
 
+    A model of several sources uses all that there are at once; one of a single source translates each, and fuses.
+
     Args:
         translator: a mask-free student with its preprocessing and target windows.
         device: where to compute.
         batch_size: slices in one pass.
-        fusion: how translations of several sources become one.
+        fusion: how translations of several sources become one; a model of several sources has nothing to fuse.
         flips: whether each source is also translated mirrored left-right, and mirrored back; it counts with the mean.
         smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
-        uncertainty: whether translations that do not count are made too, for the disagreement.
+        uncertainty: whether translations that do not count are made too, for the disagreement: of all sources, or of a
+            model of several sources from each one alone.
         engine: what computes.
         threads: of engines other than torch; those of torch when None.
 
@@ -147,14 +150,13 @@ class VolumeTranslator:
         trained_window = self.window(target)
         chosen = self._sources(loaded, target, sources)
         framed = {source: self._framed(loaded, source) for source in chosen}
-        made = {source: self._translations(image, target) for source, image in framed.items()}
-        fused = fuse(made, self.fusion, target, self.translator.source_errors)
+        fused = self._at_once(framed, target) if self.slices.several else self._one_by_one(framed, target)
         smooth = smooth_through_plane(fused.image, self.smooth_mm, loaded.spacing_mm[2])
         brain = self._brain(loaded, fused)
         return SyntheticVolume(
             target,
             self._volume(loaded, smooth, brain, window or trained_window),
-            self._spread(loaded, fused, brain, window or trained_window) if _count(made) > 1 else None,
+            self._spread(loaded, fused, brain, window or trained_window) if fused.translations > 1 else None,
             fused.weights,
             ThroughPlane(
                 fmean(through_plane_variation(image) for image in framed.values()),
@@ -166,6 +168,8 @@ class VolumeTranslator:
     def _sources(self, loaded: LoadedCase, target: Modality, sources: Sequence[Modality]) -> tuple[Modality, ...]:
         """Return the sources to translate: only the best one when nothing else would be used."""
         available = usable_sources(target, [m for m in loaded.images if not sources or m in sources])
+        if self.slices.several:
+            return available
         if self.fusion is FusionMethod.BEST and not self.uncertainty:
             return (self.translator.best_source(target, available),)
         return available
@@ -174,11 +178,24 @@ class VolumeTranslator:
         image = loaded.images[source].as_tensor()[0]
         return self.translator.preprocessing.frame.image_to_slices(image, loaded.placement)
 
-    def _translations(self, slices: Tensor, target: Modality) -> Tensor:
-        """Translate `(Z, H, W)` slices, and mirrored ones when asked: `(N, Z, H, W)`."""
-        made = [self.slices(slices, target)]
+    def _one_by_one(self, framed: Mapping[Modality, Tensor], target: Modality) -> FusedSlices:
+        """Translate each source and fuse the translations."""
+        made = {source: self._translations({source: image}, target) for source, image in framed.items()}
+        return fuse(made, self.fusion, target, self.translator.source_errors)
+
+    def _at_once(self, framed: Mapping[Modality, Tensor], target: Modality) -> FusedSlices:
+        """Translate all sources together, and each alone when the uncertainty is asked."""
+        alone: dict[Modality, Tensor] = {}
+        if self.uncertainty and len(framed) > 1:
+            alone = {source: self._translations({source: image}, target) for source, image in framed.items()}
+        return fuse_at_once(self._translations(framed, target), alone, tuple(framed))
+
+    def _translations(self, images: Mapping[Modality, Tensor], target: Modality) -> Tensor:
+        """Translate `(Z, H, W)` images, and mirrored ones when asked: `(N, Z, H, W)`."""
+        made = [self.slices(images, target)]
         if self.flips:
-            made.append(self.slices(slices.flip(-1), target).flip(-1))
+            mirrored = {source: image.flip(-1) for source, image in images.items()}
+            made.append(self.slices(mirrored, target).flip(-1))
         return torch.stack(made)
 
     def _brain(self, loaded: LoadedCase, fused: FusedSlices) -> Tensor:
@@ -197,7 +214,3 @@ class VolumeTranslator:
         volume = self.translator.preprocessing.frame.slices_to_image(encoded, loaded.placement, brain)
         normalised = torch.where(brain, (volume - BRAIN_FLOOR) / span, 0.0)
         return np.asarray((normalised * (window.upper - window.lower) / 2).numpy(), dtype=np.float32)
-
-
-def _count(translations: Mapping[Modality, Tensor]) -> int:
-    return sum(len(made) for made in translations.values())

@@ -120,11 +120,12 @@ def _browser_case(case: Mapping[str, Any], models: _Models, cohort: PreparedCoho
     step = max(1, -(-count * height * width // _MAX_PIXELS_PER_VOLUME))
     made = {}
     for target in Modality:
-        source = models.student.best_source(target, tuple(images))
-        translated = models.translate(images[source], target)
+        sources = models.student.sources(target, tuple(images))
+        translated = models.translate({source: images[source] for source in sources}, target)
         segmented = models.segmentation.segment(replace(images, target, translated))
         made[str(target)] = {
-            "source": str(source),
+            "source": str(models.student.best_source(target, sources)),
+            "sources": ", ".join(sources),
             "image": image_sprite(translated[::step]),
             "labels": label_sprite(regions_to_labels(segmented)[0, ::step]),
         }
@@ -168,7 +169,7 @@ def _figures(
 def _example(case: Mapping[str, Any], source: Modality, target: Modality, models: _Models) -> Figure:
     images, mask = case[BatchKey.IMAGE], case[BatchKey.LABEL][0]
     place = int(mask.flatten(1).sum(dim=1).argmax())
-    translated = models.translate(images[source][place : place + 1], target)[0]
+    translated = models.translate({source: images[source][place : place + 1]}, target)[0]
     made = {"student": translated, "copy of source": images[source][place]}
     return translation_figure(images[source][place], made, images[target][place], mask[place])
 

@@ -15,7 +15,7 @@ from transforms import mask_tumour
 from utad_monai.atomic import atomic_path, write_json
 from utad_monai.checkpoints import Translator
 from utad_monai.data import EvaluationCases
-from utad_monai.inferers import SliceTranslator
+from utad_monai.inferers import SliceTranslator, source_channels
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split, TumourRegion
 from utad_monai.reports.figures import (
     dice_figure,
@@ -122,7 +122,7 @@ def _pictures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterato
     slices = {modality: image[place] for modality, image in case[BatchKey.IMAGE].items()}
     for source, target in EXAMPLES:
         made = {"copy": slices[source]} | {
-            name: SliceTranslator(model.generator)(slices[source][None], target, mask[place][None])[0]
+            name: SliceTranslator(model.generator)({source: slices[source][None]}, target, mask[place][None])[0]
             for name, model in methods.items()
         }
         yield (
@@ -151,8 +151,8 @@ def _features(
 
 @torch.inference_mode()
 def _bottleneck(model: Translator, image: Tensor, mask: Tensor, target: Modality) -> Tensor:
-    """Return the fused bottleneck `(C, h, w)` of one slice."""
-    whole = image[None, None]
+    """Return the fused bottleneck `(C, h, w)` of one T1 slice."""
+    whole = source_channels({Modality.T1: image[None]}, model.generator.several)
     second = mask_tumour(whole, mask[None, None]) if model.generator.needs_mask else whole
     modality = torch.tensor([target.channel])
     translation: Any = model.generator.eval()(whole, second, modality, with_tumour_image=False)

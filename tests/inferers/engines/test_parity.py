@@ -76,6 +76,6 @@ def test_network_is_left_as_it_was(student: TumourAwareGenerator, name: str) -> 
 def test_openvino_has_the_same_bytes_on_any_number_of_threads_and_in_any_batch(student: TumourAwareGenerator) -> None:
     pytest.importorskip("openvino")
     image = probe(5, 64, 48)[:, 0]
-    one = SliceTranslator(student, batch_size=5, engine="openvino", threads=1)(image, Modality.T1)
-    two = SliceTranslator(student, batch_size=2, engine="openvino", threads=2)(image, Modality.T1)
+    one = SliceTranslator(student, batch_size=5, engine="openvino", threads=1)({Modality.T2: image}, Modality.T1)
+    two = SliceTranslator(student, batch_size=2, engine="openvino", threads=2)({Modality.T2: image}, Modality.T1)
     assert torch.equal(one, two)

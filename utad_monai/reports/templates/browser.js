@@ -70,7 +70,7 @@
     const [source, synthetic, real, labels] = await Promise.all(
       [item.real[made.source], made.image, item.real[target], overlay].map((uri) => uri && unpack(uri, item)));
     const grey = (volume) => (at) => [volume[at], volume[at], volume[at]];
-    control("caption-source").textContent = `source: ${made.source}`;
+    control("caption-source").textContent = `source: ${made.sources}`;
     control("slice-number").textContent = `${z + 1} of ${item.slices}`;
     paint("panel-source", item, z, grey(source), labels);
     paint("panel-synthetic", item, z, grey(synthetic), labels);
