@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from utad_monai.keys import Modality
 
 @dataclass(frozen=True)
 class FlatBrain:
-    """A `TranslationMethod` without any detail: what pixel measures reward in it, they reward for nothing.
+    """A translation without any detail: what pixel measures reward in it, they reward for nothing.
 
     Attributes:
         means: mean brain intensity of each modality in the training images, in [-1, 1]
@@ -24,12 +24,11 @@ class FlatBrain:
     means: Mapping[Modality, float]
 
     def __call__(
-        self,
-        images: Mapping[Modality, Tensor],
-        sources: Sequence[Modality],
-        target: Modality,
-        _tumour_mask: Tensor | None = None,
-        /,
+        self, images: Mapping[Modality, Tensor], target: Modality, _tumour_mask: Tensor | None = None, /
     ) -> Tensor:
-        """Fill the brain of the first source, `(Z, H, W)` in [-1, 1], with the mean of the target."""
-        return torch.where(images[sources[0]] > BACKGROUND, self.means.get(target, 0.0), BACKGROUND)
+        """Fill what is brain in any of the images, `(Z, H, W)` in [-1, 1], with the mean of the target.
+
+        Called like a `SliceTranslator`.
+        """
+        brain = torch.stack([image > BACKGROUND for image in images.values()]).any(dim=0)
+        return torch.where(brain, self.means.get(target, 0.0), BACKGROUND)

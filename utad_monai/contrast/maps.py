@@ -34,28 +34,22 @@ class ContrastMaps:
     paired: bool = False
 
     def __call__(
-        self,
-        images: Mapping[Modality, Tensor],
-        sources: Sequence[Modality],
-        target: Modality,
-        _tumour_mask: Tensor | None = None,
-        /,
+        self, images: Mapping[Modality, Tensor], target: Modality, _tumour_mask: Tensor | None = None, /
     ) -> Tensor:
-        """Make the target from the source whose map agrees best with the target: a `TranslationMethod`.
+        """Make the target from the image whose map agrees best with it; called like a `SliceTranslator`.
 
         Args:
-            images: `(Z, H, W)` in [-1, 1] by modality, background exactly -1.
-            sources: the modalities to start from; of equal ones the first.
+            images: `(Z, H, W)` in [-1, 1] of each source, background exactly -1.
             target: the modality to make.
 
         Raises:
-            ValueError: without sources.
+            ValueError: without images.
         """
-        source = self.best_source(sources, target)
+        source = self.best_source(tuple(images), target)
         return self.translate(images[source], source, target)
 
     def best_source(self, sources: Sequence[Modality], target: Modality) -> Modality:
-        """Return the source whose map agrees best with the target.
+        """Return the source whose map agrees best with the target, of equal ones the first.
 
         Raises:
             ValueError: without sources.
