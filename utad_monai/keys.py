@@ -57,6 +57,8 @@ class BatchKey(StrEnum):
     """`(B,)` int64, index of the modality to translate to."""
     TUMOUR_MASK = "tumour_mask"
     """`(B, 1, H, W)`, whole tumour, 0 or 1."""
+    TARGET_IMAGE = "target_image"
+    """`(B, 1, H, W)`, [-1, 1]: the true target, where a method is taught by pairs."""
     LABEL = "label"
     """`(B, 3, H, W)`, tumour regions in the order of `TumourRegion`, 0 or 1."""
     CASE_ID = "case_id"
@@ -88,6 +90,9 @@ class LossTerm(StrEnum):
     FEATURE_DISTILLATION = "generator/feature_distillation"
     TUMOUR_DISTILLATION = "generator/tumour_distillation"
     PAIRED = "generator/paired"
+    PAIRED_TUMOUR = "generator/paired_tumour"
+    PAIRED_STRUCTURE = "generator/paired_structure"
+    PAIRED_LOCAL = "generator/paired_local"
 
 
 class OutputKey(StrEnum):
@@ -187,8 +192,12 @@ class ImageSource(StrEnum):
     SYNTHESIZED = "synthesized"
     COPY_SOURCE = "copy_source"
     ZERO_FILL = "zero_fill"
-    MEAN_FILL = "mean_fill"
-    """Brain pixels carry the mean of the training images of the modality."""
+    FLAT_BRAIN = "flat_brain"
+    """Brain pixels carry the mean of the training images of the modality; `mean_fill` in files of earlier versions."""
+    CONTRAST_MAP = "contrast_map"
+    """Every intensity is mapped to another, fitted without pairs."""
+    PAIRED_CONTRAST_MAP = "paired_contrast_map"
+    """The same, fitted on pairs."""
     REAL_AND_SYNTHETIC = "real_and_synthetic"
     """A training on real images and on translations."""
 

@@ -19,6 +19,9 @@ from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 from utad_monai.source_choice import SourceErrors, best_source, usable_sources
 
+HISTOGRAM_BINS = 256
+"""Shares of [0, 1] in a reference histogram."""
+
 
 @dataclass(frozen=True)
 class Translator:
@@ -33,6 +36,8 @@ class Translator:
         intensity_profiles: what the brain intensities of the training images of each modality look like.
         critics: the critics it was trained against (whole image, tumour image), if they were kept.
         training: how it was made: plain data for people and sidecars.
+        reference_histograms: the intensities that the network paints healthy brain with, for each modality 256 shares
+            of [0, 1]; a calibration starts from them. Empty where the network was trained on a cohort.
         sha256: hash of the file it came from; empty before it is saved.
     """
 
@@ -43,6 +48,7 @@ class Translator:
     intensity_profiles: Mapping[Modality, IntensityProfile] = field(default_factory=dict)
     critics: tuple[ModalityCritic, ModalityCritic] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    reference_histograms: Mapping[Modality, Sequence[float]] = field(default_factory=dict)
     sha256: str = ""
 
     def best_source(self, target: Modality, available: tuple[Modality, ...]) -> Modality:
@@ -81,6 +87,8 @@ def save_translator(path: str | Path, translator: Translator) -> None:
         "intensity_profiles": profiles_as_data(translator.intensity_profiles),
         "training": dict(translator.training),
     }
+    if translator.reference_histograms:
+        description["reference_histograms"] = {str(m): list(h) for m, h in translator.reference_histograms.items()}
     if translator.critics is not None:
         weights |= {f"critic_{place}": critic.state_dict() for place, critic in enumerate(translator.critics)}
         description["critic"] = translator.critics[0].description()
@@ -113,17 +121,30 @@ def load_translator(path: str | Path) -> Translator:
         generator = filled(path, lambda: TumourAwareGenerator(**description["generator"]), weights["generator"])
         critics = _critics(path, weights, description)
         training = dict(description.get("training", {}))
+        histograms = {Modality(m): _histogram(h) for m, h in description.get("reference_histograms", {}).items()}
     except CheckpointError:
         raise
     except UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
-    return Translator(generator, preprocessing, windows, errors, profiles, critics, training, model_sha256(path))
+    digest = model_sha256(path)
+    return Translator(generator, preprocessing, windows, errors, profiles, critics, training, histograms, digest)
 
 
 def _window(lower: float, upper: float) -> IntensityWindow:
     if not (math.isfinite(lower) and math.isfinite(upper)):
         raise ValueError(f"the intensity window [{lower}, {upper}] is not finite")
     return IntensityWindow(lower, upper)
+
+
+def _histogram(shares: Sequence[float]) -> tuple[float, ...]:
+    histogram = tuple(map(float, shares))
+    if (
+        len(histogram) != HISTOGRAM_BINS
+        or not all(share >= 0 for share in histogram)
+        or not math.isfinite(sum(histogram))
+    ):
+        raise ValueError(f"a reference histogram needs {HISTOGRAM_BINS} shares of at least 0")
+    return histogram
 
 
 def _critics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,13 +18,14 @@ class TranslationBatch:
     """One unpaired batch on the training device.
 
     Attributes:
-        image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1.
+        image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1; of several sources `(B, 4, H, W)`.
         tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
         source_modality: `s`, `(B,)` int64.
         target_modality: `m`, `(B,)` int64.
         case_ids: the case of each slice.
         between: `(B, 2)` in [0, 1), where each critic's gradient penalty is measured; drawn when None.
         first: place of its first slice in the batch that the loader gave.
+        target_image: the true target `(B, 1, H, W)` in [-1, 1], where a method is taught by pairs; else None.
     """
 
     image: Tensor
@@ -34,6 +35,7 @@ class TranslationBatch:
     case_ids: Sequence[str]
     between: Tensor | None = None
     first: int = 0
+    target_image: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -41,7 +43,7 @@ class TranslationBatch:
 
     @property
     def tumour_image(self) -> Tensor:
-        """`t = x (.) M`, `(B, 1, H, W)` in [-1, 1]."""
+        """`t = x (.) M`, the shape of the image, in [-1, 1]."""
         return mask_tumour(self.image, self.tumour_mask)
 
     def alpha(self, critic: int) -> Tensor | None:
@@ -57,13 +59,14 @@ class TranslationBatch:
         tensors = (self.image, self.tumour_mask, self.source_modality, self.target_modality)
         image, mask, source, target = (tensor[first:end] for tensor in tensors)
         between = None if self.between is None else self.between[first:end]
-        return TranslationBatch(image, mask, source, target, self.case_ids[first:end], between, first)
+        pair = None if self.target_image is None else self.target_image[first:end]
+        return TranslationBatch(image, mask, source, target, self.case_ids[first:end], between, first, pair)
 
 
 def prepare_translation_batch(
     batchdata: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **_: Any
 ) -> TranslationBatch:
-    """Move a batch of `UnpairedSlices` to the device (the `prepare_batch` of MONAI engines)."""
+    """Move a batch of `UnpairedSlices` to the device (the `prepare_batch` of MONAI engines); no target image enters."""
     image, mask, source, target = (
         batchdata[key].to(device, non_blocking=non_blocking)
         for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.SOURCE_MODALITY, BatchKey.TARGET_MODALITY)
@@ -71,3 +74,11 @@ def prepare_translation_batch(
     between = batchdata.get(BatchKey.BETWEEN)
     between = None if between is None else between.to(device, non_blocking=non_blocking)
     return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), between)
+
+
+def prepare_teaching_batch(
+    batchdata: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **_: Any
+) -> TranslationBatch:
+    """Move a batch of `TeachingBatches` to the device, the true target image included."""
+    batch = prepare_translation_batch(batchdata, device, non_blocking)
+    return replace(batch, target_image=batchdata[BatchKey.TARGET_IMAGE].to(device, non_blocking=non_blocking))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
-from ignite.engine import EventEnum
-from monai.engines import IterationEvents, Trainer
+from monai.engines import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from transforms import mask_tumour
-from utad_monai.distributed import average_gradients
-from utad_monai.engines.precision import TrainingPrecision
+from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
-from utad_monai.keys import AdversarialGame, AutocastType, LossTerm, OutputKey, SecondInput
+from utad_monai.keys import AdversarialGame, AutocastType, LossTerm, OutputKey
 from utad_monai.losses import (
     LossWeights,
     critic_terms,
@@ -33,18 +30,7 @@ from utad_monai.losses import (
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
 
 
-class TranslationEvents(EventEnum):
-    """Stages of one training iteration."""
-
-    CRITICS_UPDATED = "critics_updated"
-    """Both critics took their step."""
-    GENERATOR_FORWARD_COMPLETED = "generator_forward_completed"
-    """The generator's terms are in `engine.generator_terms`; a handler may add its own before backward."""
-    GENERATOR_UPDATED = "generator_updated"
-    """The generator took its step."""
-
-
-class TranslationTrainer(Trainer):
+class TranslationTrainer(GeneratorTrainer):
     """Train a generator against a whole-image critic and a tumour-image critic on unpaired slices.
 
     The teacher is this engine; the student is this engine with `utad_monai.handlers.DistillationHandler` and a
@@ -73,6 +59,8 @@ class TranslationTrainer(Trainer):
         ValueError: when `critic_steps` or `accumulate` is less than 1, or `amp` is unknown.
     """
 
+    prepare = staticmethod(prepare_translation_batch)
+
     def __init__(
         self,
         device: torch.device | str,
@@ -90,34 +78,26 @@ class TranslationTrainer(Trainer):
         accumulate: int = 1,
         amp: AutocastType | str = AutocastType.NONE,
     ) -> None:
-        for name, value in {"critic_steps": critic_steps, "accumulate": accumulate}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.generator = generator
+        if critic_steps < 1:
+            raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
         self.whole_critic = whole_critic
         self.tumour_critic = tumour_critic
-        self.generator_optimizer = generator_optimizer
         self.critic_optimizer = critic_optimizer
-        self.loss_weights = loss_weights or LossWeights()
         self.critic_steps = critic_steps
-        self.accumulate = accumulate
-        self.precision = TrainingPrecision(amp, torch.device(device).type)
-        self.generator_terms: dict[LossTerm, Tensor] = {}
-        self.translation: Translation | None = None
-        self.translation_batch: TranslationBatch | None = None
         super().__init__(
-            device=device,
-            max_epochs=max_epochs,
-            data_loader=train_data_loader,
-            epoch_length=epoch_length,
-            prepare_batch=prepare_translation_batch,
-            handlers=train_handlers,
-            event_names=[TranslationEvents],
-            decollate=False,
+            device,
+            max_epochs,
+            train_data_loader,
+            generator,
+            generator_optimizer,
+            loss_weights,
+            epoch_length,
+            train_handlers,
+            accumulate,
+            amp,
         )
         self.state.last_output = {str(OutputKey.LOSS): 0.0}
-        self.state.loss_scale = self.precision.state_dict()
-        self.state_dict_user_keys.extend(["last_output", "loss_scale"])
+        self.state_dict_user_keys.insert(0, "last_output")
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         """Update the critics and, every `critic_steps` iterations, the generator.
@@ -153,50 +133,12 @@ class TranslationTrainer(Trainer):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
-        precise = {"accumulate": self.accumulate, "amp": str(self.precision.amp)}
-        return {"critic_steps": self.critic_steps, "loss weights": asdict(self.loss_weights)} | precise
-
-    def translate(self, batch: TranslationBatch) -> Translation:
-        """Return `(x^, t^, f)` of the batch's images in their target modality."""
-        second = batch.tumour_image if self._needs_mask else batch.image
-        return self._generate(batch.image, second, batch.target_modality)
+        return {"critic_steps": self.critic_steps} | super().identity()
 
     def reconstruct(self, batch: TranslationBatch, translation: Translation) -> Translation:
         """Return `(x_r, t_r, f_r)`: the translation, brought back to its source modality."""
         second = mask_tumour(translation.image, batch.tumour_mask) if self._needs_mask else translation.image
         return self._generate(translation.image, second, batch.source_modality)
-
-    def _generate(self, image: Tensor, second: Tensor, modality: Tensor) -> Translation:
-        """Return what the generator makes, in the image's type: losses are never sums of bfloat16."""
-        made: Translation = self.generator(image, second, modality)
-        tumour_image = None if made.tumour_image is None else made.tumour_image.to(image.dtype)
-        return Translation(made.image.to(image.dtype), tumour_image, made.bottleneck.to(image.dtype))
-
-    @property
-    def _needs_mask(self) -> bool:
-        return self.generator.second_input is SecondInput.TUMOUR_IMAGE
-
-    def _update(
-        self,
-        optimizer: Optimizer,
-        parts: Sequence[TranslationBatch],
-        terms_of: Callable[[TranslationBatch], dict[LossTerm, Tensor]],
-        total: OutputKey,
-    ) -> dict[str, float]:
-        """Let an optimiser take one step on all parts of a batch; return its total and its terms as floats."""
-        output: dict[str, float] = {}
-        optimizer.zero_grad(set_to_none=True)
-        for part in parts:
-            share = len(part) / sum(map(len, parts))
-            with self.precision.autocast():
-                terms = terms_of(part)
-                loss = self.loss_weights.total(terms)
-            self.precision.backward(loss * share)
-            for name, value in [(total, loss), *terms.items()]:
-                output[str(name)] = output.get(str(name), 0.0) + value.item() * share
-        average_gradients(optimizer)
-        self.precision.step(optimizer)
-        return output
 
     def _critic_terms(self, batch: TranslationBatch, keep_graph: bool) -> dict[LossTerm, Tensor]:
         with torch.set_grad_enabled(keep_graph):
@@ -209,7 +151,7 @@ class TranslationTrainer(Trainer):
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
 
-    def _generator_terms(self, batch: TranslationBatch, translated: bool) -> dict[LossTerm, Tensor]:
+    def _generator_terms(self, batch: TranslationBatch, translated: bool = False) -> dict[LossTerm, Tensor]:
         if not translated or self.translation is None:
             self.translation_batch, self.translation = batch, self.translate(batch)
         reconstruction = self.reconstruct(batch, self.translation)

@@ -14,6 +14,8 @@ from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
+from utad_monai.handlers.taught_translator import SaveTaughtTranslator
+from utad_monai.handlers.teaching import Teaching
 from utad_monai.handlers.time_budget import TimeBudget
 from utad_monai.handlers.tracking import with_every_loss
 from utad_monai.handlers.train_as_one import TrainAsOne
@@ -30,8 +32,10 @@ __all__ = [
     "SampleGrid",
     "SaveBestSegmenter",
     "SaveBestTranslator",
+    "SaveTaughtTranslator",
     "SegmentationEvaluator",
     "StopOnNonFinite",
+    "Teaching",
     "TimeBudget",
     "TrainAsOne",
     "TrainingHistory",

@@ -15,7 +15,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
+from utad_monai.engines.generator_trainer import TranslationEvents
+from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.keys import AdversarialGame, LossTerm
 from utad_monai.losses.least_squares import realness_as
 from utad_monai.networks import Judgement

@@ -10,7 +10,8 @@ from ignite.engine import Engine
 from torch import Tensor
 
 from utad_monai.data.slices import SliceStore
-from utad_monai.engines.translation_trainer import TranslationEvents, TranslationTrainer
+from utad_monai.engines.generator_trainer import TranslationEvents
+from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.keys import BatchKey, LossTerm, Modality
 
 

@@ -1,0 +1,172 @@
+"""How a teaching patient is scanned: physics, windows and everything that differs from scanner to scanner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from utad_monai.data.mr_signal import SEQUENCES, PulseSequence
+from utad_monai.keys import Modality
+from utad_monai.phantom.tissues import TeachingTissue, Tissues
+
+Sequences = Mapping[Modality, PulseSequence]
+
+LOWER, UPPER = 0.005, 0.995
+"""Quantiles of the brain that map to 0 and 1, those of the preprocessing."""
+_KNOTS = 6
+_BLUR_REACH = 3
+
+
+@dataclass(frozen=True)
+class ScanVariation:
+    """How widely source images differ; each image is drawn on its own.
+
+    Attributes:
+        sequence: standard deviation of the logarithm of TR, TE and TI.
+        gradient_echo: share of patients whose T1 images are inversion-prepared (MPRAGE) instead of spin echo.
+        gamma: standard deviation of the logarithm of the exponent on intensities.
+        curve: probability of a random monotone curve of six pieces.
+        bias: standard deviation of the logarithm of the bias field.
+        noise: largest standard deviation of the noise, where the brain's window is 1.
+        blur: largest standard deviation of a blur in pixels; half of the images are blurred.
+        window: probability of a window of the slice's own.
+    """
+
+    sequence: float = 0.15
+    gradient_echo: float = 0.3
+    gamma: float = 0.35
+    curve: float = 0.5
+    bias: float = 0.12
+    noise: float = 0.05
+    blur: float = 0.8
+    window: float = 0.5
+
+
+TARGET_GAMMA: Mapping[Modality, float] = {
+    Modality.FLAIR: 1.0,
+    Modality.T1: 1.5,
+    Modality.T1CE: 1.2,
+    Modality.T2: 0.7,
+}
+"""Exponents on the window of target images, which spread grey and white matter apart: losses see them the same way in
+all four modalities. A calibration undoes them."""
+
+
+def draw_sequences(rng: np.random.Generator, variation: ScanVariation, tissues: Tissues) -> Sequences:
+    """Draw the protocol of one patient's source images; FLAIR nulls this patient's CSF, more or less."""
+
+    def varied() -> float:
+        return float(np.exp(rng.normal() * variation.sequence))
+
+    def t1(prepared: bool, after_contrast: bool) -> PulseSequence:
+        if prepared:
+            return PulseSequence(1900 * varied(), 4.0, 900 * varied(), after_contrast)
+        return PulseSequence(550 * varied(), 12 * varied(), None, after_contrast)
+
+    native = rng.random() < variation.gradient_echo
+    enhanced = native if rng.random() < 0.7 else rng.random() < variation.gradient_echo
+    repetition, csf = 9000 * varied(), tissues[TeachingTissue.CSF].t1_ms
+    null = csf * np.log(2 / (1 + np.exp(-repetition / csf)))
+    return {
+        Modality.FLAIR: PulseSequence(
+            repetition, 110 * varied(), float(null * (1 + 0.25 * variation.sequence * rng.normal()))
+        ),
+        Modality.T1: t1(native, after_contrast=False),
+        Modality.T1CE: t1(enhanced, after_contrast=True),
+        Modality.T2: replace(SEQUENCES[Modality.T2], repetition_ms=4500 * varied(), echo_ms=95 * varied()),
+    }
+
+
+def scan(fractions: Tensor, brain: Tensor, tissues: Tissues, sequences: Sequences, others: Tensor) -> Tensor:
+    """Return the four images of a slice, noiseless, `(4, H, W)` in [0, 1] in `Modality` order, 0 outside the brain.
+
+    Args:
+        fractions: `(8, H, W)`, order of `TeachingTissue`.
+        brain: `(H, W)` bool.
+        tissues: the patient's.
+        sequences: how each image is acquired.
+        others: `(N, 8)` fractions of voxels elsewhere in the brain: the window is a volume's, not a slice's.
+    """
+    table = [[sequences[m].signal(tissues[tissue]) for tissue in TeachingTissue] for m in Modality]
+    signals = fractions.new_tensor(table)
+    image = torch.einsum("mk,khw->mhw", signals, fractions).abs()
+    elsewhere = (signals @ others.T).abs()
+    values = torch.cat([elsewhere, image[:, brain][:, ::4]], dim=1).sort(dim=1).values
+    last = values.shape[1] - 1
+    lower, upper = (values[:, round(quantile * last)][:, None, None] for quantile in (LOWER, UPPER))
+    return ((image - lower) / (upper - lower).clamp_min(1e-4)).clamp(0, 1) * brain
+
+
+def standard_contrast(images: Tensor) -> Tensor:
+    """Return `(4, H, W)` target images in [0, 1] with the exponents of `TARGET_GAMMA`."""
+    gamma = images.new_tensor([TARGET_GAMMA[modality] for modality in Modality])
+    return images ** gamma[:, None, None]
+
+
+def randomise(images: Tensor, brain: Tensor, variation: ScanVariation, generator: torch.Generator) -> Tensor:
+    """Return source images as other scanners might give them, `(M, H, W)` in [0, 1]; each is drawn on its own.
+
+    Args:
+        images: `(M, H, W)` in [0, 1].
+        brain: `(M, H, W)` bool.
+        variation: how widely they differ.
+        generator: source of all draws.
+    """
+    count = len(images)
+
+    def uniform() -> Tensor:
+        return torch.rand(count, generator=generator)[:, None, None]
+
+    gamma = torch.exp(variation.gamma * torch.randn(count, generator=generator))
+    images = images ** gamma[:, None, None]
+    images = torch.where(uniform() < variation.curve, _curved(images, generator), images)
+    sigma = 0.05 + variation.blur * uniform()
+    images = torch.where(uniform() < 0.5, _blurred(images, brain, sigma[:, 0, 0]), images)
+    field = torch.randn(count, 1, 4, 4, generator=generator)
+    field = functional.interpolate(field, size=images.shape[1:], mode="bicubic", align_corners=True)[:, 0]
+    images = images * torch.exp(variation.bias * field)
+    images = images + variation.noise * uniform() * torch.randn(images.shape, generator=generator)
+    return torch.where(uniform() < variation.window, _windowed(images, brain), images).clamp(0, 1)
+
+
+def _curved(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Apply a random monotone curve from 0 to 1 to each image."""
+    steps = torch.rand(len(images), _KNOTS, generator=generator) + 0.15
+    knots = functional.pad(steps.cumsum(dim=1), (1, 0))
+    knots = knots / knots[:, -1:]
+    places = images.flatten(1).clamp(0, 1) * _KNOTS
+    below = places.floor().clamp(0, _KNOTS - 1).to(torch.int64)
+    share = places - below
+    curved = knots.gather(1, below) * (1 - share) + knots.gather(1, below + 1) * share
+    return curved.view_as(images)
+
+
+def _blurred(images: Tensor, brain: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each image within its brain; `sigma` `(M,)` in pixels."""
+    distance = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1, dtype=images.dtype)
+    kernels = torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)
+    kernels = kernels / kernels.sum(dim=1, keepdim=True)
+    inside = brain.to(images.dtype)
+    stacked = torch.cat([images * inside, inside])[None]
+    kernels = kernels.repeat(2, 1)
+    for shape in ((-1, 1, 1, 2 * _BLUR_REACH + 1), (-1, 1, 2 * _BLUR_REACH + 1, 1)):
+        kernel = kernels.view(shape)
+        stacked = functional.conv2d(stacked, kernel, padding="same", groups=stacked.shape[1])
+    sums, shares = stacked[0].chunk(2)
+    return sums / shares.clamp_min(1e-6)
+
+
+def _windowed(images: Tensor, brain: Tensor) -> Tensor:
+    """Give each image the window of its own slice."""
+    values = torch.where(brain, images, torch.inf).flatten(1).sort(dim=1).values
+    last = (brain.flatten(1).sum(dim=1, keepdim=True) - 1).clamp_min(0)
+    lower, upper = (
+        values.gather(1, (quantile * last).round().to(torch.int64)).clamp(-1, 2)[:, :, None]
+        for quantile in (LOWER, UPPER)
+    )
+    return (images - lower) / (upper - lower).clamp_min(1e-3)
