@@ -78,8 +78,12 @@ def test_nothing_partial_is_left_behind(pipeline: Path) -> None:
 
 def test_the_summary_has_the_promised_form(pipeline: Path) -> None:
     summary = json.loads((pipeline / "evaluation" / "summary.json").read_text(encoding="utf-8"))
-    assert set(summary) == {"protocol", "image_quality", "dice", "cases"}
-    assert set(summary["image_quality"]) == {"student", "teacher", "copy_source"}
+    assert set(summary) == {
+        *("protocol", "image_quality", "image_quality_by_pair", "below_contrast_map", "dice", "cases")
+    }
+    yardsticks = {"copy_source", "flat_brain", "contrast_map", "paired_contrast_map"}
+    assert set(summary["image_quality"]) == {"student", "teacher"} | yardsticks
+    assert len(summary["image_quality_by_pair"]) == 12
     assert set(summary["dice"]) == {"real", "synthesized", "copy_source", "zero_fill"}
     assert summary["cases"] == 1
     assert all(set(dice) == {"WT", "TC", "ET"} for dice in summary["dice"].values())

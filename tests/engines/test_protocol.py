@@ -37,6 +37,7 @@ def test_protocol_names_cases_grid_window_choice_and_models(
     assert "0.5-99.5" in protocol["window"]
     assert "unpaired_score" in protocol["checkpoint_choice"]
     assert protocol["data_range"] == 1.0
+    assert {"tissue_order", "tissue_contrast", "flat_brain", "contrast_map", "paired_contrast_map"} < set(protocol)
     assert [protocol[f"{name}_sha256"] for name in ("student", "teacher", "segmentation")] == ["5", "7", "e"]
 
 

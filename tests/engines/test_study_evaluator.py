@@ -10,15 +10,16 @@ import torch
 from monai.networks.nets import UNet
 from torch.utils.data import DataLoader
 
+from utad_monai.contrast import FlatBrain
 from utad_monai.data import CohortError
 from utad_monai.engines import study_evaluator
 from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters, measure_image
-from utad_monai.keys import BatchKey, Modality
+from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation
 
 Loader = Callable[[Any], DataLoader[Any]]
-MEANS = dict.fromkeys(Modality, -0.2)
-BASELINES = ("real", "copy_source", "zero_fill", "mean_fill")
+YARDSTICKS = {ImageSource.FLAT_BRAIN: FlatBrain(dict.fromkeys(Modality, -0.2))}
+BASELINES = ("real", "copy_source", "zero_fill", "flat_brain")
 
 
 def network(modalities: tuple[Modality, ...] = tuple(Modality)) -> DownstreamSegmentation:
@@ -45,7 +46,7 @@ def measure(
             evaluation_case(name, seed=place) | {BatchKey.SPACING_MM: (2.0, 1.0, 1.0)}
             for place, name in enumerate(case_ids)
         ]
-        engine = StudyEvaluator("cpu", case_loader(cases), translators, segmenters, MEANS, first_source)
+        engine = StudyEvaluator("cpu", case_loader(cases), translators, segmenters, YARDSTICKS, first_source)
         engine.run()
         return engine.measurements
 
@@ -102,10 +103,13 @@ def test_with_three_real_modalities_a_subset_is_the_pair_with_the_best_source(
             assert alone == pairs.loc[(method, "flair", "t2"), dice]
 
 
-def test_mean_fill_is_the_training_mean_inside_the_brain(measure: Callable[..., StudyMeasurements]) -> None:
+def test_a_flat_brain_is_the_training_mean_inside_the_brain(measure: Callable[..., StudyMeasurements]) -> None:
     table = pandas.DataFrame(measure("A").pairs).set_index("method")
-    assert table.loc["mean_fill", "slice_consistency"].to_numpy() == pytest.approx(0, abs=1e-6)
-    assert table.loc["mean_fill", "mae"].mean() < table.loc["zero_fill", "mae"].mean()
+    assert table.loc["flat_brain", "slice_consistency"].to_numpy() == pytest.approx(0, abs=1e-6)
+    assert table.loc["flat_brain", "mae"].mean() < table.loc["zero_fill", "mae"].mean()
+    assert set(table.loc["flat_brain", "tissue_order"]) == {0}
+    assert table.loc["flat_brain", "tissue_contrast"].to_numpy() == pytest.approx(0, abs=1e-6)
+    assert set(table.loc["real", "tissue_order"]) == {1}
 
 
 def test_features_are_of_slices_with_brain_and_real_ones_count_once(
@@ -128,7 +132,7 @@ def test_what_does_not_depend_on_the_source_is_measured_once(
     )
     rows = measure("A").pairs
     assert len(rows) == 12 * len(BASELINES)
-    assert len(measured) == 4 + 12 + 4 + 12  # real, copied, zero-filled, filled with the mean
+    assert len(measured) == 4 + 12 + 4 + 12  # real, copied, zero-filled, flat
 
 
 def test_measurements_of_several_processes_are_added(measure: Callable[..., StudyMeasurements]) -> None:
@@ -157,7 +161,7 @@ def test_a_case_without_tumour_is_measured_with_nothing_invented(
 ) -> None:
     case = evaluation_case("A") | {BatchKey.SPACING_MM: (1.0, 1.0, 1.0)}
     case[BatchKey.LABEL] = torch.zeros_like(case[BatchKey.LABEL])
-    engine = StudyEvaluator("cpu", case_loader([case]), {}, segmenters, MEANS, first_source)
+    engine = StudyEvaluator("cpu", case_loader([case]), {}, segmenters, YARDSTICKS, first_source)
     engine.run()
     table = pandas.DataFrame(engine.measurements.pairs)
     assert table[["tumour_ssim", "enhancing_mae", "volume_change_WT"]].isna().all().all()
@@ -166,4 +170,4 @@ def test_a_case_without_tumour_is_measured_with_nothing_invented(
 
 def test_no_complete_case_is_an_error(case_loader: Loader, segmenters: StudySegmenters) -> None:
     with pytest.raises(CohortError, match="no complete test case"):
-        StudyEvaluator("cpu", case_loader([]), {}, segmenters, MEANS, first_source)
+        StudyEvaluator("cpu", case_loader([]), {}, segmenters, YARDSTICKS, first_source)

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from utad_monai.contrast import FlatBrain
 from utad_monai.engines import TranslationEvaluator
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
-from utad_monai.keys import BatchKey, Modality
+from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation, image_quality
 from utad_monai.metrics.downstream import replace
 
@@ -23,6 +24,7 @@ Case = dict[str, Any]
 Images = Mapping[Modality, Tensor]
 Make = Callable[..., Any]
 METRICS = ("ssim", "psnr", "nmse", "mae", "tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae")
+TISSUES = ("tissue_order", "tissue_contrast")
 METHODS = ("student", "teacher", "copy_source")
 FILLS = ("real", "synthesized", "copy_source", "zero_fill")
 REGIONS = ("WT", "TC", "ET")
@@ -102,7 +104,7 @@ def test_rows_are_every_case_source_and_other_target(evaluate: Make, cases: list
 
 
 def test_columns_are_those_of_the_contract(evaluate: Make, cases: list[Case]) -> None:
-    expected = ["case", "source", "target", *(f"{method}_{metric}" for method in METHODS for metric in METRICS)]
+    expected = ["case", "source", "target", *(f"{m}_{metric}" for m in METHODS for metric in (*METRICS, *TISSUES))]
     assert set(table_of(evaluate(cases, darken)).columns) == {
         *expected,
         *(f"dice_{f}_{r}" for f in FILLS for r in REGIONS),
@@ -176,9 +178,11 @@ def test_incomplete_case_does_not_change_the_means_of_the_dice(evaluate: Make, e
 def test_summary_has_exactly_its_schema(evaluate: Make, cases: list[Case]) -> None:
     evaluator = evaluate(cases, darken)
     summary = json.loads((evaluator.output_dir / SUMMARY_FILE).read_text())
-    assert list(summary) == ["protocol", "image_quality", "dice", "cases"]
+    assert list(summary) == [
+        *("protocol", "image_quality", "image_quality_by_pair", "below_contrast_map", "dice", "cases")
+    ]
     assert {method: set(metrics) for method, metrics in summary["image_quality"].items()} == {
-        method: set(METRICS) for method in METHODS
+        method: {*METRICS, *TISSUES} for method in METHODS
     }
     assert {fill: set(regions) for fill, regions in summary["dice"].items()} == {fill: set(REGIONS) for fill in FILLS}
     assert summary["protocol"] == {"cohort": "tiny", "split": "test"}
@@ -225,3 +229,59 @@ def test_evaluation_without_a_student_is_refused(case_loader: Make, cases: list[
         TranslationEvaluator(
             "cpu", case_loader(cases), {"teacher": darken}, DownstreamSegmentation(ByModality()), tmp_path, {}
         )  # type: ignore[dict-item]
+
+
+@pytest.fixture
+def evaluate_with_yardsticks(case_loader: Make, tmp_path: Path) -> Make:
+    """Give `evaluate_with_yardsticks(cases, student)`: a flat brain and a contrast map that is 0.1 too dark."""
+
+    def _evaluate(cases: list[Case], student: Any) -> TranslationEvaluator:
+        exact = real_target(cases)
+
+        def dark(images: Images, target: Modality, mask: Tensor | None = None) -> Tensor:
+            image = exact(images, target, mask)
+            return torch.where(image > -1, image - 0.1, image)
+
+        evaluator = TranslationEvaluator(
+            "cpu",
+            case_loader(cases),
+            {"student": student},
+            DownstreamSegmentation(ByModality()),
+            tmp_path / "evaluation",
+            {},
+            yardsticks={"flat_brain": FlatBrain(dict.fromkeys(Modality, 0.2)), ImageSource.CONTRAST_MAP: dark},
+        )
+        evaluator.run()
+        return evaluator
+
+    return _evaluate
+
+
+def test_yardsticks_are_measured_beside_the_methods(evaluate_with_yardsticks: Make, cases: list[Case]) -> None:
+    evaluator = evaluate_with_yardsticks(cases, real_target(cases))
+    table, quality = table_of(evaluator), evaluator.summary()["image_quality"]
+    assert list(quality) == ["student", "copy_source", "flat_brain", "contrast_map"]
+    assert quality["contrast_map"]["mae"] == pytest.approx(0.05, abs=1e-6)
+    assert quality["flat_brain"]["tissue_order"] == 0
+    assert quality["flat_brain"]["tissue_contrast"] == pytest.approx(0, abs=1e-6)
+    assert quality["student"]["tissue_order"] == quality["contrast_map"]["tissue_order"] == 1
+    assert table["contrast_map_tissue_contrast"].to_list() == pytest.approx([1] * 24, abs=1e-4)
+
+
+def test_every_pair_has_its_own_means(evaluate_with_yardsticks: Make, cases: list[Case]) -> None:
+    evaluator = evaluate_with_yardsticks(cases, darken)
+    table, by_pair = table_of(evaluator), evaluator.summary()["image_quality_by_pair"]
+    assert set(by_pair) == {f"{s}->{t}" for s in Modality for t in Modality if s != t}
+    rows = table[(table.source == "t1") & (table.target == "t2")]
+    for method in ("student", "flat_brain"):
+        for metric in METRICS:
+            assert by_pair["t1->t2"][method][metric] == pytest.approx(rows[f"{method}_{metric}"].mean(), abs=1e-5)
+
+
+def test_a_method_that_does_not_beat_the_contrast_map_is_named(
+    evaluate_with_yardsticks: Make, cases: list[Case]
+) -> None:
+    worse = evaluate_with_yardsticks(cases, darken).summary()
+    assert worse["below_contrast_map"] == {"student": ["ssim", "tumour_ssim", "tumour_mae"]}
+    better = evaluate_with_yardsticks(cases, real_target(cases)).summary()
+    assert better["below_contrast_map"] == {}

@@ -14,11 +14,21 @@ def test_the_main_measures_of_every_protocol_are_printed(
 ) -> None:
     show_study(pandas.read_csv(finished_study / StudyFile.RESULTS), finished_study)
     text = capsys.readouterr().out
-    for word in ("translation", "missing", "augmentation", "distribution", "utad_a", "mean_fill", "tumour_mae", "fid"):
+    for word in ("translation", "missing", "augmentation", "distribution", "utad_a", "flat_brain", "tumour_mae", "fid"):
         assert word in text
     for line in ("split: test", "data_range: 1.0", "region: brain pixels", "window: brain percentiles 0.5-99.5"):
         assert line in text
     assert text.index("split: test") < text.index("translation")
+    assert "upper bound, the best of the rows that use pairs: ssim" in text
+
+
+def test_a_method_of_an_earlier_version_is_compared_by_its_name_of_today(finished_study: Path, tmp_path: Path) -> None:
+    results = pandas.read_csv(finished_study / StudyFile.RESULTS)
+    results["low"], results["high"] = results["mean"] - 0.1, results["mean"] + 0.1
+    results["method"] = results["method"].replace({"flat_brain": "mean_fill"})
+    results.to_csv(tmp_path / "expected.csv", index=False)
+    assert "mean_fill" in (tmp_path / "expected.csv").read_text()
+    assert check_expected(finished_study / StudyFile.RESULTS, tmp_path / "expected.csv")
 
 
 def test_a_repetition_is_judged_by_the_intervals(

@@ -11,6 +11,7 @@ import pytest
 from utad_monai.reports import show_summary, summary_lines
 
 QUALITY = {"ssim": 0.91234, "psnr": 25.5, "nmse": 0.1, "mae": 0.05, "tumour_ssim": 0.8, "tumour_mae": None}
+QUALITY |= {"tissue_order": 1.0, "tissue_contrast": -0.25}
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def summary() -> dict[str, Any]:
 
 def test_tables_have_one_line_per_method_with_three_decimals(summary: dict[str, Any]) -> None:
     lines = [line.split() for line in summary_lines(summary)]
-    assert ["student", "0.912", "25.500", "0.050", "0.800", "-"] in lines
-    assert ["copy_source", "0.500", "25.500", "0.050", "0.800", "-"] in lines
+    assert ["student", "0.912", "25.500", "0.050", "0.800", "-", "1.000", "-0.250"] in lines
+    assert ["copy_source", "0.500", "25.500", "0.050", "0.800", "-", "1.000", "-0.250"] in lines
     assert ["WT", "TC", "ET"] in lines
     assert ["zero_fill", "0.100", "-", "0.000"] in lines
 
@@ -35,6 +36,15 @@ def test_columns_of_a_table_are_aligned(summary: dict[str, Any]) -> None:
     lines = summary_lines(summary)
     header = next(place for place, line in enumerate(lines) if line.split() == ["WT", "TC", "ET"])
     assert len({len(line) for line in lines[header : header + 3]}) == 1
+
+
+def test_a_method_that_does_not_beat_the_contrast_map_is_called_so(summary: dict[str, Any]) -> None:
+    marked = summary | {"below_contrast_map": {"student": ["ssim", "tumour_mae"]}}
+    lines = summary_lines(marked)
+    assert any(line.startswith("  student* ") for line in lines)
+    assert any(line.startswith("  copy_source ") for line in lines)
+    assert "  * student is no better than the contrast map in ssim, tumour_mae" in lines
+    assert not any("*" in line for line in summary_lines(summary | {"below_contrast_map": {}}))
 
 
 def test_protocol_is_shown_with_the_number_of_cases(summary: dict[str, Any]) -> None:

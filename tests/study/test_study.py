@@ -13,7 +13,7 @@ from utad_monai.keys import Modality
 from utad_monai.study import METRICS, StudyFile, StudyPlan, StudyProtocol, run_study, training
 from utad_monai.study.measuring import measure_study
 
-BASELINES = {"real", "copy_source", "zero_fill", "mean_fill"}
+BASELINES = {"real", "copy_source", "zero_fill", "flat_brain", "contrast_map", "paired_contrast_map"}
 
 
 def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, tiny_plan: StudyPlan) -> None:
@@ -29,7 +29,7 @@ def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, t
 
 
 def test_the_tables_have_one_row_per_case_and_question(finished_study: Path, tiny_plan: StudyPlan) -> None:
-    methods, cases = len(tiny_plan.methods) + 4, 1
+    methods, cases = len(tiny_plan.methods) + len(BASELINES), 1
     pairs, subsets, augmentation, distribution = (
         pandas.read_csv(finished_study / name)
         for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.AUGMENTATION, StudyFile.DISTRIBUTION)
@@ -51,7 +51,8 @@ def test_the_protocol_names_budget_statistics_and_the_method_that_looks(finished
     assert all(method["minutes"] >= 0 for method in protocol["methods"].values())
     assert protocol["methods"]["stargan"]["iterations"] == 2
     assert protocol["methods"]["stargan"]["best_epoch"] == 1
-    for key in ("hd95", "distribution", "statistics", "data_range", "window", "region"):
+    assert "USES PAIRS" in protocol["paired_contrast_map"]
+    for key in ("hd95", "distribution", "statistics", "data_range", "window", "region", "tissue_order", "contrast_map"):
         assert protocol[key]
 
 

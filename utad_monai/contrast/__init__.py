@@ -3,5 +3,14 @@
 from utad_monai.contrast.fitting import fit_contrast_maps
 from utad_monai.contrast.flat_brain import FlatBrain
 from utad_monai.contrast.maps import ContrastMaps
+from utad_monai.contrast.yardsticks import YARDSTICK_PROTOCOL, TranslationMethod, fit_yardsticks, not_beaten
 
-__all__ = ["ContrastMaps", "FlatBrain", "fit_contrast_maps"]
+__all__ = [
+    "YARDSTICK_PROTOCOL",
+    "ContrastMaps",
+    "FlatBrain",
+    "TranslationMethod",
+    "fit_contrast_maps",
+    "fit_yardsticks",
+    "not_beaten",
+]

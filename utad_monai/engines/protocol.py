@@ -6,11 +6,13 @@ from typing import Any
 
 from utad_monai import __version__
 from utad_monai.checkpoints import Segmenter, Translator
+from utad_monai.contrast import YARDSTICK_PROTOCOL
 from utad_monai.data.cohort import PreparedCohort
 from utad_monai.data.phantom import CASE_PREFIX
 from utad_monai.keys import Split
 from utad_monai.metrics.image_quality import PROTOCOL
 from utad_monai.metrics.segmentation import DICE_PROTOCOL
+from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL
 
 
 def evaluation_protocol(
@@ -33,6 +35,8 @@ def evaluation_protocol(
         "grid": f"axial slices, {rows}x{columns} pixels of {height_mm:.3g}x{width_mm:.3g} mm",
         "window": f"brain percentiles {preprocessing.lower_percentile}-{preprocessing.upper_percentile} of each volume",
         **PROTOCOL,
+        **TISSUE_PROTOCOL,
+        **YARDSTICK_PROTOCOL,
         "dice": DICE_PROTOCOL,
         "dice_fill": "one modality replaced at a time, mean over targets and sources; zero_fill is background (-1)",
         "checkpoint_choice": f"best {student.training.get('validation_metric', 'unknown')} on the validation split",

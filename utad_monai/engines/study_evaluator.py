@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from transforms import BACKGROUND
+from utad_monai.contrast import TranslationMethod
 from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
@@ -24,6 +25,7 @@ from utad_monai.metrics.identity_copy import identity_copy_score
 from utad_monai.metrics.image_quality import image_quality, multi_scale_ssim
 from utad_monai.metrics.lesion_volume import lesion_volume_change
 from utad_monai.metrics.segmentation import region_dice, region_hausdorff
+from utad_monai.metrics.tissue_contrast import tissue_contrast
 
 Images = Mapping[Modality, Tensor]
 Fill = Callable[[Modality, Modality], Tensor]
@@ -75,15 +77,15 @@ class StudyMeasurements:
 class StudyEvaluator(Evaluator):
     """Measure many methods on complete test cases; the results are in `measurements`.
 
-    Besides the study's methods it measures the real target (the bound of the downstream Dice), a copy of the source,
-    a zero-filled image and one filled with the mean of the training images.
+    Besides the study's methods it measures the real target (the bound of the downstream Dice), a copy of the source, a
+    zero-filled image and the yardsticks.
 
     Args:
         device: where to compute.
         val_data_loader: yields complete cases of `utad_monai.data.EvaluationCases`, one at a time.
         translators: the methods by name.
         segmenters: the networks that measure them.
-        mean_intensities: mean brain intensity of each modality in the training images, in [-1, 1].
+        yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
         best_source: the source of a target when only some modalities are available; the same for all methods.
         val_handlers: handlers with an `attach` method.
 
@@ -97,7 +99,7 @@ class StudyEvaluator(Evaluator):
         val_data_loader: DataLoader[Any],
         translators: Mapping[str, SliceTranslator],
         segmenters: StudySegmenters,
-        mean_intensities: Mapping[Modality, float],
+        yardsticks: Mapping[ImageSource, TranslationMethod],
         best_source: Callable[[Modality, tuple[Modality, ...]], Modality],
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
@@ -105,7 +107,7 @@ class StudyEvaluator(Evaluator):
             raise empty_split("complete test case with a segmentation")
         self.translators = dict(translators)
         self.segmenters = segmenters
-        self.mean_intensities = dict(mean_intensities)
+        self.yardsticks = {str(name): method for name, method in yardsticks.items()}
         self.best_source = best_source
         self.measurements = StudyMeasurements()
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
@@ -114,7 +116,7 @@ class StudyEvaluator(Evaluator):
 
     def _open(self, _: Engine) -> None:
         self.measurements = StudyMeasurements()
-        total = len(self.translators) + len(_BASELINES)
+        total = len(_BASELINES) + len(self.yardsticks) + len(self.translators)
         self._bar = tqdm(total=(self.state.epoch_length or 0) * total, desc="Measuring the study", unit="method")
 
     def _close(self, _: Engine) -> None:
@@ -139,12 +141,8 @@ class StudyEvaluator(Evaluator):
         yield str(ImageSource.REAL), lambda _, target: images[target]
         yield str(ImageSource.COPY_SOURCE), lambda source, _: images[source]
         yield str(ImageSource.ZERO_FILL), lambda _, __: empty
-        yield str(ImageSource.MEAN_FILL), lambda source, target: self._mean_fill(images[source], target)
-        for method, translate in self.translators.items():
+        for method, translate in {**self.yardsticks, **self.translators}.items():
             yield method, lambda source, target, to=translate: to({source: images[source]}, target, mask)  # type: ignore[misc]
-
-    def _mean_fill(self, source: Tensor, target: Modality) -> Tensor:
-        return torch.where(source > BACKGROUND, self.mean_intensities[target], BACKGROUND)
 
     def _pairs(
         self, case: _Case, method: str, made: Mapping[tuple[Modality, Modality], Tensor], segment: _SegmentOnce
@@ -192,7 +190,7 @@ class StudyEvaluator(Evaluator):
             self.measurements.augmentation.append(row | case.overlap(network.segment(case.images)))
 
 
-_BASELINES = (ImageSource.REAL, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL, ImageSource.MEAN_FILL)
+_BASELINES = (ImageSource.REAL, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
 
 
 class _Case:
@@ -246,10 +244,13 @@ def measure_image(translated: Tensor, real: Tensor, truth: Tensor) -> dict[str, 
         truth: `(3, Z, H, W)` regions in {0, 1}, order of `TumourRegion`.
 
     Returns:
-        Image quality of brain, whole tumour and enhancing tumour, `ms_ssim` and `slice_consistency`.
+        Image quality of brain, whole tumour and enhancing tumour, `ms_ssim`, `slice_consistency`, `tissue_order` and
+        `tissue_contrast`.
     """
     regions = dict(zip(TumourRegion, truth, strict=True))
-    return image_quality(real, translated, regions[TumourRegion.WT], regions[TumourRegion.ET]) | {
+    return {
+        **image_quality(real, translated, regions[TumourRegion.WT], regions[TumourRegion.ET]),
         "ms_ssim": multi_scale_ssim(real, translated),
         "slice_consistency": slice_consistency(real, translated),
+        **tissue_contrast(real, translated, regions[TumourRegion.WT]),
     }

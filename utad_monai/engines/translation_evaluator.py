@@ -15,17 +15,25 @@ from torch import Tensor
 from tqdm import tqdm
 
 from utad_monai.atomic import write_json
+from utad_monai.contrast import TranslationMethod, not_beaten
 from utad_monai.data.problems import empty_split
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.metrics.image_quality import image_quality
+from utad_monai.metrics.tissue_contrast import tissue_contrast
 from utad_monai.tables import write_table
 
 TABLE_FILE = "evaluation.csv"
 SUMMARY_FILE = "summary.json"
 
-_QUALITY = ("ssim", "psnr", "nmse", "mae", "tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae")
+_QUALITY = (
+    *("ssim", "psnr", "nmse", "mae"),
+    *("tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae"),
+    *("tissue_order", "tissue_contrast"),
+)
+PAIR_ARROW = "->"
+"""Stands between source and target in the names of pairs."""
 _FILLS = (ImageSource.REAL, ImageSource.SYNTHESIZED, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
 
 
@@ -33,7 +41,8 @@ class TranslationEvaluator(Evaluator):
     """Measure image quality and downstream Dice of test cases; write `evaluation.csv` and `summary.json`.
 
     The table has one row per case, source and target: columns `<method>_<metric>` and `dice_<fill>_<region>`. Pairs
-    whose target image a case lacks are not measured; Dice needs all four modalities and is NaN otherwise.
+    whose target image a case lacks are not measured; Dice needs all four modalities and is NaN otherwise. A copy of the
+    source is always measured beside the methods, and so are the yardsticks that are given.
 
     Args:
         device: where to compute.
@@ -43,6 +52,7 @@ class TranslationEvaluator(Evaluator):
         output_dir: folder for the results.
         protocol: plain data that says what was measured how; printed and written beside the numbers.
         val_handlers: handlers with an `attach` method.
+        yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
 
     Raises:
         ValueError: when there is no student among the translators, or no case to measure.
@@ -57,7 +67,9 @@ class TranslationEvaluator(Evaluator):
         output_dir: str | Path,
         protocol: Mapping[str, Any],
         val_handlers: Sequence[Any] | None = None,
+        yardsticks: Mapping[ImageSource | str, TranslationMethod] | None = None,
     ) -> None:
+        self.yardsticks = {ImageSource(name): method for name, method in (yardsticks or {}).items()}
         self.translators = {ImageSource(name): translator for name, translator in translators.items()}
         if ImageSource.STUDENT not in self.translators:
             raise ValueError("evaluation needs a student")
@@ -97,9 +109,10 @@ class TranslationEvaluator(Evaluator):
         mask = truth[0]
         made = {name: translate({source: images[source]}, target, mask) for name, translate in self.translators.items()}
         made[ImageSource.COPY_SOURCE] = images[source]
+        made |= {name: method({source: images[source]}, target, mask) for name, method in self.yardsticks.items()}
         row: dict[str, float] = {}
         for name, image in made.items():
-            quality = image_quality(images[target], image, mask)
+            quality = image_quality(images[target], image, mask) | tissue_contrast(images[target], image, mask)
             row |= {f"{name}_{metric}": quality[metric] for metric in _QUALITY}
         fills = {ImageSource.SYNTHESIZED: made[ImageSource.STUDENT], ImageSource.COPY_SOURCE: images[source]}
         for fill, image in fills.items():
@@ -130,20 +143,37 @@ class TranslationEvaluator(Evaluator):
         write_json(self.output_dir / SUMMARY_FILE, self.summary())
 
     def summary(self) -> dict[str, Any]:
-        """Return the means over all cases, sources and targets, as plain data (NaN becomes None)."""
+        """Return the means over cases, of all pairs and of each, as plain data (NaN becomes None).
+
+        `below_contrast_map` names the measures in which a method is no better than the unpaired contrast map.
+        """
         table = pandas.DataFrame(self.rows)
-        methods = (*self.translators, ImageSource.COPY_SOURCE)
+        quality = self._quality(table)
         return {
             "protocol": self.protocol,
-            "image_quality": {
-                str(method): {metric: _mean(table, f"{method}_{metric}") for metric in _QUALITY} for method in methods
+            "image_quality": quality,
+            "image_quality_by_pair": {
+                f"{source}{PAIR_ARROW}{target}": self._quality(rows)
+                for (source, target), rows in (table.groupby(["source", "target"], sort=False) if len(table) else ())
             },
+            "below_contrast_map": self._below_contrast_map(quality),
             "dice": {
                 str(fill): {str(region): _mean(table, f"dice_{fill}_{region}") for region in TumourRegion}
                 for fill in _FILLS
             },
             "cases": int(table["case"].nunique()) if len(table) else 0,
         }
+
+    def _quality(self, table: pandas.DataFrame) -> dict[str, dict[str, float | None]]:
+        """Return the mean of every measure over the rows, by method."""
+        methods = (*self.translators, ImageSource.COPY_SOURCE, *self.yardsticks)
+        return {str(method): {metric: _mean(table, f"{method}_{metric}") for metric in _QUALITY} for method in methods}
+
+    def _below_contrast_map(self, quality: Mapping[str, Mapping[str, float | None]]) -> dict[str, list[str]]:
+        if ImageSource.CONTRAST_MAP not in self.yardsticks:
+            return {}
+        judged = {str(name): not_beaten(quality[name], quality[ImageSource.CONTRAST_MAP]) for name in self.translators}
+        return {name: measures for name, measures in judged.items() if measures}
 
 
 def _mean(table: pandas.DataFrame, column: str) -> float | None:

@@ -30,6 +30,7 @@ from utad_monai.stages import HISTORY_FILE
 from utad_monai.study.measuring import load_methods, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan
 from utad_monai.study.results import StudyFile, StudyProtocol
+from utad_monai.study.yardsticks import read_study_table
 from utad_monai.tables import read_table
 
 FIGURES_DIR = "figures"
@@ -43,7 +44,8 @@ EXAMPLES = (
 )
 """Pairs of source and target whose translations are drawn."""
 _INTERVALS = ("tumour_ssim", "tumour_mae", "dice_WT", "dice_TC", "dice_ET", "s_score_WT")
-_FILLS = (ImageSource.COPY_SOURCE, ImageSource.MEAN_FILL, ImageSource.ZERO_FILL)
+_FILLS = (ImageSource.COPY_SOURCE, ImageSource.FLAT_BRAIN, ImageSource.CONTRAST_MAP, ImageSource.ZERO_FILL)
+"""What stands for a translation; an earlier version's study lacks contrast maps."""
 
 
 def write_study_figures(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path) -> list[Path]:
@@ -70,19 +72,22 @@ def write_study_figures(plan: StudyPlan, dataset_dir: str | Path, output_dir: st
 def study_figures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterator[tuple[str, str, Figure]]:
     """Yield name, caption and figure of everything that a finished study can show."""
     pairs, subsets, results = (
-        read_table(output / name) for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.RESULTS)
+        read_study_table(output / name) for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.RESULTS)
     )
     translation = results[results["protocol"] == StudyProtocol.TRANSLATION]
-    shown = [*(method.name for method in plan.methods), *map(str, _FILLS)]
+    measured = set(translation["method"])
+    found = [str(fill) for fill in _FILLS if fill in measured]
+    bounds = [str(bound) for bound in (ImageSource.PAIRED_CONTRAST_MAP, ImageSource.REAL) if bound in measured]
+    shown = [*(method.name for method in plan.methods), *found]
     yield (
         "intervals",
         "Tumour measures and downstream Dice of every method, mean over test cases with 95 % bootstrap interval",
-        interval_figure(translation, _INTERVALS, [*shown, str(ImageSource.REAL)]),
+        interval_figure(translation, _INTERVALS, [*shown, *bounds]),
     )
     wide = _wide(pairs, plan.reference)
-    fills = [str(ImageSource.REAL), str(ImageSource.SYNTHESIZED), *map(str, _FILLS)]
+    fills = [str(ImageSource.REAL), str(ImageSource.SYNTHESIZED), *found]
     yield "dice", f"Dice when one modality is replaced; synthesized by {plan.reference}", dice_figure(wide, fills)
-    lines = [str(ImageSource.REAL), plan.reference, *plan.baselines, *map(str, _FILLS)]
+    lines = [str(ImageSource.REAL), plan.reference, *plan.baselines, *found]
     yield (
         "missing",
         "Dice against the number of real modalities; the others are replaced",

@@ -13,7 +13,7 @@ import pandas
 
 from utad_monai.reports.study_figures import CAPTIONS_FILE, FIGURES_DIR
 from utad_monai.study.results import StudyFile, StudyProtocol
-from utad_monai.tables import read_table
+from utad_monai.study.yardsticks import read_study_table, yardstick_lines
 
 SIGNIFICANT = 0.05
 """Corrected p-values below it are marked."""
@@ -21,7 +21,10 @@ _TABLES = (
     (
         StudyProtocol.TRANSLATION,
         "Whole brain, mean over sources and targets",
-        ("ssim", "ms_ssim", "psnr", "nmse", "mae", "slice_consistency", "identity_copy"),
+        (
+            *("ssim", "ms_ssim", "psnr", "nmse", "mae"),
+            *("tissue_order", "tissue_contrast", "slice_consistency", "identity_copy"),
+        ),
     ),
     (
         StudyProtocol.TRANSLATION,
@@ -56,10 +59,11 @@ def study_section(output: Path) -> dict[str, Any] | None:
     """Return what the template shows of a study; None when the folder holds none."""
     if not (output / StudyFile.RESULTS).is_file():
         return None
-    results = read_table(output / StudyFile.RESULTS)
+    results = read_study_table(output / StudyFile.RESULTS)
     protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
     return {
         "reference": protocol["reference"],
+        "yardsticks": yardstick_lines(results, protocol),
         "methods": protocol.pop("methods"),
         "protocol": protocol,
         "tables": [_table(results, *table) for table in _TABLES],
@@ -72,12 +76,13 @@ def _table(
     results: pandas.DataFrame, protocol: StudyProtocol, caption: str, metrics: tuple[str, ...]
 ) -> dict[str, Any]:
     rows = results[(results["protocol"] == protocol) & results["metric"].isin(metrics)]
+    measured = [metric for metric in metrics if metric in set(rows["metric"])]  # earlier versions measured less
     known = rows.set_index(["method", "metric"])
     return {
         "caption": caption,
-        "metrics": metrics,
+        "metrics": measured,
         "rows": [
-            {"method": method, "cells": [_cell(known.loc[(method, metric)]) for metric in metrics]}
+            {"method": method, "cells": [_cell(known.loc[(method, metric)]) for metric in measured]}
             for method in rows["method"].unique()
         ],
     }

@@ -10,7 +10,7 @@ import typer
 
 from utad_monai.reports.summary_table import protocol_lines
 from utad_monai.study.results import StudyFile, StudyProtocol, outside_intervals
-from utad_monai.tables import read_table
+from utad_monai.study.yardsticks import read_study_table, yardstick_lines
 
 _SHOWN = {
     StudyProtocol.TRANSLATION: (
@@ -18,6 +18,8 @@ _SHOWN = {
         "mae",
         "tumour_ssim",
         "tumour_mae",
+        "tissue_order",
+        "tissue_contrast",
         "dice_WT",
         "dice_TC",
         "dice_ET",
@@ -46,12 +48,15 @@ def show_study(results: pandas.DataFrame, output: Path) -> None:
         table = rows.pivot(index="method", columns="metric", values="mean")
         typer.echo(f"\n{question}")
         typer.echo(table.loc[rows["method"].unique(), list(metrics)].round(3).to_string())
+        if question is StudyProtocol.TRANSLATION:
+            for line in yardstick_lines(results, protocol):
+                typer.echo(f"  {line}")
     typer.echo(f"written: {output / StudyFile.RESULTS} (with intervals and tests)")
 
 
 def check_expected(results: Path, expected: Path) -> bool:
     """Compare two result files, say what does not agree, and tell whether everything does."""
-    wrong = outside_intervals(read_table(results), read_table(expected))
+    wrong = outside_intervals(read_study_table(results), read_study_table(expected))
     if len(wrong):
         typer.echo(f"{len(wrong)} means lie outside the intervals of {expected}:")
         typer.echo(wrong.to_string(index=False))

@@ -9,8 +9,12 @@ import typer
 
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE, TranslationEvaluator
 
-_SHOWN = ("ssim", "psnr", "mae", "tumour_ssim", "tumour_mae")
-_PROTOCOL = ("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice")
+_SHOWN = ("ssim", "psnr", "mae", "tumour_ssim", "tumour_mae", "tissue_order", "tissue_contrast")
+_PROTOCOL = (
+    *("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice"),
+    *("tissue_classes", "tissue_order", "tissue_contrast"),
+    *("flat_brain", "contrast_map", "paired_contrast_map"),
+)
 
 
 def show_summary(evaluator: TranslationEvaluator) -> None:
@@ -33,16 +37,20 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         "",
         "Image quality, mean over all sources and targets:",
     ]
-    lines += _table(summary["image_quality"], _SHOWN)
+    below = summary.get("below_contrast_map", {})
+    marked = {f"{name}*" if name in below else name: values for name, values in summary["image_quality"].items()}
+    lines += _table(marked, _SHOWN)
+    lines += [f"  * {name} is no better than the contrast map in {', '.join(on)}" for name, on in below.items()]
     regions = tuple(next(iter(summary["dice"].values()), {}))
     lines += ["", "Dice of the segmentation when one modality is:", *_table(summary["dice"], regions)]
     return lines
 
 
 def _table(rows: Mapping[str, Mapping[str, float | None]], columns: tuple[str, ...]) -> list[str]:
-    lines = ["  " + " " * 12 + "".join(f"{column:>13}" for column in columns)]
+    width = max(12, *(len(name) for name in rows)) if rows else 12
+    lines = ["  " + " " * width + "".join(f"{column:>16}" for column in columns)]
     for name, values in rows.items():
-        lines.append(f"  {name:<12}" + "".join(f"{_number(values.get(column)):>13}" for column in columns))
+        lines.append(f"  {name:<{width}}" + "".join(f"{_number(values.get(column)):>16}" for column in columns))
     return lines
 
 

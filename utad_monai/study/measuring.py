@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from utad_monai.checkpoints import Segmenter, Translator, load_segmenter, load_translator
 from utad_monai.configuration import default_device
+from utad_monai.contrast import TranslationMethod, fit_yardsticks
 from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
-from utad_monai.data.intensity import mean_brain_intensities
 from utad_monai.data.problems import empty_split
 from utad_monai.data.refused import policy_of
 from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import Modality, Split
+from utad_monai.keys import ImageSource, Modality, Split
 from utad_monai.metrics import DownstreamSegmentation
 from utad_monai.processes import worker_pool
 from utad_monai.stages import MODEL_FILE
@@ -59,8 +59,8 @@ def measure_study(
     cases = [case.case_id for case in cohort.complete_cases(Split.TEST)]
     if not cases:
         raise empty_split("complete test case with a segmentation")
-    means = mean_brain_intensities(cohort.store, cohort.cases(Split.TRAIN))
-    jobs = [_Measurement(plan, str(dataset_dir), output, case, means) for case in cases]
+    yardsticks = fit_yardsticks(cohort.store, cohort.cases(Split.TRAIN))
+    jobs = [_Measurement(plan, str(dataset_dir), output, case, yardsticks) for case in cases]
     measurements = StudyMeasurements()
     if workers == 1:
         for job in jobs:
@@ -76,13 +76,18 @@ class _Measurement:
     """The measurement of one case as a call without arguments, which can be sent to another process."""
 
     def __init__(
-        self, plan: StudyPlan, dataset_dir: str, output: Path, case_id: str, mean_intensities: Mapping[Modality, float]
+        self,
+        plan: StudyPlan,
+        dataset_dir: str,
+        output: Path,
+        case_id: str,
+        yardsticks: Mapping[ImageSource, TranslationMethod],
     ) -> None:
         self.plan = plan
         self.dataset_dir = dataset_dir
         self.output = output
         self.case_id = case_id
-        self.mean_intensities = mean_intensities
+        self.yardsticks = yardsticks
 
     def __call__(self) -> StudyMeasurements:
         cohort = study_cohort(self.plan, self.dataset_dir, self.output)
@@ -94,7 +99,7 @@ class _Measurement:
             DataLoader(cases, batch_size=1, collate_fn=single_case),
             {name: SliceTranslator(translator.generator, device) for name, translator in methods.items()},
             self._segmenters(device),
-            self.mean_intensities,
+            self.yardsticks,
             methods[self.plan.reference].best_source,
         )
         evaluator.run()

@@ -56,6 +56,8 @@ METRICS = (
     "ms_ssim",
     *(f"tumour_{name}" for name in _QUALITY),
     *(f"enhancing_{name}" for name in _QUALITY),
+    "tissue_order",
+    "tissue_contrast",
     "slice_consistency",
     "identity_copy",
     *_OVERLAP,

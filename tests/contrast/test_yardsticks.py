@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from utad_monai.contrast import YARDSTICK_PROTOCOL, ContrastMaps, FlatBrain, fit_yardsticks, not_beaten
+from utad_monai.keys import ImageSource, Modality
+
+MAP = {"ssim": 0.5, "tumour_ssim": 0.3, "tumour_mae": 0.2, "mae": 0.1}
+
+
+def test_the_yardsticks_are_fitted_and_said_what_they_are(cohort: Callable[..., Any]) -> None:
+    store, cases = cohort([tuple(Modality)] * 3)
+    yardsticks = fit_yardsticks(store, cases)
+    assert list(map(str, yardsticks)) == list(YARDSTICK_PROTOCOL)
+    flat, unpaired, paired = yardsticks.values()
+    assert isinstance(flat, FlatBrain)
+    assert isinstance(unpaired, ContrastMaps)
+    assert isinstance(paired, ContrastMaps)
+    assert (unpaired.paired, paired.paired) == (False, True)
+    assert "USES PAIRS" in YARDSTICK_PROTOCOL[ImageSource.PAIRED_CONTRAST_MAP]
+    image = torch.from_numpy(store.image("P0", Modality.T1)[:].astype("float32"))
+    for make in yardsticks.values():
+        made = make({Modality.T1: image}, Modality.T2, None)
+        assert torch.equal(made > -1, image > -1)
+
+
+def test_a_yardstick_of_a_cohort_with_one_modality_does_not_fail(cohort: Callable[..., Any]) -> None:
+    store, cases = cohort([(Modality.T1,)] * 3)
+    for make in fit_yardsticks(store, cases).values():
+        assert math.isfinite(float(make({Modality.T1: torch.rand(2, 8, 8)}, Modality.T2, None).sum()))
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"ssim": 0.6, "tumour_ssim": 0.4, "tumour_mae": 0.1}, []),
+        ({}, ["ssim", "tumour_ssim", "tumour_mae"]),
+        ({"ssim": 0.6, "tumour_mae": 0.1, "mae": 0.9}, ["tumour_ssim"]),
+        ({"ssim": 0.6, "tumour_ssim": None, "tumour_mae": 0.3}, ["tumour_mae"]),
+    ],
+)
+def test_what_is_no_better_than_the_map_is_named(changed: dict[str, float | None], expected: list[str]) -> None:
+    assert not_beaten(MAP | changed, MAP) == expected

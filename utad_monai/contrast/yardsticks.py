@@ -1,0 +1,57 @@
+"""The yardsticks of every evaluation: what a translation must beat to be worth its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from utad_monai.contrast.fitting import fit_contrast_maps
+from utad_monai.contrast.flat_brain import FlatBrain
+from utad_monai.data.intensity import mean_brain_intensities
+from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.keys import ImageSource, Modality
+
+TranslationMethod = Callable[[Mapping[Modality, Tensor], Modality, Tensor | None], Tensor]
+"""Makes a target from `(Z, H, W)` images of its sources and the tumour mask of the case, like a `SliceTranslator`."""
+
+YARDSTICK_PROTOCOL = {
+    "flat_brain": "every brain pixel at the training mean of the target modality",
+    "contrast_map": "64 numbers per pair of modalities, fitted without pairs through the mean brain of other training "
+    "patients (docs/method.md)",
+    "paired_contrast_map": "64 numbers per pair of modalities, the mean target by source intensity: USES PAIRS of "
+    "training patients, which no other method may; a bound, not a competitor",
+}
+"""What the yardsticks are; printed beside their numbers."""
+
+HIGHER_IS_BETTER = {"ssim": True, "tumour_ssim": True, "tumour_mae": False}
+"""The measures in which a method has to beat its contrast map."""
+
+
+def fit_yardsticks(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[ImageSource, TranslationMethod]:
+    """Fit the flat brain and both contrast maps on the training cases.
+
+    Args:
+        store: prepared slices.
+        cases: training cases; any may lack modalities.
+    """
+    return {
+        ImageSource.FLAT_BRAIN: FlatBrain(mean_brain_intensities(store, cases)),
+        ImageSource.CONTRAST_MAP: fit_contrast_maps(store, cases),
+        ImageSource.PAIRED_CONTRAST_MAP: fit_contrast_maps(store, cases, paired=True),
+    }
+
+
+def not_beaten(quality: Mapping[str, float | None], contrast_map: Mapping[str, float | None]) -> list[str]:
+    """Return the measures of `HIGHER_IS_BETTER` in which a method is no better than a contrast map.
+
+    Args:
+        quality: means of the method by measure; one that is missing or None is not judged.
+        contrast_map: the same of the contrast map.
+    """
+    judged = []
+    for metric, higher in HIGHER_IS_BETTER.items():
+        own, its = quality.get(metric), contrast_map.get(metric)
+        if own is not None and its is not None and not (own > its if higher else own < its):
+            judged.append(metric)
+    return judged
