@@ -138,3 +138,21 @@ def test_description_is_logged(
     with caplog.at_level(logging.INFO, logger="utad_monai"):
         prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, workers=1, progress=False)
     assert "6 cases of 6 patients" in caplog.text
+
+
+def test_checkpoints_are_chosen_on_validation_cases(prepared_tiny_cohort: PreparedCohort) -> None:
+    assert prepared_tiny_cohort.cases_to_score() == prepared_tiny_cohort.cases("validation") != []
+    assert prepared_tiny_cohort.reference_cases().cases == prepared_tiny_cohort.cases("train")
+
+
+def test_checkpoints_are_chosen_on_training_cases_where_no_validation_case_has_a_segmentation(
+    mixed: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, caplog: pytest.LogCaptureFixture
+) -> None:
+    all_to(Split.TRAIN, mixed, tmp_path / "run")
+    table = tmp_path / "run" / SPLIT_FILE
+    table.write_text(table.read_text().replace("Brats18_X_3_1,train", "Brats18_X_3_1,validation"))
+    cohort = prepare_cohort(mixed, tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+    assert names(cohort.cases("validation")) == ["Brats18_X_3_1"]
+    with caplog.at_level(logging.WARNING):
+        assert cohort.cases_to_score() == cohort.cases("train", with_segmentation=True) != []
+    assert "no validation case has a segmentation: checkpoints are chosen on training cases" in caplog.messages

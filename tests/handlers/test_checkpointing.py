@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_model_is_saved_only_when_the_validation_improved(handler: SaveBestTrans
 def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_validator: Make) -> None:
     validator = make_validator()
     validator.source_errors = {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.2}}
+    validator.scored_on = "12 pairs of 1 validation case"
     handler(after_epoch(validator, 3, -0.25))
     saved = load_translator(handler.path)
     assert saved.training == {
@@ -66,6 +68,7 @@ def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_vali
         "epoch": 3,
         "validation_metric": "unpaired_score",
         "validation_value": -0.25,
+        "validated_on": "12 pairs of 1 validation case",
     }
     assert saved.source_errors == validator.source_errors
     assert saved.preprocessing == handler.preprocessing
@@ -76,14 +79,23 @@ def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_vali
 
 
 def test_attached_to_the_validator_it_saves_after_its_run(
-    handler: SaveBestTranslator, make_validator: Make, prepared_tiny_cohort: PreparedCohort
+    handler: SaveBestTranslator,
+    make_validator: Make,
+    prepared_tiny_cohort: PreparedCohort,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     validator = make_validator(handler)
     assert len(prepared_tiny_cohort.cases("validation")) == 1
-    validator.run(5)
+    with caplog.at_level(logging.INFO):
+        validator.run(5)
+    scored = "12 pairs of 1 validation case (flair 1, t1 1, t1ce 1, t2 1)"
+    assert [
+        m for m in caplog.messages if m.startswith("epoch 5: unpaired_score -") and f" on {scored} is the best" in m
+    ]
     saved = load_translator(handler.path)
     assert saved.training["epoch"] == 5
     assert saved.training["validation_value"] == validator.state.metrics["unpaired_score"]
+    assert saved.training["validated_on"] == scored
     assert saved.source_errors == validator.source_errors != {}
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
@@ -44,6 +45,18 @@ class PreparedCohort:
     def complete_cases(self, split: Split | str) -> list[PreparedCase]:
         """Return the cases of one split that have all four modalities and a segmentation."""
         return [case for case in self.cases(split, with_segmentation=True) if len(case.modalities) == len(Modality)]
+
+    def cases_to_score(self) -> list[PreparedCase]:
+        """Return what checkpoints are chosen on: segmented validation cases, or training cases where there is none."""
+        cases = self.cases(Split.VALIDATION, with_segmentation=True)
+        if cases:
+            return cases
+        _logger.warning("no validation case has a segmentation: checkpoints are chosen on training cases")
+        return self.cases(Split.TRAIN, with_segmentation=True)
+
+    def reference_cases(self) -> EvaluationCases:
+        """Return the segmented training cases: how modalities look that no validation case has."""
+        return EvaluationCases(self.store, self.cases(Split.TRAIN, with_segmentation=True))
 
 
 def prepare_cohort(

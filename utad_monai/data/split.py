@@ -6,6 +6,7 @@ The file has the columns case, patient, split, modalities, segmentation.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import pandas
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
+from utad_monai.data.sparse_split import modalities_of_patients, shown_in_validation, with_shown_modalities
 from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import Modality, Split
 from utad_monai.tables import read_table, write_table
+
+_logger = logging.getLogger(__name__)
 
 
 def split_by_patient(
@@ -24,7 +28,9 @@ def split_by_patient(
     """Assign every case to a split, all visits of a patient to the same one.
 
     Patients are ranked by a hash of seed and name, so the order of the files does not matter. With three or more
-    patients every split has at least one; with fewer, training comes first.
+    patients every split has at least one; with fewer, training comes first. When the validation patients would show
+    only one modality, although the cohort has several, others are taken (`utad_monai.data.sparse_split`), and no
+    modality is withheld from training, so that validation and test may be empty in a tiny cohort.
 
     Args:
         cases: the cohort.
@@ -47,7 +53,12 @@ def split_by_patient(
         patient: Split.TEST if place < test else Split.VALIDATION if place < test + validation else Split.TRAIN
         for place, patient in enumerate(patients)
     }
-    return {case.case_id: split_of[case.patient_id] for case in cases}
+    shown = modalities_of_patients(cases)
+    drawn = with_shown_modalities(split_of, shown)
+    if drawn != split_of:
+        now = ", ".join(sorted(shown_in_validation(drawn, shown))) or "nothing: no patient can be spared from training"
+        _logger.info("split: validation is drawn by modality, its patients have %s", now)
+    return {case.case_id: drawn[case.patient_id] for case in cases}
 
 
 def _rank(seed: int, patient: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -14,7 +14,9 @@ from monai.engines import Evaluator, IterationEvents
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from utad_monai.data import EvaluationCases
 from utad_monai.data.problems import empty_split
+from utad_monai.engines.reference_images import ReferenceImages
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics.identity_copy import identity_copy_score
@@ -42,6 +44,10 @@ class TranslationValidator(Evaluator):
     paired images may be looked at. The cycle error is no part of it: it says how well a source can be restored, not how
     true the target is, and sources chosen with it were worse (docs/results.md).
 
+    Without pairs, translations are compared with the real images of the validation cases; those to a modality that no
+    validation case has, with the training images of that modality; those to a modality that nobody has are not scored.
+    After a run `scored_on` says in words what was scored.
+
     Args:
         device: where to compute.
         val_data_loader: yields cases of `utad_monai.data.EvaluationCases`, one at a time.
@@ -49,6 +55,7 @@ class TranslationValidator(Evaluator):
         key_metric: what chooses the best checkpoint.
         slice_step: every how many slices of a volume are used.
         val_handlers: handlers with an `attach` method.
+        reference: training cases with a segmentation, for modalities that no validation case has; None for none.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class TranslationValidator(Evaluator):
         key_metric: ValidationMetric | str = ValidationMetric.UNPAIRED,
         slice_step: int = 4,
         val_handlers: Sequence[Any] | None = None,
+        reference: EvaluationCases | None = None,
     ) -> None:
         if len(val_data_loader) == 0:
             raise empty_split("validation case with a segmentation")
@@ -66,6 +74,8 @@ class TranslationValidator(Evaluator):
         self.key_metric = ValidationMetric(key_metric)
         self.slice_step = slice_step
         self.source_errors: dict[Modality, dict[Modality, float]] = {}
+        self.scored_on = ""
+        self._reference = None if reference is None else ReferenceImages(reference, slice_step)
         super().__init__(
             device=device,
             val_data_loader=val_data_loader,
@@ -85,11 +95,13 @@ class TranslationValidator(Evaluator):
         self._cycle: dict[Pair, list[float]] = defaultdict(list)
         self._copy: dict[Pair, list[float]] = defaultdict(list)
         self._ssim: dict[Pair, list[float]] = defaultdict(list)
+        self._seen: list[str] = []
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
         """Translate one case from each of its modalities to every other."""
         images = {m: image[:: self.slice_step] for m, image in batchdata[BatchKey.IMAGE].items()}
         mask = batchdata[BatchKey.LABEL][0, :: self.slice_step]
+        self._seen.append(batchdata[BatchKey.CASE_ID])
         for source, image in images.items():
             self._real[source].append(appearance_features(image, mask))
             for target in Modality:
@@ -111,13 +123,12 @@ class TranslationValidator(Evaluator):
             self._ssim[pair].append(image_quality(real, translated, mask)["ssim"])
 
     def _score(self, _: Engine) -> None:
-        pairs = [pair for pair in self._fake if self._real[pair[1]]]
+        real = self._real_looks()
+        pairs = [pair for pair in self._fake if pair[1] in real]
         if not pairs:
-            raise empty_split(
-                "second modality to compare translations with: the validation cases show only one modality"
-            )
+            raise empty_split("second modality to compare translations with: the cases show only one modality")
         cycle = {pair: float(np.mean(self._cycle[pair])) for pair in pairs}
-        appearance = {pair: appearance_distance(self._fake[pair], self._real[pair[1]]) for pair in pairs}
+        appearance = {pair: appearance_distance(self._fake[pair], real[pair[1]]) for pair in pairs}
         scores = {pair: -(cycle[pair] + appearance[pair]) for pair in pairs}
         errors = appearance
         if self.key_metric is ValidationMetric.SSIM:
@@ -131,14 +142,31 @@ class TranslationValidator(Evaluator):
         self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
         self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))
         self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
-        self.state.metrics |= self._health()
+        self.state.metrics |= self._health(real)
+        self.scored_on = self._what_was_scored(len(scores))
 
-    def _health(self) -> dict[str, float]:
+    def _real_looks(self) -> dict[Modality, Sequence[Tensor]]:
+        """Return the looks of the real images of each modality: of validation cases, or else of training cases."""
+        looks = {m: self._real[m] or (self._reference.looks(m) if self._reference else []) for m in Modality}
+        return {modality: look for modality, look in looks.items() if look}
+
+    def _what_was_scored(self, pairs: int) -> str:
+        """Return how many cases of which split were looked at, which modalities they have, and what was lent."""
+        reference = self._reference
+        kind = "training" if reference and not set(self._seen) - reference.case_ids else "validation"
+        having = ", ".join(f"{modality} {len(self._real[modality])}" for modality in Modality if self._real[modality])
+        said = f"{pairs} pairs of {len(self._seen)} {kind} case{'s' * (len(self._seen) != 1)} ({having})"
+        lent = [m for m in Modality if reference and not self._real[m] and reference.looks(m)]
+        if lent and self.key_metric is ValidationMetric.UNPAIRED:
+            said += f" with training images of {', '.join(lent)}"
+        return said
+
+    def _health(self, real: Mapping[Modality, Sequence[Tensor]]) -> dict[str, float]:
         """Return what nothing is chosen by: copies of the input, where the target is known, and variety."""
         copies = [score for scores in self._copy.values() for score in scores if not np.isnan(score)]
         measured = {
             "validation_identity_copy": float(np.mean(copies)) if copies else np.nan,
-            "validation_variety_of_targets": variety_of_targets(self._fake, self._real),
+            "validation_variety_of_targets": variety_of_targets(self._fake, real),
             "validation_variety_of_inputs": variety_of_inputs(self._fake, self._real),
         }
         return {name: value for name, value in measured.items() if not np.isnan(value)}

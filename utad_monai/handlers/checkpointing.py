@@ -68,6 +68,7 @@ class SaveBestTranslator(BestSoFar):
         if not self.is_better(value):
             return
         made = self.training | {"epoch": engine.state.epoch, "validation_metric": name, "validation_value": value}
+        made["validated_on"] = engine.scored_on
         translator = Translator(
             self.generator,
             self.preprocessing,
@@ -78,7 +79,8 @@ class SaveBestTranslator(BestSoFar):
             made,
         )
         save_translator(self.path, translator)
-        _logger.info("epoch %d: %s %.4f is the best so far, saved %s", engine.state.epoch, name, value, self.path)
+        score = f"{name} {value:.4f} on {engine.scored_on}"
+        _logger.info("epoch %d: %s is the best so far, saved %s", engine.state.epoch, score, self.path)
 
 
 def typical_windows(cases: Sequence[PreparedCase]) -> dict[Modality, IntensityWindow]:
