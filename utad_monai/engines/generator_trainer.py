@@ -17,7 +17,7 @@ from utad_monai.engines.precision import TrainingPrecision
 from utad_monai.engines.translation_batch import TranslationBatch, prepare_teaching_batch
 from utad_monai.keys import AutocastType, LossTerm, OutputKey, SecondInput
 from utad_monai.losses import LossWeights
-from utad_monai.networks import Translation, TumourAwareGenerator
+from utad_monai.networks import Translation, TumourAwareGenerator, generator_input
 
 
 class TranslationEvents(EventEnum):
@@ -117,11 +117,12 @@ class GeneratorTrainer(Trainer):
     def translate(self, batch: TranslationBatch) -> Translation:
         """Return `(x^, t^, f)` of the batch's images in their target modality."""
         second = batch.tumour_image if self._needs_mask else batch.image
-        return self._generate(batch.image, second, batch.target_modality)
+        return self._generate(batch.image, second, batch.source_modality, batch.target_modality)
 
-    def _generate(self, image: Tensor, second: Tensor, modality: Tensor) -> Translation:
+    def _generate(self, image: Tensor, second: Tensor, source: Tensor, target: Tensor) -> Translation:
         """Return what the generator makes, in the image's type: losses are never sums of bfloat16."""
-        made: Translation = self.generator(image, second, modality)
+        image, second = (generator_input(self.generator, one, source) for one in (image, second))
+        made: Translation = self.generator(image, second, target)
         tumour_image = None if made.tumour_image is None else made.tumour_image.to(image.dtype)
         return Translation(made.image.to(image.dtype), tumour_image, made.bottleneck.to(image.dtype))
 

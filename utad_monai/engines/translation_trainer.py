@@ -138,7 +138,7 @@ class TranslationTrainer(GeneratorTrainer):
     def reconstruct(self, batch: TranslationBatch, translation: Translation) -> Translation:
         """Return `(x_r, t_r, f_r)`: the translation, brought back to its source modality."""
         second = mask_tumour(translation.image, batch.tumour_mask) if self._needs_mask else translation.image
-        return self._generate(translation.image, second, batch.source_modality)
+        return self._generate(translation.image, second, batch.target_modality, batch.source_modality)
 
     def _critic_terms(self, batch: TranslationBatch, keep_graph: bool) -> dict[LossTerm, Tensor]:
         with torch.set_grad_enabled(keep_graph):

@@ -12,7 +12,7 @@ from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.keys import LossTerm
 from utad_monai.losses import distillation_terms, tumour_guidance_loss
-from utad_monai.networks import TumourAwareGenerator
+from utad_monai.networks import TumourAwareGenerator, generator_input
 
 
 class DistillationHandler:
@@ -56,7 +56,10 @@ class DistillationHandler:
             raise RuntimeError("distillation runs inside the training step of a TranslationTrainer")
         batch = engine.translation_batch
         with torch.no_grad():
-            taught = self.teacher(batch.image, batch.tumour_image, batch.target_modality, with_tumour_image=False)
+            image, tumour_image = (
+                generator_input(self.teacher, one, batch.source_modality) for one in (batch.image, batch.tumour_image)
+            )
+            taught = self.teacher(image, tumour_image, batch.target_modality, with_tumour_image=False)
         engine.generator_terms |= distillation_terms(engine.translation, taught)
         if engine.loss_weights.tumour_distillation > 0:
             in_tumour = tumour_guidance_loss(engine.translation.image, taught.image, batch.tumour_mask)

@@ -5,6 +5,7 @@ from utad_monai.networks.discriminator import Judgement, ModalityCritic
 from utad_monai.networks.generator import (
     StudentTranslator,
     TumourAwareGenerator,
+    generator_input,
     one_hot_planes,
     student_from_teacher,
     with_target_planes,
@@ -18,6 +19,7 @@ __all__ = [
     "Translation",
     "TumourAwareGenerator",
     "critic_pair",
+    "generator_input",
     "one_hot_planes",
     "student_from_teacher",
     "with_target_planes",

@@ -188,6 +188,8 @@ class TumourAwareGenerator(nn.Module):
 class StudentTranslator(nn.Module):
     """The mask-free student as a network of one tensor, which MONAI's bundle tools can drive.
 
+    Its first `image_channels` channels are images (1, or 4 of a generator of several sources), then come four planes.
+
     Args:
         generator: a generator that needs no mask.
 
@@ -200,17 +202,34 @@ class StudentTranslator(nn.Module):
         if generator.needs_mask:
             raise ValueError("this generator needs tumour masks (a teacher); inference needs a student")
         self.generator = generator
+        self.image_channels = generator.image_channels
 
     def forward(self, image_and_target: Tensor) -> Tensor:
         """Translate `(B, 1 + 4, H, W)`, image in [-1, 1] then four one-hot planes, to `(B, 1, H, W)` in [-1, 1].
 
         A generator of several sources takes four images, `(B, 4 + 4, H, W)`.
         """
-        channels = self.generator.image_channels
-        image, planes = image_and_target[:, :channels], image_and_target[:, channels:]
+        image, planes = image_and_target[:, : self.image_channels], image_and_target[:, self.image_channels :]
         target_modality = planes.mean(dim=(2, 3)).argmax(dim=1)
         translation: Translation = self.generator(image, image, target_modality, with_tumour_image=False)
         return translation.image
+
+
+def generator_input(generator: TumourAwareGenerator, image: Tensor, modality: Tensor) -> Tensor:
+    """Return images as a generator takes them: of several sources each in its channel, the others absent.
+
+    Args:
+        generator: who takes them.
+        image: `(B, 1, H, W)` in [-1, 1], background exactly -1; images that have all channels are returned as they are.
+        modality: `(B,)` int64, the modality of each.
+
+    Returns:
+        `(B, 4, H, W)` for a generator of several sources, else the image.
+    """
+    if image.shape[1] == generator.image_channels:
+        return image
+    places = functional.one_hot(modality, len(Modality))[:, :, None, None].to(torch.bool)
+    return torch.where(places, image, torch.full_like(image, generator.background))
 
 
 def with_target_planes(image: Tensor, target_modality: Tensor) -> Tensor:
