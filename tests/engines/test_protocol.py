@@ -35,10 +35,18 @@ def test_protocol_names_cases_grid_window_choice_and_models(
     assert protocol["training_cases"] == len(prepared_tiny_cohort.cases(Split.TRAIN)) > 0
     assert "32x32 pixels of 1.12x1.12 mm" in protocol["grid"]
     assert "0.5-99.5" in protocol["window"]
-    assert "unpaired_score" in protocol["checkpoint_choice"]
+    assert protocol["checkpoint_choice"] == "best unpaired_score on the validation split"
     assert protocol["data_range"] == 1.0
     assert {"tissue_order", "tissue_contrast", "flat_brain", "contrast_map", "paired_contrast_map"} < set(protocol)
     assert [protocol[f"{name}_sha256"] for name in ("student", "teacher", "segmentation")] == ["5", "7", "e"]
+
+
+def test_protocol_says_when_checkpoints_were_not_chosen_on_the_validation_split(
+    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+) -> None:
+    student = replace(models[0], training=dict(models[0].training) | {"validated_on": "12 pairs of 4 training cases"})
+    protocol = evaluation_protocol(prepared_tiny_cohort, "test", student, *models[1:])
+    assert protocol["checkpoint_choice"] == "best unpaired_score on 12 pairs of 4 training cases"
 
 
 def test_protocol_is_plain_data(

@@ -39,7 +39,8 @@ def evaluation_protocol(
         **YARDSTICK_PROTOCOL,
         "dice": DICE_PROTOCOL,
         "dice_fill": "one modality replaced at a time, mean over targets and sources; zero_fill is background (-1)",
-        "checkpoint_choice": f"best {student.training.get('validation_metric', 'unknown')} on the validation split",
+        "checkpoint_choice": f"best {student.training.get('validation_metric', 'unknown')} on "
+        f"{student.training.get('validated_on', 'the validation split')}",
         "student_sha256": student.sha256,
         "teacher_sha256": teacher.sha256,
         "segmentation_sha256": segmenter.sha256,
