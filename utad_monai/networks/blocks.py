@@ -184,11 +184,17 @@ class Fusion(nn.Module):
 
     Args:
         channels: channels of each bottleneck (16F), and of the result.
+        residual: whether the result is added to the whole image's bottleneck, and is 0 at the start: a network that
+            was taught without a tumour branch stays what it is until the branch has learned something.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.layers = nn.Sequential(self._layer(3 * channels, channels), self._layer(channels, channels))
+        if residual:
+            norms = [module for module in self.layers.modules() if isinstance(module, nn.BatchNorm2d)]
+            nn.init.zeros_(norms[-1].weight)
 
     @staticmethod
     def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -201,4 +207,4 @@ class Fusion(nn.Module):
     def forward(self, whole: Tensor, tumour: Tensor) -> Tensor:
         """Return the fused bottleneck, the shape `(B, 16F, h, w)` of each input."""
         fused: Tensor = self.layers(torch.cat([whole + tumour, whole * tumour, torch.maximum(whole, tumour)], dim=1))
-        return fused
+        return whole + fused if self.residual else fused

@@ -46,6 +46,8 @@ class TumourAwareGenerator(nn.Module):
             planes (False).
         gain_head: whether the decoders change a mixture of the input images (`GainHead`) instead of painting an image
             as in the paper (False).
+        residual_fusion: whether the fused bottleneck is added to that of the whole image (`Fusion`); the paper's
+            replaces it (False).
 
     Raises:
         ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
@@ -64,6 +66,7 @@ class TumourAwareGenerator(nn.Module):
         sources: SourceInput | str = SourceInput.ONE,
         conditional_norms: bool = False,
         gain_head: bool = False,
+        residual_fusion: bool = False,
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -77,6 +80,7 @@ class TumourAwareGenerator(nn.Module):
         self.sources = SourceInput(sources)
         self.conditional_norms = conditional_norms
         self.gain_head = gain_head
+        self.residual_fusion = residual_fusion
         self.several = self.sources is SourceInput.SEVERAL
         self.image_channels = len(Modality) if self.several else 1
         self.size_divisor, self.background = SIZE_DIVISOR, BACKGROUND  # TorchScript sees no constant of a module
@@ -87,7 +91,7 @@ class TumourAwareGenerator(nn.Module):
         self.image_encoder = Encoder(channels, base_channels, norm_group, codes)
         has_encoder, has_decoder = self.scheme in _TUMOUR_ENCODER, self.scheme in _TUMOUR_DECODER
         self.tumour_encoder = Encoder(channels, base_channels, norm_group, codes) if has_encoder else None
-        self.fusion = Fusion(16 * base_channels) if self.scheme in _FUSION else None
+        self.fusion = Fusion(16 * base_channels, residual_fusion) if self.scheme in _FUSION else None
         self.image_decoder = Decoder(base_channels, norm_group, codes, gain_images)
         self.tumour_decoder = Decoder(base_channels, norm_group, codes, gain_images) if has_decoder else None
         self.apply(kaiming_normal)
@@ -121,6 +125,8 @@ class TumourAwareGenerator(nn.Module):
             switches["conditional_norms"] = True
         if self.gain_head:
             switches["gain_head"] = True
+        if self.residual_fusion:
+            switches["residual_fusion"] = True
         return switches
 
     def forward(
@@ -260,6 +266,7 @@ def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | 
         sources=teacher.sources,
         conditional_norms=teacher.conditional_norms,
         gain_head=teacher.gain_head,
+        residual_fusion=teacher.residual_fusion,
     )
     kept = {
         name: weight
