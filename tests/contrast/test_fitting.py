@@ -84,6 +84,7 @@ def test_a_shared_space_is_said_in_one_line(cohort: Cohort, caplog: pytest.LogCa
 def test_pairs_need_no_shared_space(cohort: Cohort) -> None:
     maps = fit_contrast_maps(*cohort([ALL] * 3, scattered=True), paired=True)
     assert maps.paired
+    assert float(maps.agreement[Modality.T1.channel, Modality.T2.channel]) > 0.9
     for source, target in permutations(Modality, 2):
         assert mapped(maps, source, target) == pytest.approx(TISSUES[target], abs=0.04)
 

@@ -49,14 +49,27 @@ def test_background_stays_background_and_brain_stays_above_it(maps: ContrastMaps
         assert float(made.max()) <= 1
 
 
-def test_of_several_sources_the_one_that_agrees_best_is_taken(maps: ContrastMaps, image: torch.Tensor) -> None:
-    images = {Modality.T1CE: -image.abs() * 0.9, Modality.T1: image}
-    made = maps(images, Modality.T2)
-    assert torch.equal(made, maps.translate(image, Modality.T1, Modality.T2))
+def test_several_sources_are_averaged_by_how_well_each_agrees(maps: ContrastMaps, image: torch.Tensor) -> None:
+    images = {Modality.T1CE: image, Modality.T1: image}
+    weights = [0.3**4, 0.7**4]
+    black, turned = (maps.translate(image, source, Modality.T2) for source in images)
+    wanted = (weights[0] * black + weights[1] * turned) / sum(weights)
+    assert maps(images, Modality.T2).numpy() == pytest.approx(wanted.numpy(), abs=1e-4)
 
 
-def test_of_equal_sources_the_first_is_taken(maps: ContrastMaps) -> None:
-    assert maps.best_source((Modality.T2, Modality.T1CE), Modality.T1) is Modality.T2
+def test_sources_of_unknown_agreement_count_the_same(maps: ContrastMaps, image: torch.Tensor) -> None:
+    made = maps({Modality.T2: image, Modality.T1CE: torch.where(image > -1, 0.5, -1.0)}, Modality.FLAIR)
+    wanted = torch.where(image > -1, (image + 0.5) / 2, -1.0)
+    assert made.numpy() == pytest.approx(wanted.numpy(), abs=1e-5)
+
+
+def test_where_one_source_shows_no_brain_the_others_stand_alone(maps: ContrastMaps, image: torch.Tensor) -> None:
+    cut = image.clone()
+    cut[:, :, :4] = -1
+    made = maps({Modality.T1: cut, Modality.T1CE: image}, Modality.T2)
+    alone = maps.translate(image, Modality.T1CE, Modality.T2)
+    assert torch.equal(made[:, :, :4], alone[:, :, :4])
+    assert set(made[image == -1].tolist()) == {-1}
 
 
 def test_no_source_is_an_error(maps: ContrastMaps) -> None:

@@ -50,6 +50,16 @@ def test_a_flat_brain_has_no_order_and_no_contrast(real: Tensor) -> None:
     assert tissue_contrast(real, flat, NO_TUMOUR) == {"tissue_order": 0, "tissue_contrast": pytest.approx(0)}
 
 
+def test_a_flat_brain_that_ends_elsewhere_has_no_order_either(real: Tensor) -> None:
+    flat = torch.where(real > -0.5, 0.2, -1.0)  # most of the darkest tissue is cut away
+    assert tissue_contrast(real, flat, NO_TUMOUR) == {"tissue_order": 0, "tissue_contrast": pytest.approx(0)}
+
+
+def test_an_image_without_brain_has_neither(real: Tensor) -> None:
+    empty = torch.full_like(real, -1.0)
+    assert tissue_contrast(real, empty, NO_TUMOUR) == {"tissue_order": 0, "tissue_contrast": 0}
+
+
 def test_two_tissues_that_change_places_break_the_order_though_the_ratio_is_kept(real: Tensor) -> None:
     swapped = torch.where((real > -0.25) & (real < 0.4), real - 0.9, real)
     measured = tissue_contrast(real, swapped, NO_TUMOUR)

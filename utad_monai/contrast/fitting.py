@@ -48,7 +48,7 @@ def fit_contrast_maps(store: SliceStore, cases: Sequence[PreparedCase], paired: 
     """
     histograms = intensity_histograms(store, cases)
     if paired:
-        return _assembled(histograms, _paired_curves(store, cases), {}, paired=True)
+        return _paired_maps(store, cases, histograms)
     positions = brain_positions(cases)
     atlas = cohort_atlas(store, cases, positions)
     means = _means_through_atlas(store, cases, atlas)
@@ -80,6 +80,18 @@ def intensity_histograms(store: SliceStore, cases: Sequence[PreparedCase]) -> di
             knots = (found.image[found.counted] * (KNOTS - 1)).round().astype(np.intp)
             sums[modality] += np.bincount(knots, minlength=KNOTS) / max(1, len(knots))
     return {modality: total / total.sum() for modality, total in sums.items() if total.sum() > 0}
+
+
+def _paired_maps(
+    store: SliceStore, cases: Sequence[PreparedCase], histograms: Mapping[Modality, Floats]
+) -> ContrastMaps:
+    """Return the mean target by source intensity; it agrees with the target by the share of spread that it explains."""
+    curves = _paired_curves(store, cases)
+    agreement = {}
+    for (source, target), curve in curves.items():
+        whole = spread(GRID, histograms[target])
+        agreement[source, target] = min(1.0, spread(curve, histograms[source]) / whole) if whole > 0 else 0.0
+    return _assembled(histograms, curves, agreement, paired=True)
 
 
 def _paired_curves(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[Pair, Floats]:

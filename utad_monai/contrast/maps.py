@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor
 
 from transforms import BACKGROUND
 from utad_monai.keys import Modality
+from utad_monai.source_choice import WEIGHT_EXPONENT
 
 KNOTS = 64
 """Points of each curve, evenly spaced over the intensities."""
+_LEAST_WEIGHT = 1e-6
+"""Of a map of which no agreement is known: without better ones, such maps count the same."""
 DARKEST_BRAIN = BACKGROUND + 2**-7
 """What the normalisation gives to the darkest brain: it stays above the background."""
 
@@ -25,7 +28,7 @@ class ContrastMaps:
         curves: `(4, 4, 64)` in [0, 1], by source and target in `Modality` order; a modality's map to itself is the
             identity.
         agreement: `(4, 4)` in [0, 1]: how well the mapped mean brain of the source agrees with that of the target
-            (correlation). 0 where it does not, or where it could not be measured.
+            (correlation); of a paired map, with the target itself. 0 where it does not, or where that is not known.
         paired: whether pairs of images of the same patient were used.
     """
 
@@ -36,27 +39,28 @@ class ContrastMaps:
     def __call__(
         self, images: Mapping[Modality, Tensor], target: Modality, _tumour_mask: Tensor | None = None, /
     ) -> Tensor:
-        """Make the target from the image whose map agrees best with it; called like a `SliceTranslator`.
+        """Make the target from all images, by how well the map of each agrees; called like a `SliceTranslator`.
 
         Args:
             images: `(Z, H, W)` in [-1, 1] of each source, background exactly -1.
             target: the modality to make.
 
+        Returns:
+            `(Z, H, W)` in [-1, 1]: in each pixel the mean of the maps of the images that show brain there, with weights
+            that rise with agreement; background exactly -1.
+
         Raises:
             ValueError: without images.
         """
-        source = self.best_source(tuple(images), target)
-        return self.translate(images[source], source, target)
-
-    def best_source(self, sources: Sequence[Modality], target: Modality) -> Modality:
-        """Return the source whose map agrees best with the target, of equal ones the first.
-
-        Raises:
-            ValueError: without sources.
-        """
-        if not sources:
+        if not images:
             raise ValueError(f"a contrast map to {target} needs a source")
-        return max(sources, key=lambda source: float(self.agreement[source.channel, target.channel]))
+        made = torch.stack([self.translate(image, source, target) for source, image in images.items()])
+        brain = (torch.stack(list(images.values())) > BACKGROUND).to(made)
+        agreement = torch.stack([self.agreement[source.channel, target.channel] for source in images])
+        weights = (agreement**WEIGHT_EXPONENT + _LEAST_WEIGHT).to(made)[:, None, None, None] * brain
+        total = weights.sum(dim=0)
+        mean = (weights * made).sum(dim=0) / total.clamp(min=_LEAST_WEIGHT)
+        return torch.where(total > 0, mean, BACKGROUND)
 
     def translate(self, slices: Tensor, source: Modality, target: Modality) -> Tensor:
         """Map the intensities of the brain.

@@ -13,6 +13,8 @@ from utad_monai.keys import Modality
 CLASSES = 3
 """CSF, grey and white matter."""
 _LEVELS = 256
+_VISIBLE = 1e-3
+"""Means that are closer, on [-1, 1], are the same: a flat brain has no order."""
 _SWEEPS = 100
 """Lloyd's algorithm on a histogram settles long before."""
 _BRIGHTNESS = {
@@ -26,7 +28,8 @@ _BRIGHTNESS = {
 TISSUE_PROTOCOL = {
     "tissue_classes": "three intensity classes of the real target's brain without tumour (k-means on its histogram), "
     "dark to bright: " + "; ".join(f"{modality}: {', '.join(tissues)}" for modality, tissues in _BRIGHTNESS.items()),
-    "tissue_order": "1 where the classes' mean intensities rise in the translation as in the real target, else 0",
+    "tissue_order": "1 where the classes' mean intensities rise in the translation as in the real target, else 0 "
+    "(pixels that are brain in both)",
     "tissue_contrast": "mean difference between classes in the translation / in the real target: "
     "1 as strong, 0 none, negative turned over",
 }
@@ -44,7 +47,8 @@ def tissue_contrast(real: Tensor, translated: Tensor, tumour_mask: Tensor) -> di
         tumour_mask: `(Z, H, W)`, 0 or 1; left out.
 
     Returns:
-        `tissue_order`, 1 or 0, and `tissue_contrast`, a ratio; both NaN where the real image has no three classes.
+        `tissue_order`, 1 or 0, and `tissue_contrast`, a ratio; both NaN where the real image has no three classes, and
+        0 where the translation has no brain in one of them.
 
     Raises:
         ValueError: when the shapes differ.
@@ -53,16 +57,15 @@ def tissue_contrast(real: Tensor, translated: Tensor, tumour_mask: Tensor) -> di
         raise ValueError(f"shapes differ: {tuple(real.shape)}, {tuple(translated.shape)}, {tuple(tumour_mask.shape)}")
     region = (real > BACKGROUND) & (tumour_mask == 0)
     classes = tissue_classes(real[region])
-    sizes = torch.bincount(classes, minlength=CLASSES)
-    if not bool((sizes > 0).all()):
+    if len(classes.unique()) < CLASSES:
         return {"tissue_order": math.nan, "tissue_contrast": math.nan}
-    true, made = (
-        torch.bincount(classes, image[region].to(torch.float64), minlength=CLASSES) / sizes
-        for image in (real, translated)
-    )
+    shown = translated[region] > BACKGROUND
+    true, made = (_class_means(image[region][shown], classes[shown]) for image in (real, translated))
+    if bool(made.isnan().any()):
+        return {"tissue_order": 0.0, "tissue_contrast": 0.0}
     # neighbours' differences add up to the distance of brightest and darkest
     ratio = float((made[-1] - made[0]) / (true[-1] - true[0]))
-    return {"tissue_order": float((made.diff() > 0).all()), "tissue_contrast": ratio}
+    return {"tissue_order": float((made.diff() > _VISIBLE).all()), "tissue_contrast": ratio}
 
 
 def tissue_classes(intensities: Tensor) -> Tensor:
@@ -76,6 +79,12 @@ def tissue_classes(intensities: Tensor) -> Tensor:
     """
     levels = ((intensities.to(torch.float64) + 1) / 2 * (_LEVELS - 1)).round().long().clamp(0, _LEVELS - 1)
     return _class_of_level(torch.bincount(levels, minlength=_LEVELS).to(torch.float64))[levels]
+
+
+def _class_means(values: Tensor, classes: Tensor) -> Tensor:
+    """Return the mean of the values of each class; NaN for an empty one."""
+    sums = torch.bincount(classes, values.to(torch.float64), minlength=CLASSES)
+    return sums / torch.bincount(classes, minlength=CLASSES)
 
 
 def _class_of_level(histogram: Tensor) -> Tensor:
