@@ -202,8 +202,10 @@ class TeachingBatches(Dataset[dict[str, Any]]):
         variation = self.brains.variation
         tissues = draw_tissues(rng, variation.healthy_tissue, variation.tumour_tissue)
         target, present = self._modalities(rng)
-        taken = scan(fractions, brain, tissues, draw_sequences(rng, self.scans, tissues), self.brains.window_voxels)
-        wanted = standard_contrast(scan(fractions, brain, tissues, SEQUENCES, self.brains.window_voxels))[target]
+        others = self.brains.window_voxels
+        factors = torch.exp(self.scans.tissue * torch.randn(len(Modality), len(TeachingTissue), generator=generator))
+        taken = scan(fractions, brain, tissues, draw_sequences(rng, self.scans, tissues), others, factors)
+        wanted = standard_contrast(scan(fractions, brain, tissues, SEQUENCES, others))[target]
         sources = torch.full_like(taken, BACKGROUND)
         chosen = taken[present]
         brains = brain.expand_as(chosen)
