@@ -19,6 +19,7 @@ from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preproce
 from utad_monai.data.intensity_profile import intensity_profiles
 from utad_monai.keys import Modality, TumourLabel
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
+from utad_monai.phantom import TeachingBrains
 from utad_monai.study import StudyPlan, load_plan, run_study
 
 Volume = np.ndarray[Any, Any]
@@ -132,6 +133,12 @@ def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.
 def student_translator(student_file: Path) -> Translator:
     """Give a tiny untrained student as it comes from its file; do not change it."""
     return load_translator(student_file)
+
+
+@pytest.fixture(scope="session")
+def teaching_brains(tmp_path_factory: pytest.TempPathFactory) -> TeachingBrains:
+    """Give twelve painted brains of the randomised phantom."""
+    return TeachingBrains(tmp_path_factory.mktemp("teaching"), slices=12, seed=3, progress=False)
 
 
 @pytest.fixture(scope="session")
