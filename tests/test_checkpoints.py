@@ -392,6 +392,29 @@ def test_start_weights_of_another_architecture_are_refused(model: Path) -> None:
         load_start_weights(model, wider.generator, wider.critics)
 
 
+def test_a_teacher_that_grows_from_a_student_without_tumour_branch_paints_what_it_paints(tmp_path: Path) -> None:
+    switches = {"sources": "several", "conditional_norms": True, "gain_head": True}
+    torch.manual_seed(3)
+    starter = TumourAwareGenerator(2, "global_only", "whole_image", **switches).eval()
+    for weight in starter.parameters():
+        weight.data.add_(0.1 * torch.randn_like(weight))
+    path = tmp_path / "starter.pt"
+    save_translator(path, replace(make_translator(), generator=starter, critics=None))
+    teacher = TumourAwareGenerator(2, "complete", residual_fusion=True, **switches)
+    critics = make_translator(seed=5).critics
+    assert critics is not None
+    assert load_start_weights(path, teacher, critics)
+    image = torch.full((1, 4, 32, 32), -1.0)
+    image[:, 1, 4:28, 4:28] = torch.rand(24, 24) - 0.5
+    target = torch.tensor([3])
+    with torch.no_grad():
+        expected = starter(image, image, target).image
+        painted = teacher.eval()(image, image, target)
+    torch.testing.assert_close(painted.image, expected)
+    assert painted.tumour_image is not None
+    torch.testing.assert_close(painted.tumour_image, expected)
+
+
 def test_models_of_one_preprocessing_are_compared_and_others_refused() -> None:
     first = make_translator()
     segmenter = Segmenter(nn.Identity(), PREPROCESSING, UNET)

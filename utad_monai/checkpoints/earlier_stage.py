@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import fill
 from utad_monai.checkpoints.segmenter import Segmenter
@@ -47,10 +49,13 @@ def load_start_weights(
 ) -> bool:
     """Let a training begin from an earlier model's weights; tell whether it does.
 
+    A model without critics (starter weights) may have fewer branches: a tumour branch that it lacks begins as a copy of
+    its image branch, the critics and a residual fusion begin as they are.
+
     Args:
-        path: a translator of the same architecture with its critics; empty for none.
+        path: a translator of the same architecture; empty for none.
         generator: receives the weights.
-        critics: receive the weights.
+        critics: receive the weights, where the model has critics.
 
     Raises:
         CheckpointError: when the file is unusable or of another architecture.
@@ -58,11 +63,28 @@ def load_start_weights(
     if not str(path):
         return False
     start = load_translator(path)
-    pairs = zip((generator, *critics), (start.generator, *(start.critics or ())), strict=False)
+    if start.critics is None:
+        fill(path, generator, _grown(start.generator, generator))
+        generator.train()
+        return True
+    pairs = zip((generator, *critics), (start.generator, *start.critics), strict=True)
     for network, source in pairs:
         fill(path, network, source.state_dict())
         network.train()
     return True
+
+
+def _grown(start: TumourAwareGenerator, generator: TumourAwareGenerator) -> dict[str, Tensor]:
+    """Return the weights of a generator whose branches are those of another one, copied where it has fewer."""
+    grown = generator.state_dict()
+    given = start.state_dict()
+    for name, weight in given.items():
+        branch, _, rest = name.partition(".")
+        twin = f"{branch.replace('image_', 'tumour_')}.{rest}"
+        grown[name] = weight
+        if twin in grown and twin not in given:
+            grown[twin] = weight.clone()
+    return grown
 
 
 def common_preprocessing(models: Sequence[Translator | Segmenter]) -> Preprocessing:
