@@ -42,7 +42,7 @@ def present_modalities(images: Tensor, background: float) -> Tensor:
 
 def condition_code(target_modality: Tensor, present: Tensor) -> Tensor:
     """Return `(B,)` int64 in [0, `CODES`): target `(B,)` int64 and present modalities `(B, 4)` bool as one number."""
-    places = torch.arange(present.shape[1], device=present.device)
-    subset = (present.to(torch.int64) << places).sum(dim=1)
-    code: Tensor = target_modality * (1 << present.shape[1]) + subset
+    code = target_modality * (1 << present.shape[1])
+    for place in range(present.shape[1]):  # ONNX knows no shift of tensors
+        code = code + present[:, place].to(torch.int64) * (1 << place)
     return code

@@ -21,6 +21,14 @@ from utad_monai.packaging.layout import DEFAULT_NAME
 
 _SPATIAL_SHAPE = [f"{SIZE_DIVISOR}*(n+1)"] * 2
 """Multiples of 16 pixels, and more than one pixel in the bottleneck: 32, 48, ... for n = 1, 2, ..."""
+_ONE = (
+    "A mask-free student generator, distilled from a tumour-aware teacher, translates axial slices of skull-stripped "
+    "brain MRI from any of FLAIR, T1, T1ce and T2 into any other; one network for all pairs."
+)
+_SEVERAL = (
+    "A mask-free student generator translates axial slices of skull-stripped brain MRI from any one to three of FLAIR, "
+    "T1, T1ce and T2, which it takes at once, into any other; one network for all pairs."
+)
 _UNKNOWN_DATA = "a cohort given by whoever trained the model; the model does not name it"
 
 
@@ -62,12 +70,13 @@ def inference_config(generator: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def metadata_config(label: Label, training: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_config(label: Label, training: Mapping[str, Any], image_channels: int = 1) -> dict[str, Any]:
     """Return the project's metadata with name, versions, channels and validation value of one model.
 
     Args:
         label: name, release and data source.
         training: how the model was made, as its file says.
+        image_channels: images that the network takes: 1, or 4 of several sources.
     """
     config = _packaged("metadata.json")
     config |= {
@@ -80,14 +89,15 @@ def metadata_config(label: Label, training: Mapping[str, Any]) -> dict[str, Any]
         | {name: installed.version(name) for name in config["required_packages_version"]},
         "name": label.name,
         "task": "Translation of brain tumour MRI slices between FLAIR, T1, T1ce and T2, without tumour masks",
-        "description": "A mask-free student generator, distilled from a tumour-aware teacher, translates axial slices "
-        "of skull-stripped brain MRI from any of FLAIR, T1, T1ce and T2 into any other; one network for all pairs.",
+        "description": _SEVERAL if image_channels > 1 else _ONE,
         "data_source": label.data_source,
         "eval_metrics": _validation(training),
     }
     for end in (config["network_data_format"]["inputs"]["image"], config["network_data_format"]["outputs"]["pred"]):
         end["spatial_shape"] = _SPATIAL_SHAPE
-    config["network_data_format"]["inputs"]["image"]["channel_def"] = _channels()
+    image = config["network_data_format"]["inputs"]["image"]
+    image["channel_def"] = _channels(image_channels)
+    image["num_channels"] = len(image["channel_def"])
     return config
 
 
@@ -101,9 +111,13 @@ def _packaged(name: str) -> dict[str, Any]:
     return content
 
 
-def _channels() -> dict[str, str]:
-    planes = {str(1 + m.channel): f"1 everywhere when the target is {m.value}, else 0" for m in Modality}
-    return {"0": "slice in the source modality, brain in (-1, 1], background exactly -1", **planes}
+def _channels(image_channels: int) -> dict[str, str]:
+    brain = "brain in (-1, 1], background exactly -1"
+    images = {"0": f"slice in the source modality, {brain}"}
+    if image_channels > 1:
+        images = {str(m.channel): f"slice in {m.value}, {brain}; -1 throughout where it is absent" for m in Modality}
+    planes = {str(image_channels + m.channel): f"1 everywhere when the target is {m.value}, else 0" for m in Modality}
+    return images | planes
 
 
 def _validation(training: Mapping[str, Any]) -> dict[str, float]:

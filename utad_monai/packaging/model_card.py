@@ -34,6 +34,8 @@ def model_card(label: Label, translator: Translator, original_sha256: str, parit
         label=label,
         version=__version__,
         description=generator.description(),
+        images=generator.image_channels,
+        taught=bool(translator.reference_histograms),
         million_parameters=sum(weight.numel() for weight in generator.parameters()) / 1e6,
         preprocessing=translator.preprocessing,
         windows=translator.target_windows,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.errors import required_module
 from utad_monai.packaging.instance_norm import with_two_step_norms
 from utad_monai.packaging.parity import Network, Parity, checked_parity, probe
@@ -35,11 +36,11 @@ def refuse_without_libraries() -> None:
         required_module(name)
 
 
-def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]) -> Parity:
+def write_onnx(student: StudentTranslator, path: str | Path, image_size: tuple[int, int]) -> Parity:
     """Write the network as ONNX and compare it with the student.
 
     Args:
-        student: maps `(B, 5, H, W)` to `(B, 1, H, W)`, in evaluation mode.
+        student: maps `(B, S + 4, H, W)` to `(B, 1, H, W)`, in evaluation mode.
         path: file to write; weights of more than 2 GB go to `<path>.data` beside it.
         image_size: height and width that the student was trained with; the file takes others as well.
 
@@ -54,13 +55,13 @@ def write_onnx(student: nn.Module, path: str | Path, image_size: tuple[int, int]
     return checked_parity(student, onnx_network(path), image_size, "the ONNX file")
 
 
-def export_onnx(student: nn.Module, path: str | Path) -> None:
+def export_onnx(student: StudentTranslator, path: str | Path) -> None:
     """Write the network as ONNX, not compared with anything; the arguments are those of `write_onnx`."""
     free = dict.fromkeys(_AXES, torch.export.Dim.DYNAMIC)
     with _silent(), torch.no_grad():
         program: Any = torch.onnx.export(
             with_two_step_norms(student),
-            (probe(2, 48, 64),),
+            (probe(2, 48, 64, student.image_channels),),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=(free,),

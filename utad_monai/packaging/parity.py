@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from transforms import BACKGROUND
 from transforms.normalise import BRAIN_FLOOR
 from utad_monai.keys import Modality
-from utad_monai.networks import with_target_planes
+from utad_monai.networks import StudentTranslator, with_target_planes
 from utad_monai.packaging.errors import PackageError
 
 TOLERANCE = 1e-4
@@ -43,15 +43,32 @@ class Parity:
     student_from_exact: float
 
 
-def probe(batch: int, height: int, width: int) -> Tensor:
-    """Return `(B, 5, H, W)` float32: an ellipse of smooth random brain on background, and every target in turn."""
+def probe(batch: int, height: int, width: int, images: int = 1) -> Tensor:
+    """Return `(B, S + 4, H, W)` float32: an ellipse of smooth random brain on background, and every target in turn.
+
+    Args:
+        batch: number of samples.
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        images: number S of images of a sample, 1 or 4; of four the target and, in turn, others are absent.
+    """
     draw = torch.Generator().manual_seed(_SEED)
-    coarse = torch.rand(batch, 1, height // _COARSE, width // _COARSE, generator=draw) * 2 - 1
+    coarse = torch.rand(batch, images, height // _COARSE, width // _COARSE, generator=draw) * 2 - 1
     brain = functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(BRAIN_FLOOR, 1.0)
     rows, columns = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)[None]
     image = torch.where(rows**2 + columns**2 < 0.8, brain, torch.full_like(brain, BACKGROUND))
     targets = torch.arange(batch) % len(Modality)
+    if images > 1:
+        absent = torch.tensor([_absent(place, place % images, images) for place in range(batch)])
+        image = image.masked_fill(absent[:, :, None, None], BACKGROUND)
     return with_target_planes(image, targets)
+
+
+def _absent(place: int, target: int, images: int) -> list[bool]:
+    """Return which images of a sample are absent: the target, and one set after the other of the rest but never all."""
+    others = [channel for channel in range(images) if channel != target]
+    missing = place % (2 ** len(others) - 1)
+    return [channel == target or bool(missing >> others.index(channel) & 1) for channel in range(images)]
 
 
 def probe_sizes(image_size: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
@@ -65,25 +82,25 @@ def probe_sizes(image_size: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
 
 
 @torch.inference_mode()
-def measure_parity(student: nn.Module, exported: Network, image_size: tuple[int, int]) -> Parity:
+def measure_parity(student: StudentTranslator, exported: Network, image_size: tuple[int, int]) -> Parity:
     """Compare an exported network with the student on all probes.
 
     Args:
         student: the network itself, float32, in evaluation mode.
-        exported: maps `(B, 5, H, W)` to `(B, 1, H, W)`, float32.
+        exported: maps `(B, S + 4, H, W)` to `(B, 1, H, W)`, float32.
         image_size: height and width that the student was trained with.
     """
     exact = copy.deepcopy(student).double()
     distances = []
     for size in probe_sizes(image_size):
-        stacked = probe(*size)
+        stacked = probe(*size, student.image_channels)
         wanted, true, found = student(stacked), exact(stacked.double()), exported(stacked)
         pairs = ((found, true), (found, wanted), (wanted, true))
         distances.append([_distance(one, other) for one, other in pairs])
     return Parity(*(max(column) for column in zip(*distances, strict=True)))
 
 
-def checked_parity(student: nn.Module, exported: Network, image_size: tuple[int, int], what: str) -> Parity:
+def checked_parity(student: StudentTranslator, exported: Network, image_size: tuple[int, int], what: str) -> Parity:
     """Return how equal an exported network is, as `measure_parity` does, when it is equal enough.
 
     Raises:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from monai.data import save_net_with_metadata
 from monai.networks.utils import convert_to_torchscript
-from torch import nn
 
+from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.parity import Parity, checked_parity
 
 
 def write_torchscript(
-    student: nn.Module, path: str | Path, image_size: tuple[int, int], configs: Mapping[str, Any]
+    student: StudentTranslator, path: str | Path, image_size: tuple[int, int], configs: Mapping[str, Any]
 ) -> Parity:
     """Write the scripted network with its configs inside, and compare it with the student.
 
     Args:
-        student: maps `(B, 5, H, W)` to `(B, 1, H, W)`, in evaluation mode.
+        student: maps `(B, S + 4, H, W)` to `(B, 1, H, W)`, in evaluation mode.
         path: file to write.
         image_size: height and width that the student was trained with; the file takes others as well.
         configs: file name to content; `metadata.json` is among them.

@@ -137,7 +137,7 @@ def _write_configs(
 ) -> dict[str, dict[str, Any]]:
     """Write the configs and return the JSON ones by file name."""
     configs = {
-        PackageFile.METADATA: metadata_config(label, translator.training),
+        PackageFile.METADATA: metadata_config(label, translator.training, translator.generator.image_channels),
         PackageFile.INFERENCE: inference_config(described["description"]["generator"]),
         PackageFile.TRANSLATOR: dict(described),
     }

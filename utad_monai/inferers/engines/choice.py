@@ -23,7 +23,7 @@ class SliceEngine(Protocol):
     """Computes the translation of a batch of slices."""
 
     def __call__(self, image: Tensor, second_image: Tensor, target_modality: Tensor) -> Tensor:
-        """Translate `(B, 1, H, W)` slices in [-1, 1] to the modalities `(B,)`; the same shape and range.
+        """Translate `(B, S, H, W)` slices in [-1, 1] to the modalities `(B,)`: `(B, 1, H, W)` in the same range.
 
         `second_image` is what the tumour encoder sees; a student's is the image itself, and is not looked at.
         """

@@ -28,10 +28,10 @@ class ConvertedEngine(ABC):
 
     @abstractmethod
     def convert(self) -> Network:
-        """Return the network as a function from `(B, 5, H, W)` to `(B, 1, H, W)`; `network` stays as it is."""
+        """Return the network as a function from `(B, S + 4, H, W)` to `(B, 1, H, W)`; `network` stays as it is."""
 
     def __call__(self, image: Tensor, second_image: Tensor, target_modality: Tensor) -> Tensor:  # noqa: ARG002
-        """Translate `(B, 1, H, W)` slices; the second image is not looked at."""
+        """Translate `(B, S, H, W)` slices; the second image is not looked at."""
         if self._converted is None:
             self._converted = self.convert()
         return self._converted(with_target_planes(image, target_modality).cpu())

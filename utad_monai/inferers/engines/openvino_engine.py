@@ -14,8 +14,8 @@ from utad_monai.networks import with_target_planes
 from utad_monai.packaging.parity import Network
 
 LIBRARY = "openvino"
-_EXAMPLE = (2, 1, 48, 64)
-"""Shape of the slices that the network is traced with; it takes any."""
+_EXAMPLE = (2, 48, 64)
+"""Number, height and width of the slices that the network is traced with; it takes any."""
 
 
 class OpenVinoEngine(ConvertedEngine):
@@ -28,7 +28,9 @@ class OpenVinoEngine(ConvertedEngine):
             EngineError: when OpenVINO is missing.
         """
         openvino = required_module(LIBRARY, InferenceEngine.OPENVINO, LIBRARY)
-        example = with_target_planes(torch.zeros(_EXAMPLE), torch.zeros(_EXAMPLE[0], dtype=torch.long))
+        batch, height, width = _EXAMPLE
+        image = torch.zeros(batch, self.network.image_channels, height, width)
+        example = with_target_planes(image, torch.zeros(batch, dtype=torch.long))
         # the conversion changes the network that it is given: this one is a copy
         network = with_pooled_norms(self.network)
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():

@@ -22,7 +22,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, image: Tensor, second_image: Tensor, target_modality: Tensor) -> Tensor:
-        """Translate `(B, 1, H, W)` slices; the result lies on the CPU."""
+        """Translate `(B, S, H, W)` slices to `(B, 1, H, W)`; the result lies on the CPU."""
         was_training = self.generator.training
         self.generator.eval()
         inputs = [tensor.to(self.device) for tensor in (image, second_image, target_modality)]
