@@ -51,7 +51,8 @@ def test_a_flat_brain_has_no_order_and_no_contrast(real: Tensor) -> None:
 
 
 def test_a_flat_brain_that_ends_elsewhere_has_no_order_either(real: Tensor) -> None:
-    flat = torch.where(real > -0.5, 0.2, -1.0)  # most of the darkest tissue is cut away
+    flat = torch.where(real > -1, 0.2, -1.0)
+    flat[:, 1:3], flat[:, 4:5] = -1, -1  # two thirds of the darkest tissue are cut away, a third of the next
     assert tissue_contrast(real, flat, NO_TUMOUR) == {"tissue_order": 0, "tissue_contrast": pytest.approx(0)}
 
 
