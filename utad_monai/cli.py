@@ -178,17 +178,32 @@ def study(
 @app.command()
 def complete(
     dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort, or a CSV table of its cases.")],
-    model: Annotated[Path, typer.Option(help="A student: its model.pt, or a package (folder or zip).")],
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A student: its model.pt, or a package (folder or zip); by default the starter weights."),
+    ] = None,
     target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
     source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
     fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
     flips: Annotated[bool, typer.Option("--flips", help="Translate mirror images too, and average.")] = False,
     smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth from slice to slice, sigma in mm.")] = 0.0,
-    uncertainty: Annotated[bool, typer.Option(help="Write how much the translations disagree.")] = True,
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Write how much translations disagree; by default of one source each.",
+        ),
+    ] = None,
     intensities: Annotated[
-        IntensityRange, typer.Option(help="The range of the volumes: the model's training cohort, this cohort, [0, 1].")
-    ] = IntensityRange.TRAINING,
+        IntensityRange | None,
+        typer.Option(
+            help="The range of the volumes: training (the default), cohort (that of the starter), unit: [0, 1]."
+        ),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option(help="Give what a phantom taught the intensities of this cohort, by histograms.")
+    ] = True,
     dtype: Annotated[VoxelType, typer.Option(help="How volumes are stored.")] = VoxelType.INT16,
     layout: Annotated[
         TreeLayout | None, typer.Option(help="Also write a cohort with all four modalities in this layout.")
@@ -218,7 +233,7 @@ def complete(
     from utad_monai.distributed import local_device
 
     settings = CompletionSettings(
-        target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype, engine
+        target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype, engine, calibrate
     )
     completion = Completion(
         dataset_dir,

@@ -15,14 +15,16 @@ from monai.data import MetaTensor
 from transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
 from utad_monai.checkpoints import Translator as TrainedTranslator
 from utad_monai.checkpoints import load_translator
-from utad_monai.completion.guards import doubts, refusal
+from utad_monai.completion.guards import doubts, profiles_of, refusal
+from utad_monai.completion.intensities import CohortIntensities, measure_cohort
 from utad_monai.configuration import default_device
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.inferers import SyntheticVolume, VolumeTranslator
+from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
 from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
+from utad_monai.starter import load_starter
 
 Array = np.ndarray[Any, Any]
 Image = str | Path | Array | MetaTensor
@@ -57,12 +59,15 @@ class Translator:
     Args:
         model: the model and its preprocessing.
         device: where to compute; the first GPU, if there is one, when None.
-        fusion: how translations of several sources become one.
+        fusion: how translations of several sources become one; a model of several sources takes all at once.
         flips: whether mirror images are translated too, and averaged.
         smooth_mm: standard deviation of a smoothing from slice to slice, in mm.
-        intensities: those of the model's training cohort, or [0, 1].
+        intensities: those of the model's training cohort, or [0, 1]; of a model that a phantom taught those of `cohort`
+            where it is given, else [0, 1].
         batch_size: slices in one pass.
         engine: what computes.
+        cohort: what a model that a phantom taught is calibrated on.
+        uncertainty: whether the disagreement of sources is made; None for models of one source alone.
 
     Raises:
         CheckpointError: when the model is a teacher.
@@ -92,13 +97,24 @@ class Translator:
         intensities: IntensityRange | str = IntensityRange.TRAINING,
         batch_size: int = 8,
         engine: InferenceEngine | str = InferenceEngine.TORCH,
+        cohort: CohortIntensities | None = None,
+        uncertainty: bool | None = None,
     ) -> None:
-        if IntensityRange(intensities) is IntensityRange.COHORT:
+        if IntensityRange(intensities) is IntensityRange.COHORT and cohort is None:
             raise ValueError("one case has no cohort to take intensities from: use training or unit")
         self.model = model
-        self.window = _UNIT if IntensityRange(intensities) is IntensityRange.UNIT else None
+        self.unit = IntensityRange(intensities) is IntensityRange.UNIT
+        self.cohort = cohort or CohortIntensities()
         self.volumes = VolumeTranslator(
-            model, device or default_device(), batch_size, fusion, flips, smooth_mm, uncertainty=True, engine=engine
+            model,
+            device or default_device(),
+            batch_size,
+            fusion,
+            flips,
+            smooth_mm,
+            uncertainty,
+            engine,
+            calibration=self.cohort.calibration,
         )
 
     @classmethod
@@ -113,6 +129,27 @@ class Translator:
             CheckpointError: when it is not a sound student of this project.
         """
         return cls(load_translator(path), **options)
+
+    @classmethod
+    def starter(cls, cohort: str | Path | None = None, workers: int = 1, **options: Any) -> Translator:
+        """Load the starter weights that come with UTAD-MONAI: taught by a phantom alone, no patient was seen.
+
+        Args:
+            cohort: a cohort (folder or CSV table) whose intensities the translations are given; it is read once.
+                Without one they have the phantom's contrast, in [0, 1].
+            workers: cases of the cohort that are read at a time.
+            options: arguments of `Translator`.
+
+        Raises:
+            CheckpointError: when this installation has no starter weights.
+            CohortError: when the cohort holds no case.
+        """
+        model = load_starter()
+        if cohort is None:
+            return cls(model, **options)
+        windows, histograms = measure_cohort(find_cases(cohort), model.preprocessing, workers, progress=False)
+        calibration = fit_calibration(model.reference_histograms, histograms)
+        return cls(model, cohort=CohortIntensities(windows, calibration), **options)
 
     def translate(
         self,
@@ -186,12 +223,16 @@ class Translator:
         reason = refusal(loaded)
         if reason:
             raise ValueError(reason)
-        for doubt in doubts(loaded, self.model.intensity_profiles, self.model.preprocessing):
+        for doubt in doubts(loaded, profiles_of(self.model), self.model.preprocessing):
             _logger.warning("%s", doubt)
         return loaded
 
     def _make(self, loaded: LoadedCase, target: Modality, sources: tuple[Modality, ...]) -> SyntheticVolume:
-        return self.volumes.translate(loaded, target, sources, self.window)
+        return self.volumes.translate(loaded, target, sources, self._window(target))
+
+    def _window(self, target: Modality) -> IntensityWindow | None:
+        """Return the intensities that a target is given; None for those of the model."""
+        return _UNIT if self.unit else self.cohort.windows.get(target)
 
 
 def _only_case(folder: str | Path) -> Case:

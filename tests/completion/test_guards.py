@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 
 from utad_monai.checkpoints import Translator
-from utad_monai.completion.guards import doubts, refusal
+from utad_monai.completion.guards import doubts, profiles_of, refusal
 from utad_monai.data import find_cases
 from utad_monai.data.preprocessing import LoadedCase, load_case
 from utad_monai.keys import Modality
@@ -32,7 +32,7 @@ def with_image(loaded: LoadedCase, change: Callable[[torch.Tensor], torch.Tensor
 
 
 def phrases(loaded: LoadedCase, model: Translator) -> list[str]:
-    return list(doubts(loaded, model.intensity_profiles, model.preprocessing))
+    return list(doubts(loaded, profiles_of(model), model.preprocessing))
 
 
 def test_sound_case_is_not_refused(loaded: LoadedCase) -> None:
@@ -58,6 +58,16 @@ def test_image_of_other_contrast_is_doubted(loaded: LoadedCase, student_translat
 def test_modality_that_was_never_seen_is_doubted(loaded: LoadedCase, student_translator: Translator) -> None:
     blind = replace(student_translator, intensity_profiles={})
     assert [text for text in phrases(loaded, blind) if "never saw t1 images" in text]
+
+
+def test_model_that_a_phantom_taught_to_take_any_intensities_doubts_none(
+    loaded: LoadedCase, student_translator: Translator
+) -> None:
+    taught = replace(student_translator, intensity_profiles={}, reference_histograms={Modality.T1: (1 / 256,) * 256})
+    assert not [text for text in phrases(loaded, taught) if "never saw" in text or "unlike" in text]
+    trained_on = replace(taught, intensity_profiles=student_translator.intensity_profiles)
+    inverted = with_image(loaded, lambda image: torch.where(image > -1, (-image).clamp(-0.99, 1), image))
+    assert [text for text in phrases(inverted, trained_on) if "unlike" in text]
 
 
 @pytest.mark.parametrize(("scale", "said"), [(1.0, True), (5.0, False), (9.0, True)])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from utad_monai.checkpoints import Translator
 from utad_monai.completion import CompletionSettings
-from utad_monai.keys import FusionMethod, IntensityRange, Modality, VoxelType
+from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality, VoxelType
+from utad_monai.networks import TumourAwareGenerator
 
 
 def test_words_of_a_command_line_become_members() -> None:
@@ -31,8 +34,9 @@ def test_unknown_words_and_negative_smoothing_are_refused(wrong: dict[str, objec
         CompletionSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_description_is_json_and_does_not_depend_on_which_targets_are_asked() -> None:
-    description = CompletionSettings(["t1"], fusion="median", smooth_mm=1.5).description()
+def test_description_is_json_and_does_not_depend_on_which_targets_are_asked(student_translator: Translator) -> None:
+    settings = CompletionSettings(["t1"], fusion="median", smooth_mm=1.5).of_model(student_translator)
+    description = settings.description()
     assert json.loads(json.dumps(description)) == {
         "fusion": "median",
         "flips": False,
@@ -42,4 +46,21 @@ def test_description_is_json_and_does_not_depend_on_which_targets_are_asked() ->
         "dtype": "int16",
         "engine": "torch",
     }
-    assert description == CompletionSettings(fusion="median", smooth_mm=1.5).description()
+    other = CompletionSettings(fusion="median", smooth_mm=1.5, calibrate=False).of_model(student_translator)
+    assert description == other.description()
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_model_decides_what_was_not_asked(student_translator: Translator, taught: bool) -> None:
+    several = TumourAwareGenerator(2, "global_only", sources="several")
+    histograms = dict.fromkeys(Modality, (1 / 256,) * 256) if taught else {}
+    model = replace(student_translator, generator=several, reference_histograms=histograms)
+    settings = CompletionSettings(fusion="mean").of_model(model, "onnx")
+    assert settings.intensities is (IntensityRange.COHORT if taught else IntensityRange.TRAINING)
+    assert settings.calibrate is taught
+    assert settings.uncertainty is False
+    assert settings.fusion is FusionMethod.BEST
+    assert settings.engine is InferenceEngine.ONNX
+    asked = CompletionSettings(uncertainty=True, intensities="unit").of_model(model)
+    assert (asked.uncertainty, asked.intensities) == (True, IntensityRange.UNIT)
+    assert settings.of_model(model) == settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from utad_monai.checkpoints import Translator
 from utad_monai.completion import MANIFEST_FILE
+from utad_monai.completion.intensities import CALIBRATION_FILE, measure_cohort
 from utad_monai.data import Case, find_cases
 from utad_monai.engines import VolumeSynthesizer
 from utad_monai.inferers import VolumeTranslator
@@ -158,6 +160,19 @@ def test_manifest_names_files_that_exist(synthesize: Make, cohort: Path) -> None
     engine = synthesize(find_cases(cohort))
     table = pandas.read_csv(engine.output_dir / MANIFEST_FILE, keep_default_na=False)
     assert [name for names in table["files"] if names for name in names.split("; ")] == volumes(engine)
+
+
+def test_model_that_a_phantom_taught_is_calibrated_on_the_loaders_cases(
+    synthesize: Make, cohort: Path, student_translator: Translator
+) -> None:
+    histograms = dict.fromkeys(Modality, (1 / 256,) * 256)
+    model = replace(student_translator, reference_histograms=histograms, target_windows={})
+    engine = synthesize(find_cases(cohort), model=model)
+    (volume,) = engine.results[0].made
+    windows, _ = measure_cohort(find_cases(cohort), model.preprocessing, progress=False)
+    assert volume.details["Settings"]["window"] == [windows[T1].lower, windows[T1].upper]
+    assert volume.details["Settings"]["calibration"]["patients"] == 1
+    assert (engine.output_dir / CALIBRATION_FILE).is_file()
 
 
 @pytest.mark.parametrize("arguments", [{"targets": ["t3"]}, {"sources": ["pet"]}, {"intensities": "loud"}])

@@ -15,6 +15,7 @@ from utad_monai.atomic import atomic_path
 from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import refuse_non_finite
 from utad_monai.checkpoints.limits import refuse_absurd_description
+from utad_monai.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from utad_monai.checkpoints.torch_file import read_weights_only
 
 UNUSABLE = (
@@ -51,16 +52,17 @@ def save_content(
     """
     for state in weights.values():
         refuse_non_finite(path, state)
-    content = {
-        "format": _FORMATS[kind],
-        "kind": str(kind),
-        "version": __version__,
-        "description": dict(description),
+    content = heading(kind, description) | {
         "weights": {name: {key: value.cpu() for key, value in state.items()} for name, state in weights.items()},
     }
     # a full disk is known as such only where torch does not open the file itself
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
+
+
+def heading(kind: ModelKind, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that a model file holds but its weights: format, kind, version and description."""
+    return {"format": _FORMATS[kind], "kind": str(kind), "version": __version__, "description": dict(description)}
 
 
 def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
@@ -71,7 +73,10 @@ def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
     """
     from utad_monai.packaging.content import is_package, packaged_content  # which needs this module
 
-    content = packaged_content(path) if is_package(path) else read_weights_only(path)
+    if is_safetensors(path):
+        content: Any = read_safetensors(path)
+    else:
+        content = packaged_content(path) if is_package(path) else read_weights_only(path)
     if not isinstance(content, dict) or not {"kind", "weights", "description"} <= set(content):
         raise CheckpointError(path, "has no description: unexpected or missing keys")
     if content["kind"] != kind or content.get("format") != _FORMATS[kind]:

@@ -76,6 +76,15 @@ def save_translator(path: str | Path, translator: Translator) -> None:
         CheckpointError: when a weight is not finite; an older file stays.
     """
     weights = {"generator": translator.generator.state_dict()}
+    description = translator_description(translator)
+    if translator.critics is not None:
+        weights |= {f"critic_{place}": critic.state_dict() for place, critic in enumerate(translator.critics)}
+        description["critic"] = translator.critics[0].description()
+    save_content(path, ModelKind.TRANSLATOR, weights, description)
+
+
+def translator_description(translator: Translator) -> dict[str, Any]:
+    """Return everything about a translator but its weights and critics, as plain data."""
     description: dict[str, Any] = {
         "generator": translator.generator.description(),
         "preprocessing": translator.preprocessing.description(),
@@ -89,18 +98,15 @@ def save_translator(path: str | Path, translator: Translator) -> None:
     }
     if translator.reference_histograms:
         description["reference_histograms"] = {str(m): list(h) for m, h in translator.reference_histograms.items()}
-    if translator.critics is not None:
-        weights |= {f"critic_{place}": critic.state_dict() for place, critic in enumerate(translator.critics)}
-        description["critic"] = translator.critics[0].description()
-    save_content(path, ModelKind.TRANSLATOR, weights, description)
+    return description
 
 
 def load_translator(path: str | Path) -> Translator:
     """Read a translator; the file is data only, nothing in it can run, and torch's random state stays as it is.
 
     Args:
-        path: a model file, or a package (`utad-monai package`): its folder, or a zip file of it. Of a package
-            `models/model.pt` is hashed.
+        path: a model file, starter weights (`.safetensors`), or a package (`utad-monai package`): its folder, or a zip
+            file of it. Of a package `models/model.pt` is hashed.
 
     Raises:
         CheckpointError: when the file is not a sound translator of this project.

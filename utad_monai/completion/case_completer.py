@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from transforms import IntensityWindow
 from transforms.nifti_bytes import check_regular_file
 from utad_monai.checkpoints import CheckpointError, file_sha256
-from utad_monai.completion.guards import doubts, refusal
+from utad_monai.completion.guards import doubts, profiles_of, refusal
+from utad_monai.completion.intensities import CohortIntensities
 from utad_monai.completion.manifest import CaseResult, VolumeResult
 from utad_monai.completion.settings import CompletionSettings
 from utad_monai.completion.synthetic_files import UNCERTAINTY, SyntheticFiles
@@ -23,6 +25,7 @@ from utad_monai.inferers import SyntheticVolume, VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
 from utad_monai.provenance import Provenance, SourceImage
 from utad_monai.source_choice import usable_sources
+from utad_monai.starter import MEANING, is_starter
 
 _UNIT = IntensityWindow(0.0, 1.0)
 _WARNINGS = "Warnings"
@@ -72,9 +75,14 @@ class CaseCompleter:
         self.volumes = volumes
         self.resume = resume
         self.output_dir = Path(output_dir)
-        self.settings = replace(settings, engine=volumes.engine)  # the one that `auto` chose
+        self.settings = settings.of_model(volumes.translator, volumes.engine)
         self.windows = dict(windows or {})
         self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
+
+    def use(self, intensities: CohortIntensities) -> None:
+        """Give the volumes from now on the intensities of a cohort."""
+        self.windows = dict(intensities.windows)
+        self.volumes.slices.calibration = intensities.calibration
 
     def complete(self, case: Case) -> CaseResult:
         """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
@@ -152,9 +160,19 @@ class CaseCompleter:
             preprocessing=translator.preprocessing.description(),
             training=dict(translator.training),
             validation_errors=translator.source_errors.get(target, {}),
-            settings=self.settings.description() | {"window": [window.lower, window.upper]},
+            settings=self._described(target) | {"window": [window.lower, window.upper]},
         )
         return SyntheticFiles(self.output_dir / case.case_id, provenance)
+
+    def _described(self, target: Modality) -> dict[str, Any]:
+        """Return how a volume is made; a model of several sources fuses nothing, one of a cohort is not calibrated."""
+        described = self.settings.description()
+        if self.volumes.translator.generator.several:
+            del described["fusion"]
+            described["sources_at_once"] = True
+        if self.settings.calibrate:
+            described["calibration"] = self.volumes.calibration.summary(target)
+        return described
 
     def _window(self, target: Modality) -> IntensityWindow:
         """Return the intensities that a target is given.
@@ -168,9 +186,11 @@ class CaseCompleter:
             return _UNIT
         if self.settings.intensities is IntensityRange.TRAINING:
             return trained
-        if target not in self.windows:
-            raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
-        return self.windows[target]
+        if target in self.windows:
+            return self.windows[target]
+        if target in self.volumes.translator.reference_histograms:
+            return _typical(self.windows.values()) or trained
+        raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
 
     def _make_all(
         self,
@@ -193,14 +213,19 @@ class CaseCompleter:
             made = self.volumes.translate(loaded, target, sources, self._window(target))
         except ValueError as error:  # weights that the model does not store
             return _refused(target, f"case {case.case_id}: {target}: {error}")
-        warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources)])
+        warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources), *self._uncalibrated(target)])
         extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
         like = loaded.headers[made.sources[0]]
         return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
 
     def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
         translator = self.volumes.translator
-        return list(doubts(loaded.only(sources), translator.intensity_profiles, translator.preprocessing))
+        return list(doubts(loaded.only(sources), profiles_of(translator), translator.preprocessing))
+
+    def _uncalibrated(self, target: Modality) -> Iterator[str]:
+        """Say when the cohort does not show what a target looks like."""
+        if self.settings.calibrate and target not in self.volumes.calibration.maps:
+            yield uncalibrated(target)
 
     def _units(self, made: SyntheticVolume) -> dict[str, Any]:
         meaning = {
@@ -208,7 +233,12 @@ class CaseCompleter:
             IntensityRange.COHORT: "median brain window of the modality in the completed cohort",
             IntensityRange.UNIT: "normalised brain window as [0, 1]",
         }
-        units = {"Intensities": meaning[IntensityRange(self.settings.intensities)]}
+        units = {"Intensities": meaning[IntensityRange(self.settings.intensities or IntensityRange.TRAINING)]}
+        shown = made.target in self.windows or self.settings.intensities is not IntensityRange.COHORT
+        if not shown:
+            units["Intensities"] = "median brain window of the other modalities in the completed cohort, which lacks it"
+        if is_starter(self.volumes.translator):
+            units["Model"] = MEANING
         if made.uncertainty is not None:
             units[UNCERTAINTY.capitalize()] = "standard deviation between translations, in the image's intensities"
         return units
@@ -216,6 +246,19 @@ class CaseCompleter:
     def _kept(self, files: SyntheticFiles) -> VolumeResult | None:
         sidecar = files.finished() if self.resume else None
         return None if sidecar is None else _done(self.manifest_dir, files, sidecar, kept=True)
+
+
+def uncalibrated(target: Modality) -> str:
+    """Return the warning of a target whose intensities no case of the cohort shows."""
+    return f"no case of the cohort shows {target}: its contrast stays that of the phantom which taught the model"
+
+
+def _typical(windows: Iterable[IntensityWindow]) -> IntensityWindow | None:
+    """Return the median of windows; None where there is none."""
+    chosen = list(windows)
+    if not chosen:
+        return None
+    return IntensityWindow(median(window.lower for window in chosen), median(window.upper for window in chosen))
 
 
 def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:

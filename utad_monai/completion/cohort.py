@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transforms import IntensityWindow
 from utad_monai.checkpoints import Translator, load_translator
 from utad_monai.completion.case_completer import CaseCompleter, PlannedVolume
+from utad_monai.completion.intensities import CohortIntensities, completion_intensities, kept_intensities
 from utad_monai.completion.manifest import CaseResult, log_result, write_manifest
 from utad_monai.completion.settings import CompletionSettings
 from utad_monai.completion.shards import (
@@ -29,7 +30,6 @@ from utad_monai.completion.shards import (
     write_account,
 )
 from utad_monai.completion.trees import CompleteCase, Tree, write_tree
-from utad_monai.completion.windows import cohort_windows
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.problems import CohortError, CohortProblem
@@ -37,12 +37,15 @@ from utad_monai.folder_lock import FolderInUseError, locked_folder
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.inferers.engines import usable_engine
 from utad_monai.interruption import leave_to_parent
-from utad_monai.keys import CompletionStatus, InferenceEngine, IntensityRange, Modality, Placing, TreeLayout
+from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, Placing, TreeLayout
 from utad_monai.processes import worker_pool
 from utad_monai.stages import Stage
+from utad_monai.starter import MEANING, is_starter, load_starter
 from utad_monai.threads import one_torch_thread
 
 _logger = logging.getLogger(__name__)
+_NOT_MEASURED = CohortIntensities(dict.fromkeys(Modality, IntensityWindow(0.0, 1.0)))
+"""Stands for a cohort's intensities in a plan that opens no image: what depends on them counts as not finished."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Completion:
 
     Attributes:
         dataset_dir: the cohort.
-        model: file (or package, folder or zip) of a student.
+        model: file (or package, folder or zip) of a student; None for the starter weights that come with UTAD-MONAI.
         output_dir: receives `synthetic/`, the manifest and the tree; outside the cohort.
         settings: what a volume is made of and how.
         workers: processes side by side, each with the model and one case in memory.
@@ -66,7 +69,7 @@ class Completion:
     """
 
     dataset_dir: str | Path
-    model: str | Path
+    model: str | Path | None
     output_dir: str | Path
     settings: CompletionSettings = field(default_factory=CompletionSettings)
     workers: int = 1
@@ -111,11 +114,13 @@ class Plan:
 
     Attributes:
         cohort: one line on what was found.
+        model: one line on what would translate.
         cases: for each case the modalities that would be made or kept.
         problems: files that are no case.
     """
 
     cohort: str
+    model: str
     cases: Mapping[str, tuple[PlannedVolume, ...]]
     problems: tuple[CohortProblem, ...]
 
@@ -128,8 +133,12 @@ def plan_completion(completion: Completion) -> Plan:
         CheckpointError: when the model cannot be used.
     """
     cohort, cases, problems = _find(completion)
-    completer = _completer(completion, load_translator(completion.model), {})
-    return Plan(cohort, {case.case_id: completer.plan(case) for case in _share(completion, cases)}, problems)
+    translator = _model(completion)
+    settings = completion.settings.of_model(translator)
+    known = kept_intensities(cases, translator, settings, completion.output_dir)
+    completer = _completer(completion, translator, known or _NOT_MEASURED)
+    planned = {case.case_id: completer.plan(case) for case in _share(completion, cases)}
+    return Plan(cohort, _model_line(translator, settings, known), planned, problems)
 
 
 def complete_cohort(completion: Completion) -> Completed:
@@ -145,21 +154,23 @@ def complete_cohort(completion: Completion) -> Completed:
     """
     cohort, cases, problems = _find(completion)
     _logger.info("%s", cohort)
-    translator = load_translator(completion.model)
-    _completer(completion, translator, {})  # what is wrong with the model is said before any case is opened
+    translator = _model(completion)
+    _completer(completion, translator, CohortIntensities())  # what is wrong with it is said before a case is opened
     output_dir = Path(completion.output_dir)
     if completion.shard is not None:
         with held_shard(output_dir, [output_dir, output_dir / Stage.SYNTHETIC], completion.shard) as folder:
-            account = partial(write_account, folder, protocol=_protocol(completion, translator))
-            own = _complete(completion, translator, cases, account)
+            intensities = _intensities(completion, cases, translator)
+            account = partial(write_account, folder, protocol=_protocol(completion, translator, intensities))
+            own = _complete(completion, translator, cases, intensities, account)
         try:
             return merge_shards(completion)  # the last one to end finds all accounts, and nobody at work
         except (FolderInUseError, ShardError) as error:
             return Completed(cohort, tuple(own), None, str(error))
     with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
         refused = _refused(problems)
-        write = partial(write_manifest, output_dir, protocol=_protocol(completion, translator))
-        results = _complete(completion, translator, cases, lambda results: write([*refused, *results]))
+        intensities = _intensities(completion, cases, translator)
+        write = partial(write_manifest, output_dir, protocol=_protocol(completion, translator, intensities))
+        results = _complete(completion, translator, cases, intensities, lambda results: write([*refused, *results]))
         shutil.rmtree(output_dir / PARTS_FOLDER, ignore_errors=True)  # older than this account
         tree = _tree(completion, cases, results)
     return Completed(cohort, _ordered([*refused, *results]), tree)
@@ -176,8 +187,9 @@ def merge_shards(completion: Completion) -> Completed:
         ShardError: when no shard accounts for a case, with this model and these settings.
     """
     cohort, cases, problems = _find(completion)
-    protocol = _protocol(completion, load_translator(completion.model))
-    output_dir = Path(completion.output_dir)
+    translator, output_dir = _model(completion), Path(completion.output_dir)
+    kept = kept_intensities(cases, translator, completion.settings.of_model(translator), output_dir)
+    protocol = _protocol(completion, translator, kept or CohortIntensities())
     with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
         accounts = read_accounts(output_dir, protocol)
         results = [*_refused(problems), *all_accounted([case.case_id for case in cases], accounts)]
@@ -190,13 +202,13 @@ def _complete(
     completion: Completion,
     translator: Translator,
     cases: Sequence[Case],
+    intensities: CohortIntensities,
     account: Callable[[Sequence[CaseResult]], object],
 ) -> list[CaseResult]:
     """Complete a share of the cases and account for what was done, also when it does not come to its end."""
-    windows = _windows(completion, cases, translator)
     results: list[CaseResult] = []
     try:
-        for result in _results(completion, translator, _share(completion, cases), windows):
+        for result in _results(completion, translator, _share(completion, cases), intensities):
             log_result(result)
             results.append(result)
     finally:  # an interruption keeps the account of what was made
@@ -236,10 +248,26 @@ def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
         raise CohortError([CohortProblem("", output_dir, reason, "choose an output folder beside the cohort")])
 
 
-def _completer(
-    completion: Completion, translator: Translator, windows: Mapping[Modality, IntensityWindow]
-) -> CaseCompleter:
-    settings = completion.settings
+def _model(completion: Completion) -> Translator:
+    """Return the student, or the starter where none is given."""
+    return load_starter() if completion.model is None else load_translator(completion.model)
+
+
+def _model_line(translator: Translator, settings: CompletionSettings, intensities: CohortIntensities | None) -> str:
+    """Say what translates, and what gives its volumes their intensities; empty for a model of a training."""
+    if not settings.calibrate and not is_starter(translator):
+        return ""
+    name = MEANING if is_starter(translator) else "a model that was taught by a phantom"
+    if not settings.calibrate:
+        return f"{name}; not calibrated"
+    if intensities is None:
+        return f"{name}; to be calibrated on this cohort"
+    found = ", ".join(f"{m} of {chosen.patients}" for m, chosen in intensities.calibration.maps.items())
+    return f"{name}; calibrated on this cohort's patients ({found or 'none of them shows any modality'})"
+
+
+def _completer(completion: Completion, translator: Translator, intensities: CohortIntensities) -> CaseCompleter:
+    settings = completion.settings.of_model(translator)
     volumes = VolumeTranslator(
         translator,
         completion.device,
@@ -250,11 +278,11 @@ def _completer(
         settings.uncertainty,
         settings.engine,
         _threads(completion, translator),
+        intensities.calibration,
     )
-    output_dir = Path(completion.output_dir)
-    return CaseCompleter(
-        volumes, output_dir / Stage.SYNTHETIC, settings, windows, completion.resume, manifest_dir=output_dir
-    )
+    output_dir, resume = Path(completion.output_dir), completion.resume
+    folder = output_dir / Stage.SYNTHETIC
+    return CaseCompleter(volumes, folder, settings, intensities.windows, resume, manifest_dir=output_dir)
 
 
 def _threads(completion: Completion, translator: Translator) -> int:
@@ -263,14 +291,22 @@ def _threads(completion: Completion, translator: Translator) -> int:
     return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
 
 
-def _windows(completion: Completion, cases: Sequence[Case], translator: Translator) -> dict[Modality, IntensityWindow]:
-    if completion.settings.intensities is not IntensityRange.COHORT:
-        return {}
-    return cohort_windows(cases, translator.preprocessing, completion.workers, completion.progress)
+def _intensities(completion: Completion, cases: Sequence[Case], translator: Translator) -> CohortIntensities:
+    """Return the cohort's intensities as far as they are needed, and say what makes the volumes."""
+    settings = completion.settings.of_model(translator)
+    if translator.generator.several and completion.settings.fusion is not FusionMethod.BEST:
+        _logger.warning("--fuse %s has no effect: this model takes all sources at once", completion.settings.fusion)
+    found = completion_intensities(
+        cases, translator, settings, completion.output_dir, completion.workers, completion.progress
+    )
+    line = _model_line(translator, settings, found)
+    if line:
+        _logger.info("%s", line)
+    return found
 
 
 def _results(
-    completion: Completion, translator: Translator, cases: Sequence[Case], windows: Mapping[Modality, IntensityWindow]
+    completion: Completion, translator: Translator, cases: Sequence[Case], intensities: CohortIntensities
 ) -> Iterator[CaseResult]:
     """Yield the result of each case, in this process or from several, in the order of the cases.
 
@@ -279,9 +315,11 @@ def _results(
     with ExitStack() as stack:
         stack.enter_context(one_torch_thread())
         if completion.workers <= 1:
-            results: Iterator[CaseResult] = map(_completer(completion, translator, windows).complete, cases)
+            results: Iterator[CaseResult] = map(_completer(completion, translator, intensities).complete, cases)
         else:
-            pool = stack.enter_context(worker_pool(completion.workers, _Worker.begin, (completion, windows), threads=1))
+            pool = stack.enter_context(
+                worker_pool(completion.workers, _Worker.begin, (completion, intensities), threads=1)
+            )
             results = pool.map(_Worker.complete, cases)
         yield from tqdm(results, total=len(cases), desc="Completing", unit="case", disable=not completion.progress)
 
@@ -292,22 +330,27 @@ class _Worker:
     completer: CaseCompleter
 
     @classmethod
-    def begin(cls, completion: Completion, windows: Mapping[Modality, IntensityWindow]) -> None:
+    def begin(cls, completion: Completion, intensities: CohortIntensities) -> None:
         leave_to_parent()
-        cls.completer = _completer(completion, load_translator(completion.model), windows)
+        cls.completer = _completer(completion, _model(completion), intensities)
 
     @classmethod
     def complete(cls, case: Case) -> CaseResult:
         return cls.completer.complete(case)
 
 
-def _protocol(completion: Completion, translator: Translator) -> dict[str, Any]:
+def _protocol(completion: Completion, translator: Translator, intensities: CohortIntensities) -> dict[str, Any]:
     engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
+    settings = completion.settings.of_model(translator, engine)
+    calibration = {"calibration": intensities.summary()} if settings.calibrate else {}
+    line = _model_line(translator, settings, intensities)
     return {
         "model_sha256": translator.sha256,
         "model_training": dict(translator.training),
-        "settings": replace(completion.settings, engine=engine).description(),
+        "settings": settings.description(),
         "preprocessing": translator.preprocessing.description(),
+        **calibration,
+        **({"model": line} if line else {}),
     }
 
 

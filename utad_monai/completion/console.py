@@ -17,6 +17,8 @@ from utad_monai.visible import visible
 def show_plan(plan: Plan) -> None:
     """Print what was found and, for each modality of each case, what would be done."""
     typer.echo(visible(plan.cohort))
+    if plan.model:
+        typer.echo(visible(plan.model))
     for problem in plan.problems:
         typer.echo(visible(f"  refuse {problem}"))
     for case_id, volumes in plan.cases.items():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transforms import BACKGROUND
+from utad_monai.checkpoints import Translator
 from utad_monai.data.case_volumes import SMALLEST_BACKGROUND
 from utad_monai.data.intensity_profile import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
@@ -35,14 +36,28 @@ def refusal(loaded: LoadedCase) -> str:
     return ""
 
 
+def profiles_of(translator: Translator) -> Mapping[Modality, IntensityProfile] | None:
+    """Return what the images of a model's training look like; None of one that a phantom taught to take any."""
+    taught = translator.reference_histograms and not translator.intensity_profiles
+    return None if taught else translator.intensity_profiles
+
+
 def doubts(
-    loaded: LoadedCase, profiles: Mapping[Modality, IntensityProfile], preprocessing: Preprocessing
+    loaded: LoadedCase, profiles: Mapping[Modality, IntensityProfile] | None, preprocessing: Preprocessing
 ) -> Iterator[str]:
-    """Yield one phrase for everything about a case that the model was not trained for."""
+    """Yield one phrase for everything about a case that the model was not trained for.
+
+    Args:
+        loaded: the case.
+        profiles: what the images of the model's training look like; None when nothing can be told by them.
+        preprocessing: of the model.
+    """
     volume_ml = float(loaded.brain.sum()) * math.prod(loaded.spacing_mm) / 1000
     if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         yield f"the brain measures {volume_ml:.0f} ml: a part of one, a head with its skull, or a wrong voxel size"
     for modality, image in loaded.images.items():
+        if profiles is None:
+            continue
         if modality not in profiles:
             yield f"the model never saw {modality} images in training"
             continue

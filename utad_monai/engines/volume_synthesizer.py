@@ -20,6 +20,7 @@ from utad_monai.completion import (
     log_result,
     write_manifest,
 )
+from utad_monai.completion.intensities import completion_intensities
 from utad_monai.data.layouts import Case
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality, VoxelType
@@ -39,7 +40,8 @@ class VolumeSynthesizer(Evaluator):
         output_dir: folder for the volumes and the manifest; never the cohort itself.
         targets: modalities to make; empty for those that a case lacks.
         sources: modalities to start from; empty for all that a case has.
-        intensities: the training cohort's, or `unit`.
+        intensities: the training cohort's, those of the loader's cases, or `unit`; empty for what suits the model
+            (`CompletionSettings.of_model`). A model that a phantom taught is calibrated on the loader's cases.
         dtype: `int16` or `float32` on disk.
         val_handlers: handlers with an `attach` method.
 
@@ -55,7 +57,7 @@ class VolumeSynthesizer(Evaluator):
         output_dir: str | Path,
         targets: Sequence[Modality | str] = (),
         sources: Sequence[Modality | str] = (),
-        intensities: IntensityRange | str = IntensityRange.TRAINING,
+        intensities: IntensityRange | str = "",
         dtype: VoxelType | str = VoxelType.INT16,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
@@ -67,13 +69,16 @@ class VolumeSynthesizer(Evaluator):
             flips=inferer.flips,
             smooth_mm=inferer.smooth_mm,
             uncertainty=inferer.uncertainty,
-            intensities=intensities,
+            intensities=intensities or None,
             dtype=dtype,
             engine=inferer.engine,
         )
         self.completer = CaseCompleter(inferer, self.output_dir, settings)
         self.results: list[CaseResult] = []
-        self.problems = tuple(getattr(getattr(val_data_loader, "dataset", None), "problems", ()))
+        dataset = getattr(val_data_loader, "dataset", val_data_loader)
+        self.problems = tuple(getattr(dataset, "problems", ()))
+        listed = dataset if isinstance(dataset, Sequence) else ()
+        self.cases: tuple[Case, ...] = tuple(getattr(dataset, "cases", listed))
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
         self.add_event_handler(Events.STARTED, self._open)
         self.add_event_handler(Events.COMPLETED, self._close)
@@ -96,6 +101,8 @@ class VolumeSynthesizer(Evaluator):
         self.results[:] = [CaseResult.refused_at_once(problem) for problem in self.problems]
         for refused in self.results:
             log_result(refused)
+        translator, settings = self.completer.volumes.translator, self.completer.settings
+        self.completer.use(completion_intensities(self.cases, translator, settings, self.output_dir))
         self._bar = tqdm(total=self.state.epoch_length, desc="Synthesizing", unit="case")
 
     def _close(self, _: Engine) -> None:

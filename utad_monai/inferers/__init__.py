@@ -1,5 +1,12 @@
 """Inference: slices and whole volumes."""
 
+from utad_monai.inferers.calibration import (
+    Calibration,
+    IntensityMap,
+    calibrations_without_each,
+    fit_calibration,
+    fit_store_calibration,
+)
 from utad_monai.inferers.slice_translator import SliceTranslator, source_channels
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.through_plane import smooth_through_plane
@@ -7,12 +14,17 @@ from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
 from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator
 
 __all__ = [
+    "Calibration",
     "FusedSlices",
+    "IntensityMap",
     "RandTranslateModalityd",
     "SliceTranslator",
     "SyntheticVolume",
     "ThroughPlane",
     "VolumeTranslator",
+    "calibrations_without_each",
+    "fit_calibration",
+    "fit_store_calibration",
     "fuse",
     "smooth_through_plane",
     "source_channels",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from transforms import BACKGROUND, mask_tumour
+from utad_monai.inferers.calibration import Calibration
 from utad_monai.inferers.engines import slice_engine
 from utad_monai.keys import InferenceEngine, Modality
 from utad_monai.networks import TumourAwareGenerator
@@ -22,6 +23,7 @@ class SliceTranslator:
         batch_size: slices in one pass.
         engine: what computes; all but torch take the generator as it is at the first call.
         threads: of engines other than torch; those of torch when None.
+        calibration: gives the translations the intensities of a cohort; None leaves the model's.
 
     Raises:
         EngineError: when a library of the engine is missing.
@@ -35,8 +37,10 @@ class SliceTranslator:
         batch_size: int = 16,
         engine: InferenceEngine | str = InferenceEngine.TORCH,
         threads: int | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.generator = generator
+        self.calibration = calibration or Calibration()
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.engine = slice_engine(engine, generator, device, threads)
@@ -79,7 +83,7 @@ class SliceTranslator:
             masks = None if tumour_mask is None else tumour_mask[chosen]
             stacked = source_channels({source: image[chosen] for source, image in images.items()}, self.several)
             translated[chosen] = self._translate_batch(stacked, target, masks).to(translated.dtype)
-        return translated
+        return self.calibration(translated, target)
 
     def _refuse_other_images(self, images: Mapping[Modality, Tensor], target: Modality) -> None:
         if not images:

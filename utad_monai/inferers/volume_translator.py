@@ -15,6 +15,7 @@ from transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow
 from utad_monai.checkpoints import CheckpointError, Translator
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
+from utad_monai.inferers.calibration import Calibration
 from utad_monai.inferers.engines import usable_engine
 from utad_monai.inferers.slice_translator import SliceTranslator
 from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
@@ -24,6 +25,7 @@ from utad_monai.metrics.consistency import through_plane_variation
 from utad_monai.source_choice import usable_sources
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
+_UNIT = IntensityWindow(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ class VolumeTranslator:
         flips: whether each source is also translated mirrored left-right, and mirrored back; it counts with the mean.
         smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
         uncertainty: whether translations that do not count are made too, for the disagreement: of all sources, or of a
-            model of several sources from each one alone.
+            model of several sources from each one alone. None: by models of one source.
         engine: what computes.
         threads: of engines other than torch; those of torch when None.
+        calibration: gives the volumes the intensities of a cohort before they get its window.
 
     Raises:
         CheckpointError: when the model is a teacher, which needs masks.
@@ -96,19 +99,20 @@ class VolumeTranslator:
         fusion: FusionMethod | str = FusionMethod.BEST,
         flips: bool = False,
         smooth_mm: float = 0.0,
-        uncertainty: bool = False,
+        uncertainty: bool | None = False,
         engine: InferenceEngine | str = InferenceEngine.TORCH,
         threads: int | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.translator = translator
         if translator.generator.needs_mask:
             raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
         self.engine = usable_engine(engine, translator.generator.base_channels, device)
-        self.slices = SliceTranslator(translator.generator, device, batch_size, self.engine, threads)
+        self.slices = SliceTranslator(translator.generator, device, batch_size, self.engine, threads, calibration)
         self.fusion = FusionMethod(fusion)
         self.flips = flips
         self.smooth_mm = smooth_mm
-        self.uncertainty = uncertainty
+        self.uncertainty = not self.slices.several if uncertainty is None else uncertainty
 
     def load(self, case: Case) -> LoadedCase:
         """Load a case as the model needs it.
@@ -119,14 +123,21 @@ class VolumeTranslator:
         return load_case(case, self.translator.preprocessing)
 
     def window(self, target: Modality) -> IntensityWindow:
-        """Return the intensities of a modality in the cohort that the model was trained on.
+        """Return the intensities of a modality in the cohort that the model was trained on; [0, 1] of a phantom's.
 
         Raises:
             CheckpointError: when the model never saw the modality.
         """
-        if target not in self.translator.target_windows:
-            raise CheckpointError("the model", f"was trained without {target} images", "train it on a cohort with them")
-        return self.translator.target_windows[target]
+        if target in self.translator.target_windows:
+            return self.translator.target_windows[target]
+        if target in self.translator.reference_histograms:
+            return _UNIT
+        raise CheckpointError("the model", f"was trained without {target} images", "train it on a cohort with them")
+
+    @property
+    def calibration(self) -> Calibration:
+        """The maps that give volumes the intensities of a cohort; without any by default."""
+        return self.slices.calibration
 
     def translate(
         self,

@@ -1,0 +1,167 @@
+"""Calibration by histograms: what a model paints gets the intensities of a cohort, without pairs and without training.
+
+A network that a phantom taught paints the phantom's intensities. Per target modality one monotone map joins the two
+worlds: the distribution that the model paints (stored with it) becomes the cohort's (docs/complete.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transforms import BACKGROUND, BRAIN_FLOOR
+from utad_monai.data.intensity_histogram import (
+    BINS,
+    IntensityHistogram,
+    PatientHistograms,
+    histogram_of_shares,
+    mean_over_patients,
+    patient_histograms,
+)
+from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.keys import Modality
+
+_LEAST_SLOPE = 1e-6
+"""Added to both distributions: where one has no pixels, its map still rises and stays defined."""
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """A monotone map of normalised intensities.
+
+    Attributes:
+        knots: `BINS + 1` values in [0, 1], of equally spaced intensities on [0, 1]; linear in between.
+        patients: number of patients whose images it leads to.
+
+    Raises:
+        ValueError: when it is no such map.
+    """
+
+    knots: tuple[float, ...]
+    patients: int
+
+    def __post_init__(self) -> None:
+        rising = all(0 <= before <= after <= 1 for before, after in zip(self.knots, self.knots[1:], strict=False))
+        if len(self.knots) != BINS + 1 or not rising:
+            raise ValueError(f"an intensity map needs {BINS + 1} knots that rise within [0, 1]")
+
+    def __call__(self, slices: Tensor) -> Tensor:
+        """Map `(Z, H, W)` in [-1, 1]; background stays exactly -1 and brain stays brain."""
+        place = ((slices.to(torch.float32) + 1) / 2 * BINS).clamp(0, BINS)
+        below = place.floor().clamp_(max=BINS - 1)
+        knots = torch.tensor(self.knots, dtype=torch.float32)
+        index = below.to(torch.int64)
+        mapped = torch.lerp(knots[index], knots[index + 1], place - below) * 2 - 1
+        brain = slices > BACKGROUND
+        return torch.where(brain, mapped.clamp_(BRAIN_FLOOR, 1.0).to(slices.dtype), slices)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The maps of a cohort; a modality that no image of it shows has none, and keeps the model's intensities.
+
+    Attributes:
+        maps: by target modality.
+    """
+
+    maps: Mapping[Modality, IntensityMap] = field(default_factory=dict)
+
+    def __call__(self, slices: Tensor, target: Modality) -> Tensor:
+        """Return translated `(Z, H, W)` slices of a target, in [-1, 1], with the cohort's intensities."""
+        return self.maps[target](slices) if target in self.maps else slices
+
+    def as_data(self) -> dict[str, Any]:
+        """Return everything as plain data for a file."""
+        return {str(m): {"patients": chosen.patients, "knots": list(chosen.knots)} for m, chosen in self.maps.items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Calibration:
+        """Rebuild a calibration from the plain data of a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: when the data has another form.
+        """
+        return cls(
+            {
+                Modality(modality): IntensityMap(tuple(map(float, content["knots"])), int(content["patients"]))
+                for modality, content in data.items()
+            }
+        )
+
+    def summary(self, target: Modality) -> dict[str, Any] | None:
+        """Return what a sidecar says of a target's map: patients and digest; None where there is no map."""
+        if target not in self.maps:
+            return None
+        knots = json.dumps(list(self.maps[target].knots))
+        return {"patients": self.maps[target].patients, "sha256": hashlib.sha256(knots.encode()).hexdigest()}
+
+
+def fit_calibration(
+    painted: Mapping[Modality, Sequence[float]], cohort: Mapping[Modality, IntensityHistogram]
+) -> Calibration:
+    """Return the maps from what a model paints to what a cohort shows, for the modalities that both have.
+
+    Args:
+        painted: `Translator.reference_histograms`: 256 shares of what the model paints, of each target.
+        cohort: the mean distribution of the cohort's patients, brain without tumour.
+    """
+    return Calibration(
+        {
+            modality: IntensityMap(
+                _knots(histogram_of_shares(painted[modality]), cohort[modality]), cohort[modality].patients
+            )
+            for modality in Modality
+            if modality in painted and modality in cohort
+        }
+    )
+
+
+def fit_store_calibration(
+    painted: Mapping[Modality, Sequence[float]],
+    store: SliceStore,
+    cases: Sequence[PreparedCase],
+    without: Collection[str] = (),
+) -> Calibration:
+    """Fit a calibration on prepared cases.
+
+    Args:
+        painted: `Translator.reference_histograms`.
+        store: prepared slices.
+        cases: the cohort.
+        without: patients that are left out.
+    """
+    return fit_calibration(painted, mean_over_patients(patient_histograms(store, cases), without))
+
+
+def calibrations_without_each(
+    painted: Mapping[Modality, Sequence[float]], histograms: PatientHistograms
+) -> dict[str, Calibration]:
+    """Return for each patient the calibration on all others: what a patient is judged with did not see it.
+
+    Args:
+        painted: `Translator.reference_histograms`.
+        histograms: `patient_histograms` of the cohort.
+    """
+    patients = sorted({patient for of in histograms.values() for patient in of})
+    return {patient: fit_calibration(painted, mean_over_patients(histograms, [patient])) for patient in patients}
+
+
+def _knots(painted: IntensityHistogram, cohort: IntensityHistogram) -> tuple[float, ...]:
+    intensities = np.linspace(0, 1, BINS + 1)
+    share = _rising(painted, intensities)
+    mapped = np.interp(share, _rising(cohort, intensities), intensities)
+    return tuple(round(float(value), _DIGITS) for value in mapped)
+
+
+def _rising(histogram: IntensityHistogram, intensities: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    """Return the cumulative shares at the bins' edges, made strictly rising."""
+    shares = np.array([0.0, *histogram.cdf])
+    return (shares + _LEAST_SLOPE * intensities) / (1 + _LEAST_SLOPE)
