@@ -25,6 +25,8 @@ from utad_monai.losses import LossWeights
 
 FOLDER = bundles_dir()
 TRAINING = ("teacher.json", "student.json", "segmentation.json")
+TAUGHT = (*TRAINING, "teach.json")
+"""Trainings, that by the phantom included, which has no cohort: MONAI's ids for a data set do not fit it."""
 INFERENCE = ("inference.json", "evaluate.json")
 OVERLAYS = {
     "demo.json": TRAINING,
@@ -74,7 +76,7 @@ ALL_COMPONENTS = [(name, path, node) for name in FILES for path, node in compone
 
 
 def test_the_bundles_are_there() -> None:
-    assert {*TRAINING, *INFERENCE, *OVERLAYS} <= set(FILES)
+    assert {*TAUGHT, *INFERENCE, *OVERLAYS} <= set(FILES)
     assert len(ALL_COMPONENTS) > 80
 
 
@@ -90,7 +92,7 @@ def test_target_exists_and_its_arguments_fit(name: str, path: str, node: Config)
         signature.bind(**arguments)
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_training_and_run_are_the_same(name: str) -> None:
     assert load(name)["training"] == load(name)["run"] != []
 
@@ -106,7 +108,7 @@ def test_ids_that_monai_requires_exist(name: str, properties: dict[str, Any]) ->
     assert required - present == set()
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_ids_that_monai_knows_are_used_where_there_is_such_a_thing(name: str) -> None:
     present = {path for path, _ in nodes(load(name))}
     assert {"network_def", "val_interval", "train::handlers", "validate::evaluator", "validate::dataset"} <= present
@@ -149,13 +151,13 @@ def test_overlay_changes_only_what_there_is(overlay: str) -> None:
     assert [key for key in keys if not any(key.lstrip("+").replace("#", "::") in base for base in bases)] == []
 
 
-@pytest.mark.parametrize("name", ["teacher.json", "student.json"])
+@pytest.mark.parametrize("name", ["teacher.json", "student.json", "teach.json"])
 def test_history_is_written_after_the_validation_that_it_records(name: str) -> None:
     handlers = load(name)["train"]["handlers"]
     assert handlers.index("@average") < handlers.index("@validation") < handlers.index("@history")
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", TAUGHT)
 def test_everything_that_changes_is_part_of_the_resumable_state(name: str) -> None:
     config = load(name)
     saved = {str(reference).removeprefix("@") for reference in config["resumable"]["stateful"].values()}
@@ -200,7 +202,7 @@ def test_published_overlay_has_the_published_networks() -> None:
     assert {key: config[key] for key in published} == published
 
 
-@pytest.mark.parametrize("name", [*TRAINING, *INFERENCE])
+@pytest.mark.parametrize("name", [*TAUGHT, *INFERENCE])
 def test_errors_are_plain_and_overrides_checked_before_anything_else(name: str) -> None:
     for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
         first, second, *_ = load(*names)["initialize"]
@@ -208,7 +210,7 @@ def test_errors_are_plain_and_overrides_checked_before_anything_else(name: str) 
         assert second["_target_"] == "utad_monai.configuration.refuse_unknown_overrides"
 
 
-@pytest.mark.parametrize("name", [*TRAINING, *INFERENCE])
+@pytest.mark.parametrize("name", [*TAUGHT, *INFERENCE])
 def test_folder_that_is_written_is_held_before_any_work(name: str) -> None:
     for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
         held = [step for step in load(*names)["initialize"] if "hold_folder" in str(step)]
@@ -221,6 +223,21 @@ def test_paths_are_relative_to_where_the_user_is(name: str) -> None:
     content = json.loads((FOLDER / name).read_text(encoding="utf-8"))
     strings = [node for _, node in nodes(content) if isinstance(node, str)]
     assert not [text for text in strings if Path(text).is_absolute() or "/home/" in text or "/work" in text]
+
+
+def test_a_starter_is_taught_on_other_patients_than_it_is_validated_on() -> None:
+    config = load("teach.json")
+    assert config["phantom"]["seed"] == config["train"]["dataset"]["seed"] == "@seed"
+    assert config["validation_phantom"]["seed"] == config["validate"]["dataset"]["seed"] == "$@seed + 1"
+    assert config["train"]["dataset"]["brains"] == "@phantom"
+    assert config["validate"]["dataset"]["brains"] == "@validation_phantom"
+
+
+def test_a_starter_takes_several_sources_and_needs_no_mask() -> None:
+    config = load("teach.json")
+    switches = {"sources": "several", "conditional_norms": True, "gain_head": True}
+    assert switches.items() <= config["network_def"].items()
+    assert (config["scheme"], config["second_input"]) == ("global_only", "whole_image")
 
 
 @pytest.mark.parametrize("name", ["teacher", "student", "segmentation", "evaluate", "inference"])
