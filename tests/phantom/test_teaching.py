@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -217,6 +220,18 @@ def test_a_kill_while_painting_leaves_no_half_folder(tmp_path: Path, monkeypatch
     assert folders(tmp_path / "cut") == []
     again = TeachingBrains(tmp_path / "cut", slices=20, progress=False)
     assert torch.equal(again.resized(range(20), SIZE).fractions, whole.resized(range(20), SIZE).fractions)
+
+
+def test_what_a_killed_process_left_half_painted_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, others = (tmp_path / f".partial-{process}-teaching-0" for process in (ended.pid, os.getppid()))
+    for folder in (left, others):
+        folder.mkdir()
+        (folder / "fractions.npy").write_bytes(bytes(9))
+    TeachingBrains(tmp_path, slices=1, progress=False)
+    assert not left.exists()
+    assert others.exists()
 
 
 def test_brains_of_another_size_are_the_same_brains(teaching_brains: TeachingBrains) -> None:

@@ -20,6 +20,7 @@ from transforms import BACKGROUND, BRAIN_FLOOR
 from utad_monai.atomic import atomic_folder
 from utad_monai.data.mr_signal import SEQUENCES
 from utad_monai.digest import digest
+from utad_monai.folder_lock import locked_folder
 from utad_monai.home import home_dir
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.phantom.acquisition import ScanVariation, draw_sequences, randomise, scan, standard_contrast
@@ -109,7 +110,8 @@ class TeachingBrains:
 
     def _paint(self, path: Path, progress: bool) -> None:
         shape = (self.slices, len(TeachingTissue), *_SIZE)
-        with atomic_folder(path) as folder:
+        # held while it is painted, which removes what a killed painting left: a gigabyte or more
+        with locked_folder(path.parent, shared=True, deep=False), atomic_folder(path) as folder:
             fractions = np.lib.format.open_memmap(folder / "fractions.npy", "w+", np.uint8, shape)
             tumour = np.lib.format.open_memmap(folder / "tumour.npy", "w+", np.bool_, (self.slices, *_SIZE))
             bar = tqdm(range(0, self.slices, _AT_ONCE), "Painting brains", unit_scale=_AT_ONCE, disable=not progress)
