@@ -36,6 +36,6 @@ def starter_file(student_translator: Translator, tmp_path: Path, monkeypatch: py
         training={"seed": 7},
     )
     folder = tmp_path / "packaged"
-    save_starter(folder / STARTER_FILE, taught)
+    save_starter(folder / STARTER_FILE, taught, taught.preprocessing)
     monkeypatch.setattr(starter, "__file__", str(folder / "__init__.py"))
     return folder / STARTER_FILE

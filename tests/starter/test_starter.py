@@ -40,6 +40,14 @@ def test_phantoms_windows_and_critics_stay_behind(taught: Translator, tmp_path: 
     assert loaded.critics is None
 
 
+def test_completion_shows_it_pixels_of_1_25_mm_whatever_it_learned_from(taught: Translator, tmp_path: Path) -> None:
+    save_starter(tmp_path / "starter.safetensors", taught)
+    loaded = load_translator(tmp_path / "starter.safetensors").preprocessing
+    assert loaded != taught.preprocessing
+    assert loaded.pixel_mm == (1.25, 1.25)
+    assert (loaded.frame_size_mm, loaded.image_size) == ((240, 200), (192, 160))
+
+
 def test_same_model_gives_the_same_bytes(taught: Translator, tmp_path: Path) -> None:
     for name in ("one", "two"):
         save_starter(tmp_path / f"{name}.safetensors", taught)

@@ -9,12 +9,15 @@ from utad_monai.checkpoints import CheckpointError, Translator, load_translator
 from utad_monai.checkpoints.content import ModelKind, heading
 from utad_monai.checkpoints.safetensors_file import write_safetensors
 from utad_monai.checkpoints.translator import translator_description
+from utad_monai.data.preprocessing import Preprocessing
 
 STARTER_FILE = "starter.safetensors"
 MAX_BYTES = 15 * 10**6
 """Largest starter file that is shipped."""
 STAGE = "starter"
 """What `training["stage"]` of the starter says; sidecars and manifests repeat it."""
+STARTER_PREPROCESSING = Preprocessing(frame_size_mm=(240.0, 200.0), image_size=(192, 160))
+"""What completion shows the starter: every brain whole, in pixels of 1.25 mm; it takes any multiple of 16 pixels."""
 MEANING = "starter weights that come with UTAD-MONAI: taught by a phantom alone, no patient was seen"
 
 
@@ -46,12 +49,15 @@ def is_starter(translator: Translator) -> bool:
     return translator.training.get("stage") == STAGE
 
 
-def save_starter(path: str | Path, translator: Translator) -> None:
+def save_starter(
+    path: str | Path, translator: Translator, preprocessing: Preprocessing = STARTER_PREPROCESSING
+) -> None:
     """Write starter weights: half precision, without critics and without the phantom's intensity windows.
 
     Args:
         path: the file, ending in `.safetensors`.
         translator: a mask-free student that stores what it paints (`reference_histograms`).
+        preprocessing: what completion shows it, whatever the slices were that it learned from.
 
     Raises:
         CheckpointError: when it needs masks, does not say what it paints, has weights that half precision cannot hold,
@@ -67,7 +73,11 @@ def save_starter(path: str | Path, translator: Translator) -> None:
     if size > MAX_BYTES:
         raise CheckpointError(path, f"would have {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}", "narrow it")
     starter = replace(
-        translator, critics=None, target_windows={}, training={**translator.training, "stage": STAGE, "about": MEANING}
+        translator,
+        preprocessing=preprocessing,
+        critics=None,
+        target_windows={},
+        training={**translator.training, "stage": STAGE, "about": MEANING},
     )
     described = heading(ModelKind.TRANSLATOR, translator_description(starter))
     write_safetensors(path, described, starter.generator.state_dict())
