@@ -28,14 +28,11 @@ from utad_monai.phantom.patient import PatientVariation, draw_patient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
 from utad_monai.phantom.tissues import TUMOUR_TISSUES, TeachingTissue, draw_tissues
 
-FRAME_MM = (240.0, 200.0)
-"""Height and width of a slice's field of view."""
 _SIZE, _PIXEL_MM = (192, 160), 1.25
+"""Of the slices that are kept: a field of view of 240 x 200 mm."""
 _FORMAT = 1
 """Raised whenever the same seed paints other slices."""
 _AT_ONCE = 8
-_LEAST_BRAIN = 0.05
-"""Least share of brain in a slice."""
 _WINDOW_SLICES, _WINDOW_VOXELS = 48, 4000
 _BINS = 256
 

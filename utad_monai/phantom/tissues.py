@@ -43,7 +43,7 @@ TEACHING_TISSUES: dict[TeachingTissue, Tissue] = {
 }
 """Typical values at 1.5 T, before a patient's own variation."""
 
-_FAINT_ENHANCEMENT = {TeachingTissue.OEDEMA: 0.97, TeachingTissue.NECROSIS: 0.9, TeachingTissue.NON_ENHANCING: 0.85}
+_FAINT_ENHANCEMENT = {TeachingTissue.OEDEMA: 0.8, TeachingTissue.NECROSIS: 0.8, TeachingTissue.NON_ENHANCING: 0.6}
 """Least T1 after contrast agent, relative to before, of tissue that takes up next to nothing."""
 
 Tissues = dict[TeachingTissue, Tissue]
@@ -72,10 +72,6 @@ def draw_tissues(rng: np.random.Generator, healthy: float, tumour: float) -> Tis
     t1, t2 = np.exp(rng.normal(size=2) * [0.15, 0.3])
     fluid = drawn[TeachingTissue.NECROSIS]
     drawn[TeachingTissue.NECROSIS] = replace(fluid, t1_ms=fluid.t1_ms * t1, t2_ms=fluid.t2_ms * t2)
-    for name, least in (
-        (TeachingTissue.OEDEMA, 0.8),
-        (TeachingTissue.NECROSIS, 0.8),
-        (TeachingTissue.NON_ENHANCING, 0.6),
-    ):
+    for name, least in _FAINT_ENHANCEMENT.items():
         drawn[name] = replace(drawn[name], t1_contrast_ms=drawn[name].t1_ms * rng.uniform(least, 1.0))
     return drawn
