@@ -27,6 +27,7 @@ from utad_monai.phantom import (
     reference_histograms,
 )
 from utad_monai.phantom.plane import BrainSlices
+from utad_monai.phantom.tissues import TeachingTissue
 
 SIZE = (32, 32)
 TENSORS = [
@@ -112,16 +113,17 @@ def test_sources_target_and_tumour_lie_on_each_other(teaching_brains: TeachingBr
             assert BRAIN_FLOOR <= float(inside.min()) < float(inside.max()) <= 1
 
 
-def test_slices_are_mirrored_now_and_then(teaching_brains: TeachingBrains) -> None:
+def test_slices_are_mirrored_now_and_then_with_their_tumour(teaching_brains: TeachingBrains) -> None:
     ways: dict[str, set[bytes]] = defaultdict(set)
     for index in range(12):
         batch = make(teaching_brains)[index]
-        for name, image in zip(batch[BatchKey.CASE_ID], batch[BatchKey.TARGET_IMAGE] > -1, strict=True):
-            ways[name].add(image.numpy().tobytes())
-    assert {len(masks) for masks in ways.values()} == {1, 2}
-    for masks in ways.values():
-        first, *others = (np.frombuffer(mask, bool).reshape(SIZE) for mask in masks)
-        assert all((other == first[:, ::-1]).all() for other in others)
+        brain_and_tumour = torch.cat([batch[BatchKey.TARGET_IMAGE] > -1, batch[BatchKey.TUMOUR_MASK] > 0], dim=1)
+        for name, masks in zip(batch[BatchKey.CASE_ID], brain_and_tumour, strict=True):
+            ways[name].add(masks.numpy().tobytes())
+    assert {len(seen) for seen in ways.values()} == {1, 2}
+    for seen in ways.values():
+        first, *others = (np.frombuffer(masks, bool).reshape(2, *SIZE) for masks in seen)
+        assert all((other == first[:, :, ::-1]).all() for other in others)
 
 
 def test_sources_are_randomised_and_targets_are_not(teaching_brains: TeachingBrains) -> None:
@@ -265,13 +267,26 @@ def test_reference_histograms_are_shares_of_each_modality(teaching_brains: Teach
     assert reference_histograms(teaching_brains) == histograms
 
 
-def test_reference_histograms_are_of_healthy_brain(tmp_path: Path) -> None:
-    def bright_flair(tumour_fraction: float) -> float:
-        variation = PatientVariation(tumour_fraction=tumour_fraction, white_spots=0.0, volume_ml=(100.0, 101.0))
-        brains = TeachingBrains(tmp_path, slices=6, variation=variation, progress=False)
-        return sum(reference_histograms(brains)[Modality.FLAIR][200:])
+class HalfIll:
+    """Brains of grey matter in front and oedema behind."""
 
-    assert bright_flair(1.0) < bright_flair(0.0) + 0.02
+    seed, variation, window_voxels = 0, PatientVariation(), torch.eye(8).repeat(50, 1)
+
+    def __len__(self) -> int:
+        return 1
+
+    def resized(self, places: Sequence[int], size: tuple[int, int]) -> BrainSlices:
+        fractions = torch.zeros(len(places), 8, *size)
+        fractions[:, TeachingTissue.GREY, 10:40] = 1
+        fractions[:, TeachingTissue.OEDEMA, 40:70] = 1
+        brain = fractions.sum(dim=1) > 0
+        return BrainSlices(fractions, brain, fractions[:, TeachingTissue.OEDEMA] > 0)
+
+
+def test_reference_histograms_are_of_healthy_brain() -> None:
+    for shares in reference_histograms(HalfIll()).values():  # type: ignore[arg-type]
+        assert [share for share in shares if share > 0] == [1.0]  # of grey matter alone, one intensity
+        assert shares[0] == 0  # no background
 
 
 def test_brains_are_kept_in_the_users_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

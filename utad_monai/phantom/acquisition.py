@@ -35,31 +35,16 @@ class ScanVariation:
         noise: largest standard deviation of the noise, where the brain's window is 1.
         blur: largest standard deviation of a blur in pixels; half of the images are blurred.
         window: probability of a window of the slice's own.
-        tissue: standard deviation of the logarithm of each tissue's signal in each image: no network should trust that
-            the images of a patient obey the same equations to the percent.
-        texture: largest standard deviation of the logarithm of a texture within tissues, of details of about 16 mm.
     """
 
-    sequence: float = 0.15
-    gradient_echo: float = 0.3
+    sequence: float = 0.08
+    gradient_echo: float = 0.15
     gamma: float = 0.35
     curve: float = 0.5
     bias: float = 0.12
     noise: float = 0.05
     blur: float = 0.8
     window: float = 0.5
-    tissue: float = 0.0
-    texture: float = 0.0
-
-
-TARGET_GAMMA: Mapping[Modality, float] = {
-    Modality.FLAIR: 1.0,
-    Modality.T1: 1.5,
-    Modality.T1CE: 1.2,
-    Modality.T2: 0.7,
-}
-"""Exponents on the window of target images, which spread grey and white matter apart: losses see them the same way in
-all four modalities. A calibration undoes them."""
 
 
 def draw_sequences(rng: np.random.Generator, variation: ScanVariation, tissues: Tissues) -> Sequences:
@@ -93,7 +78,6 @@ def scan(
     tissues: Tissues,
     sequences: Sequences,
     others: Tensor,
-    factors: Tensor | None = None,
 ) -> Tensor:
     """Return the four images of a slice, noiseless, `(4, H, W)` in [0, 1] in `Modality` order, 0 outside the brain.
 
@@ -103,22 +87,15 @@ def scan(
         tissues: the patient's.
         sequences: how each image is acquired.
         others: `(N, 8)` fractions of voxels elsewhere in the brain: the window is a volume's, not a slice's.
-        factors: `(4, 8)`, by which each tissue's signal departs from the equations in each image; None for none.
     """
     table = [[sequences[m].signal(tissues[tissue]) for tissue in TeachingTissue] for m in Modality]
-    signals = fractions.new_tensor(table) * (1.0 if factors is None else factors)
+    signals = fractions.new_tensor(table)
     image = torch.einsum("mk,khw->mhw", signals, fractions).abs()
     elsewhere = (signals @ others.T).abs()
     values = torch.cat([elsewhere, image[:, brain][:, ::4]], dim=1).sort(dim=1).values
     last = values.shape[1] - 1
     lower, upper = (values[:, round(quantile * last)][:, None, None] for quantile in (LOWER, UPPER))
     return ((image - lower) / (upper - lower).clamp_min(1e-4)).clamp(0, 1) * brain
-
-
-def standard_contrast(images: Tensor) -> Tensor:
-    """Return `(4, H, W)` target images in [0, 1] with the exponents of `TARGET_GAMMA`."""
-    gamma = images.new_tensor([TARGET_GAMMA[modality] for modality in Modality])
-    return images ** gamma[:, None, None]
 
 
 def randomise(images: Tensor, brain: Tensor, variation: ScanVariation, generator: torch.Generator) -> Tensor:
@@ -143,10 +120,6 @@ def randomise(images: Tensor, brain: Tensor, variation: ScanVariation, generator
     field = torch.randn(count, 1, 4, 4, generator=generator)
     field = functional.interpolate(field, size=images.shape[1:], mode="bicubic", align_corners=True)[:, 0]
     images = images * torch.exp(variation.bias * field)
-    if variation.texture > 0:
-        grain = torch.randn(count, 1, 24, 20, generator=generator)
-        grain = functional.interpolate(grain, size=images.shape[1:], mode="bicubic", align_corners=True)[:, 0]
-        images = images * torch.exp(variation.texture * uniform() * grain)
     images = images + variation.noise * uniform() * torch.randn(images.shape, generator=generator)
     return torch.where(uniform() < variation.window, _windowed(images, brain), images).clamp(0, 1)
 

@@ -48,21 +48,21 @@ class PatientVariation:
     rotation_degrees: float = 8.0
     shift_mm: float = 4.0
     displacement_mm: Range = (1.5, 4.0)
-    fine_displacement_mm: Range = (0.0, 2.0)
-    sharpening: Range = (1.3, 2.6)
+    fine_displacement_mm: Range = (0.0, 1.5)
+    sharpening: Range = (1.0, 2.0)
     atrophy: float = 0.3
     ventricles: float = 0.35
-    white_spots: float = 0.4
+    white_spots: float = 0.25
     tumour_fraction: float = 0.7
     volume_ml: Range = (3.0, 150.0)
     several_foci: float = 0.25
-    low_grade: float = 0.25
+    low_grade: float = 0.15
     mass_effect: Range = (0.0, 0.45)
     edge: Range = (0.03, 0.3)
     density: Range = (0.55, 1.0)
     roughness: Range = (0.08, 0.35)
-    healthy_tissue: float = 0.06
-    tumour_tissue: float = 0.25
+    healthy_tissue: float = 0.05
+    tumour_tissue: float = 0.12
 
 
 @dataclass(frozen=True)

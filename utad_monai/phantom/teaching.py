@@ -23,7 +23,7 @@ from utad_monai.digest import digest
 from utad_monai.folder_lock import locked_folder
 from utad_monai.home import home_dir
 from utad_monai.keys import BatchKey, Modality
-from utad_monai.phantom.acquisition import ScanVariation, draw_sequences, randomise, scan, standard_contrast
+from utad_monai.phantom.acquisition import ScanVariation, draw_sequences, randomise, scan
 from utad_monai.phantom.patient import PatientVariation, draw_patient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
 from utad_monai.phantom.tissues import TUMOUR_TISSUES, TeachingTissue, draw_tissues
@@ -202,9 +202,8 @@ class TeachingBatches(Dataset[dict[str, Any]]):
         tissues = draw_tissues(rng, variation.healthy_tissue, variation.tumour_tissue)
         target, present = self._modalities(rng)
         others = self.brains.window_voxels
-        factors = torch.exp(self.scans.tissue * torch.randn(len(Modality), len(TeachingTissue), generator=generator))
-        taken = scan(fractions, brain, tissues, draw_sequences(rng, self.scans, tissues), others, factors)
-        wanted = standard_contrast(scan(fractions, brain, tissues, SEQUENCES, others))[target]
+        taken = scan(fractions, brain, tissues, draw_sequences(rng, self.scans, tissues), others)
+        wanted = scan(fractions, brain, tissues, SEQUENCES, others)[target]
         sources = torch.full_like(taken, BACKGROUND)
         chosen = taken[present]
         brains = brain.expand_as(chosen)
@@ -244,7 +243,7 @@ def reference_histograms(brains: TeachingBrains, slices: int = 200) -> dict[Moda
         rng = np.random.default_rng((brains.seed, place, 1))
         tissues = draw_tissues(rng, brains.variation.healthy_tissue, brains.variation.tumour_tissue)
         fractions, brain = painted.fractions[place], painted.brain[place]
-        images = standard_contrast(scan(fractions, brain, tissues, SEQUENCES, brains.window_voxels))
+        images = scan(fractions, brain, tissues, SEQUENCES, brains.window_voxels)
         healthy = brain & (fractions[TUMOUR_TISSUES[0] :].sum(dim=0) < 0.1)
         for channel, image in enumerate(images):
             sums[channel] += torch.histc(image[healthy], _BINS, 0, 1) / healthy.sum().clamp_min(1)

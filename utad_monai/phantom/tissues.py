@@ -43,7 +43,7 @@ TEACHING_TISSUES: dict[TeachingTissue, Tissue] = {
 }
 """Typical values at 1.5 T, before a patient's own variation."""
 
-_FAINT_ENHANCEMENT = {TeachingTissue.OEDEMA: 0.8, TeachingTissue.NECROSIS: 0.8, TeachingTissue.NON_ENHANCING: 0.6}
+_FAINT_ENHANCEMENT = {TeachingTissue.OEDEMA: 0.97, TeachingTissue.NECROSIS: 0.9, TeachingTissue.NON_ENHANCING: 0.85}
 """Least T1 after contrast agent, relative to before, of tissue that takes up next to nothing."""
 
 Tissues = dict[TeachingTissue, Tissue]
