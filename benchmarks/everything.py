@@ -51,6 +51,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
     "quality": ("benchmarks.quality",),
     "guidance": ("benchmarks.guidance",),
+    "teaching": ("benchmarks.teaching",),
     "brain box": ("benchmarks.brain_box", "demo"),
     "brain box small": ("benchmarks.brain_box", "small"),
     "brain box switched": ("benchmarks.brain_box", "demo switched"),
