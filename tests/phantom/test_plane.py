@@ -41,7 +41,7 @@ def with_focus(patient: TeachingPatient, **values: npt.ArrayLike) -> TeachingPat
 def healthy(draw_patients: DrawPatients) -> TeachingPatient:
     """A patient without tumour, cut through the lateral ventricles, upright."""
     (patient,) = draw_patients(1, tumour_fraction=0.0, white_spots=0.0, rotation_degrees=0.0)
-    return replace(patient, slice_mm=14.0)
+    return replace(patient, slice_mm=20.0)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def ill(draw_patients: DrawPatients) -> TeachingPatient:
         1, tumour_fraction=1.0, several_foci=0.0, white_spots=0.0, rotation_degrees=0.0, low_grade=0.0
     )
     patient = with_focus(patient, centre=(28.0, 25.0, 18.0), radius=22.0, mass=0.0, grey_barrier=0.1)
-    return replace(patient, slice_mm=18.0)
+    return replace(patient, slice_mm=20.0)
 
 
 def test_fractions_sum_to_one_in_the_brain_and_are_0_outside(draw_patients: DrawPatients) -> None:
@@ -81,7 +81,7 @@ def test_a_patient_is_painted_the_same_whatever_the_others_are(draw_patients: Dr
 
 
 def test_patients_look_different(draw_patients: DrawPatients) -> None:
-    first, second = (replace(patient, slice_mm=10.0) for patient in draw_patients(2, tumour_fraction=0.0))
+    first, second = (replace(patient, slice_mm=20.0) for patient in draw_patients(2, tumour_fraction=0.0))
     painted = paint(first, second)
     assert float((painted.fractions[0] - painted.fractions[1]).abs().mean()) > 0.01
 
@@ -175,7 +175,7 @@ def test_mass_effect_pushes_healthy_tissue_aside_and_leaves_the_tumour(ill: Teac
 
 
 def test_deep_grey_matter_is_in_the_middle(healthy: TeachingPatient) -> None:
-    fractions = paint(replace(healthy, slice_mm=4.0)).fractions[0]
+    fractions = paint(replace(healthy, slice_mm=20.0)).fractions[0]
     middle = np.array(SIZE)[:, None, None] / 2
     distance = torch.from_numpy(np.sqrt((((np.indices(SIZE) - middle) * PIXEL_MM) ** 2).sum(axis=0)))
     deep, cortex = fractions[TeachingTissue.DEEP_GREY], fractions[TeachingTissue.GREY]
