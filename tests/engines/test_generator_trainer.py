@@ -132,14 +132,25 @@ def test_nonsense_is_refused(arguments: dict[str, Any]) -> None:
         make_trainer(make_generator(), [make_batch()], **arguments)
 
 
-def test_bfloat16_gives_terms_in_float32() -> None:
-    trainer = make_trainer(make_generator(), [make_batch()], amp="bfloat16")
+@pytest.mark.parametrize("gain_head", [True, False])
+def test_bfloat16_gives_terms_in_float32(gain_head: bool) -> None:
+    trainer = make_trainer(make_generator(gain_head=gain_head), [make_batch()], amp="bfloat16")
     trainer.run()
     assert trainer.translation is not None
-    assert trainer.translation.image.dtype == torch.float32
-    exact = make_trainer(make_generator(), [make_batch()])
+    assert trainer.translation.image.dtype == trainer.translation.bottleneck.dtype == torch.float32
+    exact = make_trainer(make_generator(gain_head=gain_head), [make_batch()])
     exact.run()
     assert trainer.state.output[OutputKey.LOSS] == pytest.approx(exact.state.output[OutputKey.LOSS], rel=0.05)
+
+
+def test_gradients_of_earlier_steps_are_gone() -> None:
+    gradients = []
+    for epochs in (1, 3):
+        generator = make_generator()
+        make_trainer(generator, [make_batch()], epochs, rate=0.0).run()
+        gradients.append([weight.grad for weight in generator.parameters() if weight.grad is not None])
+    for once, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, once)
 
 
 @pytest.mark.parametrize("second", SecondInput)

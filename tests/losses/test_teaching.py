@@ -56,6 +56,12 @@ def test_structure_of_mid_grey_is_that_of_any_grey(image: Tensor, mask: Tensor) 
     assert max(costs) < 0.005
 
 
+def test_structure_has_the_constants_of_intensities_in_0_1(image: Tensor, mask: Tensor) -> None:
+    dark, darker = torch.full_like(image, -0.96), torch.full_like(image, -0.98)  # 0.02 and 0.01
+    expected = 1 - (2 * 0.02 * 0.01 + 1e-4) / (0.02**2 + 0.01**2 + 1e-4)
+    assert terms_of(dark, darker, mask)[LossTerm.PAIRED_STRUCTURE] == pytest.approx(expected, rel=0.01)
+
+
 def test_the_tumour_image_is_compared_with_the_targets_tumour(image: Tensor, mask: Tensor) -> None:
     nothing, whole = torch.full_like(image, -1.0), image
     inside = ((image + 1) * mask).mean().item()
