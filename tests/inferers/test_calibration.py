@@ -14,6 +14,7 @@ from transforms import BRAIN_FLOOR
 from utad_monai.data import PreparedCohort
 from utad_monai.data.intensity_histogram import (
     BINS,
+    EDGES,
     IntensityHistogram,
     brain_histogram,
     mean_over_patients,
@@ -27,6 +28,7 @@ from utad_monai.inferers import (
     fit_calibration,
     fit_store_calibration,
 )
+from utad_monai.inferers.calibration import STRAIGHT_ABOVE
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator
 
@@ -51,6 +53,17 @@ def test_calibrated_slices_have_the_cohorts_distribution(power: float) -> None:
     calibration = fit_calibration({T2: shares_of(painted(power))}, {T2: cohort})
     made = brain_histogram(calibration(painted(power), T2))
     np.testing.assert_allclose(made.cdf, cohort.cdf, atol=0.02)
+
+
+def test_map_is_a_straight_line_above_most_of_the_healthy_brain() -> None:
+    cohort = brain_histogram(painted(0.3))
+    calibration = fit_calibration({T2: shares_of(painted(2.0))}, {T2: cohort})
+    knots = np.array(calibration.maps[T2].knots)
+    start = int(np.argmax(EDGES**0.5 >= STRAIGHT_ABOVE)) + 1  # uniform brain to the power of 2
+    np.testing.assert_allclose(knots[start:], np.interp(EDGES[start:], [EDGES[start], 1], [knots[start], 1]), atol=2e-6)
+    matched = np.interp(EDGES**0.5, [0.0, *cohort.cdf], EDGES)
+    np.testing.assert_allclose(knots[5:start], matched[5:start], atol=0.01)
+    assert np.abs(knots - matched).max() > 0.01
 
 
 def test_order_of_intensities_and_background_stay() -> None:

@@ -32,7 +32,8 @@ from utad_monai.threads import map_in_threads
 
 CALIBRATION_FILE = "calibration.json"
 """Its name in the output folder."""
-_FORMAT = 1
+_FORMAT = 2
+"""Raised whenever windows or maps are measured in another way: what was kept before is measured anew."""
 
 Measured = tuple[Modality, IntensityWindow, IntensityHistogram | None]
 
@@ -117,9 +118,9 @@ def measure_cohort(
 ) -> tuple[dict[Modality, IntensityWindow], dict[Modality, IntensityHistogram]]:
     """Return the median brain window and the mean histogram of each modality over a cohort's images.
 
-    Windows are medians over images, histograms means over patients, of brain without tumour where a segmentation is
-    there. Images that cannot be read are passed over: the case itself is refused where it is completed. Memory does
-    not grow with the cohort.
+    Windows are medians over images, histograms means over patients (of quantiles), of brain without tumour where a
+    segmentation is there. Images that cannot be read are passed over: the case itself is refused where it is completed.
+    Memory does not grow with the cohort.
 
     Args:
         cases: the cohort.

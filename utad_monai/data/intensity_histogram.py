@@ -17,8 +17,14 @@ from utad_monai.keys import Modality
 
 BINS = 256
 """Bins of a histogram, of equal width on [0, 1]."""
+EDGES = np.linspace(0, 1, BINS + 1)
+"""The intensities between which they lie."""
 _DIGITS = 6
 """Decimals that are kept: sums of another order or machine differ in later ones."""
+_LEVELS = np.linspace(0, 1, 8 * BINS + 1)
+"""Shares of the brain whose intensities (quantiles) are averaged."""
+_LEAST_SLOPE = 1e-9
+"""Added where a distribution is flat, so that each share has one intensity."""
 
 PatientHistograms = Mapping[Modality, Mapping[str, "IntensityHistogram"]]
 """For each modality the histogram of each patient that has it."""
@@ -81,22 +87,28 @@ def brain_histogram(image: Tensor, tumour: Tensor | None = None) -> IntensityHis
 
 
 class MeanHistogram:
-    """The mean of histograms, added one by one: memory does not grow with their number."""
+    """The mean of distributions, added one by one: memory does not grow with their number.
+
+    Quantiles are averaged, not shares: the mean of patients whose scanners differ is then as narrow as each of them
+    (the barycentre of Agueh and Carlier 2011), where a mean of shares would be as wide as all of them together.
+    """
 
     def __init__(self) -> None:
-        self._sum = np.zeros(BINS)
+        self._sum = np.zeros(len(_LEVELS))
         self._weight = 0.0
 
     def add(self, histogram: IntensityHistogram, weight: float = 1.0) -> None:
         """Add one; `weight` is the share of its patient that it stands for."""
-        self._sum += weight * np.asarray(histogram.cdf)
+        rising = np.array([0.0, *histogram.cdf]) + _LEAST_SLOPE * EDGES
+        self._sum += weight * np.interp(_LEVELS, rising / rising[-1], EDGES)
         self._weight += weight
 
     def mean(self) -> IntensityHistogram | None:
         """Return the mean, or None when nothing was added."""
         if self._weight == 0:
             return None
-        shares = np.minimum(np.round(self._sum / self._weight, _DIGITS), 1.0)
+        quantiles = self._sum / self._weight + _LEAST_SLOPE * _LEVELS
+        shares = np.round(np.interp(EDGES[1:], quantiles / quantiles[-1], _LEVELS), _DIGITS)
         return IntensityHistogram((*map(float, shares[:-1]), 1.0), max(1, round(self._weight)))
 
 
