@@ -31,6 +31,7 @@ INFERENCE = ("inference.json", "evaluate.json")
 OVERLAYS = {
     "demo.json": TRAINING,
     "published.json": ("teacher.json", "student.json"),
+    "from_starter.json": ("teacher.json", "student.json"),
     "multi_gpu.json": TRAINING,
     "paired.json": ("teacher.json",),
     "augmentation.json": ("segmentation.json",),
@@ -188,11 +189,11 @@ def test_published_overlay_has_the_published_values(name: str) -> None:
     assert {key: config[key] for key in published} == published
     weights = {key: value for key, value in config["loss_weights"].items() if not isinstance(value, str)}
     assert weights.items() <= asdict(LossWeights()).items()
-    assert len(weights) >= 8
     switches = {
         key: config[value.removeprefix("@")] for key, value in config["loss_weights"].items() if "@" in str(value)
     }
     assert switches.items() <= asdict(LossWeights()).items()
+    assert len(weights | switches) >= 12
 
 
 def test_published_overlay_has_the_published_networks() -> None:

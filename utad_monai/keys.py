@@ -89,6 +89,7 @@ class LossTerm(StrEnum):
     IMAGE_DISTILLATION = "generator/image_distillation"
     FEATURE_DISTILLATION = "generator/feature_distillation"
     TUMOUR_DISTILLATION = "generator/tumour_distillation"
+    ANCHOR = "generator/anchor"
     PAIRED = "generator/paired"
     PAIRED_TUMOUR = "generator/paired_tumour"
     PAIRED_STRUCTURE = "generator/paired_structure"

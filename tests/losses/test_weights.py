@@ -21,6 +21,7 @@ PUBLISHED = {
     LossTerm.LOCAL: 10,
     LossTerm.IDENTITY: 0,
     LossTerm.TUMOUR_GUIDANCE: 0,
+    LossTerm.ANCHOR: 0,
     LossTerm.PAIRED: 0,
     LossTerm.PAIRED_TUMOUR: 0,
     LossTerm.PAIRED_STRUCTURE: 0,

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from utad_monai.networks.blocks import (
+    ConvNormAct,
     Decoder,
+    DoubleConv,
     Encoder,
     Fusion,
     InstanceNorm,
-    ConvNormAct,
     convolution,
-    DoubleConv,
     mean_of_groups,
 )
 from utad_monai.networks.cpu_layers import NarrowConv2d

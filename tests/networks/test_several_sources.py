@@ -136,3 +136,15 @@ def test_a_student_keeps_its_teachers_fusion() -> None:
 def test_earlier_files_say_nothing_of_a_residual_fusion() -> None:
     assert "residual_fusion" not in TumourAwareGenerator(2).description()
     assert TumourAwareGenerator(2, residual_fusion=True).description()["residual_fusion"] is True
+
+
+def test_a_students_tumour_encoder_may_begin_as_the_teachers_image_encoder() -> None:
+    torch.manual_seed(0)
+    teacher = TumourAwareGenerator(2, residual_fusion=True)
+    fresh, warm = (student_from_teacher(teacher, "complete", warm_tumour_encoder=warm) for warm in (False, True))
+    names = [name for name in teacher.state_dict() if name.startswith("image_encoder.")]
+    for student, copied in ((fresh, False), (warm, True)):
+        weights = student.state_dict()
+        twins = [torch.equal(weights[name.replace("image_", "tumour_", 1)], weights[name]) for name in names]
+        assert all(twins) is copied
+        assert student.residual_fusion

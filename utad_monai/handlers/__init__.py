@@ -6,6 +6,7 @@ from utad_monai.handlers.first_process import handlers_of_this_rank
 from utad_monai.handlers.generator_average import GeneratorAverage
 from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.history import TrainingHistory
+from utad_monai.handlers.late_critics import LateCritics
 from utad_monai.handlers.non_finite import NonFiniteLossError, StopOnNonFinite
 from utad_monai.handlers.paired_supervision import PairedSupervision
 from utad_monai.handlers.progress import TrainingProgress
@@ -14,6 +15,7 @@ from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.scalars import scalars
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
 from utad_monai.handlers.segmenter_checkpoint import SaveBestSegmenter
+from utad_monai.handlers.starter_anchor import StarterAnchor
 from utad_monai.handlers.taught_translator import SaveTaughtTranslator
 from utad_monai.handlers.teaching import Teaching
 from utad_monai.handlers.time_budget import TimeBudget
@@ -26,6 +28,7 @@ __all__ = [
     "ExactResume",
     "GeneratorAverage",
     "HealthMonitor",
+    "LateCritics",
     "NonFiniteLossError",
     "PairedSupervision",
     "RegularValidation",
@@ -34,6 +37,7 @@ __all__ = [
     "SaveBestTranslator",
     "SaveTaughtTranslator",
     "SegmentationEvaluator",
+    "StarterAnchor",
     "StopOnNonFinite",
     "Teaching",
     "TimeBudget",

@@ -14,8 +14,8 @@ from utad_monai.keys import LossTerm
 class LossWeights:
     """Weights of all loss terms; the defaults are the published ones.
 
-    `identity`, `tumour_guidance`, `tumour_distillation` and those that begin with `paired` are 0 in the paper. Every
-    weight is a non-negative factor of the term of the same name in `LossTerm`.
+    `identity`, `tumour_guidance`, `tumour_distillation`, `anchor` and those that begin with `paired` are 0 in the
+    paper. Every weight is a non-negative factor of the term of the same name in `LossTerm`.
     """
 
     critic_real: float = 1.0
@@ -31,6 +31,7 @@ class LossWeights:
     image_distillation: float = 10.0
     feature_distillation: float = 10.0
     tumour_distillation: float = 0.0
+    anchor: float = 0.0
     paired: float = 0.0
     paired_tumour: float = 0.0
     paired_structure: float = 0.0
@@ -75,6 +76,7 @@ _FIELD = {
     LossTerm.IMAGE_DISTILLATION: "image_distillation",
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
     LossTerm.TUMOUR_DISTILLATION: "tumour_distillation",
+    LossTerm.ANCHOR: "anchor",
     LossTerm.PAIRED: "paired",
     LossTerm.PAIRED_TUMOUR: "paired_tumour",
     LossTerm.PAIRED_STRUCTURE: "paired_structure",

@@ -249,12 +249,16 @@ def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(Modalit
     return codes[:, :, None, None].expand(-1, -1, like.shape[-2], like.shape[-1])
 
 
-def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | str) -> TumourAwareGenerator:
-    """Make a student with the teacher's weights and a freshly initialised tumour encoder (section III-C).
+def student_from_teacher(
+    teacher: TumourAwareGenerator, scheme: StudentScheme | str, warm_tumour_encoder: bool = False
+) -> TumourAwareGenerator:
+    """Make a student with the teacher's weights and another tumour encoder, which sees whole images.
 
     Args:
         teacher: a trained generator of the complete scheme.
         scheme: the student's branches; those it lacks are left out.
+        warm_tumour_encoder: whether the tumour encoder begins as a copy of the teacher's image encoder, which knows
+            whole images; the paper's is freshly initialised (section III-C).
     """
     student = TumourAwareGenerator(
         teacher.base_channels,
@@ -273,5 +277,8 @@ def student_from_teacher(teacher: TumourAwareGenerator, scheme: StudentScheme | 
         for name, weight in teacher.state_dict().items()
         if name in student.state_dict() and not name.startswith("tumour_encoder.")
     }
+    if warm_tumour_encoder and student.tumour_encoder is not None:
+        encoder = {name: weight for name, weight in kept.items() if name.startswith("image_encoder.")}
+        kept |= {name.replace("image_", "tumour_", 1): weight.clone() for name, weight in encoder.items()}
     student.load_state_dict(kept, strict=False)
     return student

@@ -1,0 +1,115 @@
+"""The anchor ties a training to what its start weights paint, in the cohort's intensities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import SGD
+
+from utad_monai.checkpoints import Translator, save_translator
+from utad_monai.data import PreparedCohort, Preprocessing
+from utad_monai.engines import TranslationTrainer
+from utad_monai.handlers import StarterAnchor
+from utad_monai.keys import BatchKey, LossTerm, Modality
+from utad_monai.losses import LossWeights
+from utad_monai.networks import TumourAwareGenerator, critic_pair, generator_input
+
+SWITCHES: dict[str, Any] = {"sources": "several", "conditional_norms": True, "gain_head": True}
+FLAT = [1 / 256] * 256
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    generator = TumourAwareGenerator(2, "global_only", "whole_image", **SWITCHES)
+    for weight in generator.parameters():
+        weight.data.add_(0.1 * torch.randn_like(weight))
+    translator = Translator(
+        generator, Preprocessing(image_size=(32, 32)), reference_histograms=dict.fromkeys(Modality, FLAT)
+    )
+    save_translator(tmp_path / "starter.pt", translator)
+    return tmp_path / "starter.pt"
+
+
+@pytest.fixture
+def batch() -> dict[str, Any]:
+    torch.manual_seed(1)
+    image, mask = torch.full((2, 1, 32, 32), -1.0), torch.zeros(2, 1, 32, 32)
+    image[:, :, 4:28, 6:26] = torch.rand(2, 1, 24, 20) * 1.6 - 0.8
+    mask[:, :, 10:16, 12:20] = 1
+    return {
+        BatchKey.IMAGE: image,
+        BatchKey.TUMOUR_MASK: mask,
+        BatchKey.SOURCE_MODALITY: torch.tensor([0, 2]),
+        BatchKey.TARGET_MODALITY: torch.tensor([3, 2]),
+        BatchKey.CASE_ID: ["a", "b"],
+    }
+
+
+def make_trainer(anchor: StarterAnchor, batch: dict[str, Any], weight: float = 10.0) -> TranslationTrainer:
+    torch.manual_seed(2)
+    generator = TumourAwareGenerator(2, "complete", residual_fusion=True, **SWITCHES)
+    critics = critic_pair((32, 32), 2, 4)
+    players = (generator, *critics)
+    optimizers = [SGD(generator.parameters(), 0.0), SGD([w for critic in critics for w in critic.parameters()], 0.0)]
+    trainer = TranslationTrainer("cpu", 1, [batch], *players, *optimizers, LossWeights(anchor=weight), 1, None, None)
+    anchor.attach(trainer)
+    return trainer
+
+
+def test_term_is_the_distance_to_the_calibrated_start_weights(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    trainer = make_trainer(anchor, batch)
+    trainer.run()
+    assert anchor.starter is not None
+    assert trainer.translation is not None
+    image, source, target = batch[BatchKey.IMAGE], batch[BatchKey.SOURCE_MODALITY], batch[BatchKey.TARGET_MODALITY]
+    with torch.no_grad():
+        given = generator_input(anchor.starter, image, source)
+        painted = anchor.starter(given, given, target).image[:1]
+    assert Modality.T2 in anchor.calibration.maps
+    calibrated = anchor.calibration(painted[0], Modality.T2)
+    assert not torch.allclose(calibrated, painted[0])
+    # the second sample's target is its own modality: it does not count
+    expected = (trainer.translation.image[0] - calibrated).abs().mean()
+    assert trainer.state.output[str(LossTerm.ANCHOR)] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_start_weights_stay_as_they_are(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    before = anchor.state_dict()
+    make_trainer(anchor, batch).run()
+    assert anchor.state_dict() == before
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.0])
+def test_without_start_weights_or_weight_nothing_is_added(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort, weight: float
+) -> None:
+    path = starter if weight == 0 else ""
+    anchor = StarterAnchor(path, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    trainer = make_trainer(anchor, batch, weight)
+    trainer.run()
+    assert str(LossTerm.ANCHOR) not in trainer.state.output
+
+
+def test_other_start_weights_end_a_resumed_training(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor.load_state_dict(anchor.state_dict())
+    with pytest.raises(ValueError, match="start weights are others"):
+        anchor.load_state_dict({"starter": ""})
+
+
+def test_outside_a_training_step_it_is_refused(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
+    from ignite.engine import Engine
+
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    with pytest.raises(RuntimeError, match="inside the training step"):
+        anchor(Engine(lambda _engine, _batch: None))
