@@ -127,7 +127,7 @@ def test_slices_are_mirrored_now_and_then_with_their_tumour(teaching_brains: Tea
 
 
 def test_sources_are_randomised_and_targets_are_not(teaching_brains: TeachingBrains) -> None:
-    wild = ScanVariation(noise=0.5, bias=0.5)
+    wild = ScanVariation(noise=0.5, bias=0.5, sequence=0.5)
     calm, noisy = make(teaching_brains, source_probability=1.0), make(teaching_brains, source_probability=1.0)
     noisy.scans = wild
     one, two = calm[0], noisy[0]
