@@ -186,7 +186,12 @@ def complete(
     target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
     source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
     fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
-    flips: Annotated[bool, typer.Option("--flips", help="Translate mirror images too, and average.")] = False,
+    flips: Annotated[
+        bool | None,
+        typer.Option(
+            "--flips/--no-flips", help="Translate mirror images too, and average; by default with the starter weights."
+        ),
+    ] = None,
     smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth from slice to slice, sigma in mm.")] = 0.0,
     uncertainty: Annotated[
         bool | None,

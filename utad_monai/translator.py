@@ -24,7 +24,7 @@ from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.problems import CohortError, CohortProblem
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
 from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
-from utad_monai.starter import load_starter
+from utad_monai.starter import is_starter, load_starter
 
 Array = np.ndarray[Any, Any]
 Image = str | Path | Array | MetaTensor
@@ -60,7 +60,7 @@ class Translator:
         model: the model and its preprocessing.
         device: where to compute; the first GPU, if there is one, when None.
         fusion: how translations of several sources become one; a model of several sources takes all at once.
-        flips: whether mirror images are translated too, and averaged.
+        flips: whether mirror images are translated too, and averaged; None for starter weights alone.
         smooth_mm: standard deviation of a smoothing from slice to slice, in mm.
         intensities: those of the model's training cohort, or [0, 1]; of a model that a phantom taught those of `cohort`
             where it is given, else [0, 1].
@@ -92,7 +92,7 @@ class Translator:
         model: TrainedTranslator,
         device: torch.device | str | None = None,
         fusion: FusionMethod | str = FusionMethod.BEST,
-        flips: bool = False,
+        flips: bool | None = None,
         smooth_mm: float = 0.0,
         intensities: IntensityRange | str = IntensityRange.TRAINING,
         batch_size: int = 8,
@@ -110,7 +110,7 @@ class Translator:
             device or default_device(),
             batch_size,
             fusion,
-            flips,
+            is_starter(model) if flips is None else flips,
             smooth_mm,
             uncertainty,
             engine,

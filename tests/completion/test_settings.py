@@ -64,3 +64,16 @@ def test_model_decides_what_was_not_asked(student_translator: Translator, taught
     asked = CompletionSettings(uncertainty=True, intensities="unit").of_model(model)
     assert (asked.uncertainty, asked.intensities) == (True, IntensityRange.UNIT)
     assert settings.of_model(model) == settings
+
+
+def test_mirror_images_are_translated_by_the_starter_unless_something_else_is_asked(
+    student_translator: Translator,
+) -> None:
+    starter = replace(student_translator, training={"stage": "starter"})
+    for model, asked, expected in (
+        (starter, None, True),
+        (starter, False, False),
+        (student_translator, None, False),
+        (student_translator, True, True),
+    ):
+        assert CompletionSettings(flips=asked).of_model(model).description()["flips"] is expected

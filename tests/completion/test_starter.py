@@ -70,7 +70,9 @@ def test_every_modality_is_made_from_all_sources_at_once_and_says_what_made_it(
     assert said["Settings"]["sources_at_once"] is True
     assert "fusion" not in said["Settings"]
     assert said["Settings"]["calibration"]["patients"] == 3
+    assert said["Settings"]["flips"] is True
     assert "Uncertainty" not in said
+    assert not list((tmp_path / "out").rglob("*_uncertainty.nii.gz"))
     header = nibabel.load(tmp_path / "out" / "synthetic" / "a" / "a_t2_synthetic.nii.gz").header
     assert bytes(header["descrip"].tobytes()).startswith(b"SYNTHETIC t2 from flair+t1,")
 
@@ -173,10 +175,22 @@ def test_fuse_has_no_effect_and_that_is_said(completion: Any, tmp_path: Path, ca
 
 
 def test_uncertainty_is_written_when_it_is_asked(completion: Any, tmp_path: Path) -> None:
-    complete_cohort(completion(settings=CompletionSettings(uncertainty=True)))
+    complete_cohort(completion(settings=CompletionSettings(uncertainty=True, flips=False)))
     written = {path.name for path in (tmp_path / "out").rglob("*_uncertainty.nii.gz")}
     assert {"a_t2_uncertainty.nii.gz", "c_flair_uncertainty.nii.gz"} <= written
     assert not any(name.startswith("d_") for name in written)  # it has one source
+
+
+def test_mirror_images_can_be_left_out(completion: Any, tmp_path: Path) -> None:
+    complete_cohort(completion("with"))
+    complete_cohort(completion("without", settings=CompletionSettings(flips=False)))
+    assert json.loads((tmp_path / "with" / "manifest.json").read_text())["protocol"]["settings"]["flips"] is True
+    assert sidecar(tmp_path / "without", "a", T2)["Settings"]["flips"] is False
+    made, plain = (
+        nibabel.load(tmp_path / folder / "synthetic" / "a" / "a_t2_synthetic.nii.gz").get_fdata()
+        for folder in ("with", "without")
+    )
+    assert not np.array_equal(made, plain)
 
 
 def test_command_needs_no_model(cohort: Path, starter_file: Path, tmp_path: Path) -> None:
@@ -184,6 +198,10 @@ def test_command_needs_no_model(cohort: Path, starter_file: Path, tmp_path: Path
     ran = CliRunner().invoke(app, ["complete", str(cohort), "--output", str(tmp_path / "out"), "--engine", "torch"])
     assert ran.exit_code == 0, ran.output
     assert (tmp_path / "out" / CALIBRATION_FILE).is_file()
+    assert sidecar(tmp_path / "out", "a", T2)["Settings"]["flips"] is True
+    plain = ["complete", str(cohort), "--output", str(tmp_path / "plain"), "--engine", "torch", "--no-flips"]
+    assert CliRunner().invoke(app, plain).exit_code == 0
+    assert sidecar(tmp_path / "plain", "a", T2)["Settings"]["flips"] is False
     shown = CliRunner().invoke(app, ["complete", str(cohort), "--output", str(tmp_path / "other"), "--dry-run"])
     assert MEANING in shown.output
 

@@ -237,3 +237,5 @@ def test_mirror_image_of_several_sources_gives_the_mirrored_mean(
     mirrored = replace(loaded, images={m: image.flip(1) for m, image in loaded.images.items()})
     back = make(several_translator, mirrored, flips=True).volume[::-1]
     np.testing.assert_allclose(back, made.volume, atol=0.01)
+    assert made.uncertainty is None
+    assert make(several_translator, loaded, flips=True, uncertainty=True).uncertainty is not None

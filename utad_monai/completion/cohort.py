@@ -273,7 +273,7 @@ def _completer(completion: Completion, translator: Translator, intensities: Coho
         completion.device,
         completion.batch_size,
         settings.fusion,
-        settings.flips,
+        bool(settings.flips),
         settings.smooth_mm,
         settings.uncertainty,
         settings.engine,

@@ -7,6 +7,7 @@ from utad_monai.inferers.calibration import (
     fit_calibration,
     fit_store_calibration,
 )
+from utad_monai.inferers.mirroring import MirroringTranslator
 from utad_monai.inferers.slice_translator import SliceTranslator, source_channels
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.through_plane import smooth_through_plane
@@ -17,6 +18,7 @@ __all__ = [
     "Calibration",
     "FusedSlices",
     "IntensityMap",
+    "MirroringTranslator",
     "RandTranslateModalityd",
     "SliceTranslator",
     "SyntheticVolume",

@@ -17,6 +17,7 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
 from utad_monai.inferers.calibration import Calibration
 from utad_monai.inferers.engines import usable_engine
+from utad_monai.inferers.mirroring import both_ways
 from utad_monai.inferers.slice_translator import SliceTranslator
 from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
 from utad_monai.inferers.through_plane import smooth_through_plane
@@ -167,7 +168,7 @@ class VolumeTranslator:
         return SyntheticVolume(
             target,
             self._volume(loaded, smooth, brain, window or trained_window),
-            self._spread(loaded, fused, brain, window or trained_window) if fused.translations > 1 else None,
+            self._spread(loaded, fused, brain, window or trained_window) if self._disagree(fused) else None,
             fused.weights,
             ThroughPlane(
                 fmean(through_plane_variation(image) for image in framed.values()),
@@ -203,11 +204,11 @@ class VolumeTranslator:
 
     def _translations(self, images: Mapping[Modality, Tensor], target: Modality) -> Tensor:
         """Translate `(Z, H, W)` images, and mirrored ones when asked: `(N, Z, H, W)`."""
-        made = [self.slices(images, target)]
-        if self.flips:
-            mirrored = {source: image.flip(-1) for source, image in images.items()}
-            made.append(self.slices(mirrored, target).flip(-1))
-        return torch.stack(made)
+        return both_ways(self.slices, images, target) if self.flips else self.slices(images, target)[None]
+
+    def _disagree(self, fused: FusedSlices) -> bool:
+        """Tell whether there is a disagreement to write; mirror images alone are none of a model of several sources."""
+        return fused.translations > 1 and (self.uncertainty or not self.slices.several)
 
     def _brain(self, loaded: LoadedCase, fused: FusedSlices) -> Tensor:
         """Return `(X, Y, Z)`: where a source that counts shows brain."""
