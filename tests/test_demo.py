@@ -15,6 +15,7 @@ from utad_monai.stages import Stage
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     recorded: list[dict[str, Any]] = []
     monkeypatch.setattr("utad_monai.demo.run_bundle", lambda **arguments: recorded.append(arguments))
+    monkeypatch.setattr("utad_monai.demo.write_preview", lambda output, _cohort: Path(output) / "preview.png")
     return recorded
 
 
@@ -51,3 +52,10 @@ def test_it_ends_with_where_everything_is(
     for stage in (Stage.TEACHER, Stage.STUDENT, Stage.SEGMENTATION):
         assert str(tmp_path / stage / "model.pt") in written
     assert str(tmp_path / "evaluation" / "summary.json") in written
+    assert written.splitlines()[-1] == str(tmp_path / "preview.png")
+
+
+def test_teacher_and_student_start_from_the_starter_weights(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
+    run_demo(tmp_path, dataset_dir="cohort")
+    started = [call for call in calls if Path(call["config_file"][-1]).name == "from_starter.json"]
+    assert [Path(call["config_file"][0]).stem for call in started] == ["teacher", "student"]

@@ -16,6 +16,7 @@ from utad_monai.data.phantom import default_dataset_dir
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE
 from utad_monai.folder_lock import locked_folder
 from utad_monai.keys import OnBadCase
+from utad_monai.reports.preview import write_preview
 from utad_monai.stages import Stage, model_path
 
 
@@ -24,23 +25,40 @@ class _Step:
     title: str
     bundle: str
     run_id: str
+    overlays: tuple[str, ...] = ("demo.json",)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 _EVERYTHING = {"split": "test", "targets": ["flair", "t1", "t1ce", "t2"]}
 """The phantom lacks nothing: every modality of the test cases is made, as if it were missing."""
 
+_FROM_STARTER = ("demo.json", "from_starter.json")
+_SHORT = {"max_epochs": 8, "decay_epochs": 4, "val_interval": 4, "critics_from_epoch": 3}
+
 _STEPS = (
     _Step("Segmentation network on the four real modalities", "segmentation.json", "training"),
-    _Step("Teacher: unpaired images and tumour masks", "teacher.json", "training"),
-    _Step("Student: mask-free, distilled from the teacher", "student.json", "training"),
-    _Step("Volumes: each modality of the test cases from the best other one", "inference.json", "run", _EVERYTHING),
+    _Step(
+        "Teacher: from the starter weights, unpaired images and tumour masks",
+        "teacher.json",
+        "training",
+        _FROM_STARTER,
+        _SHORT,
+    ),
+    _Step("Student: mask-free, distilled from the teacher", "student.json", "training", _FROM_STARTER, _SHORT),
+    _Step(
+        "Volumes: each modality of the test cases from the others",
+        "inference.json",
+        "run",
+        overrides=_EVERYTHING,
+    ),
     _Step("Evaluation: every source to every target, and Dice", "evaluate.json", "run"),
 )
 
 
 def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCase | str = OnBadCase.REFUSE) -> None:
     """Train segmentation, teacher and student, write volumes, measure them, and say where everything is.
+
+    The last line is the path of a picture: sources, synthetic images, real ones and errors of a test patient.
 
     Args:
         output_dir: folder for all results.
@@ -64,9 +82,10 @@ def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> 
     }
     for number, step in enumerate(_STEPS, start=1):
         typer.echo(f"[{number}/{len(_STEPS)}] {step.title}")
-        config = [str(bundles_dir() / step.bundle), str(bundles_dir() / "demo.json")]
+        config = [str(bundles_dir() / name) for name in (step.bundle, *step.overlays)]
         run_bundle(run_id=step.run_id, config_file=config, **common, **step.overrides)
     _show_paths(output, time.monotonic() - begin)
+    typer.echo(write_preview(output, common["dataset_dir"]))
 
 
 def _show_paths(output: Path, seconds: float) -> None:
