@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import torch
 from hypothesis import settings
 
 from transforms import IntensityWindow
+from utad_monai import starter
 from utad_monai.checkpoints import Translator, load_translator, save_translator
 from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preprocessing, prepare_cohort
 from utad_monai.data.intensity_profile import intensity_profiles
-from utad_monai.keys import Modality, TumourLabel
+from utad_monai.keys import Modality, SecondInput, TumourLabel
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.phantom import TeachingBrains
+from utad_monai.starter import STARTER_FILE, save_starter
 from utad_monai.study import StudyPlan, load_plan, run_study
 
 Volume = np.ndarray[Any, Any]
@@ -133,6 +136,32 @@ def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.
 def student_translator(student_file: Path) -> Translator:
     """Give a tiny untrained student as it comes from its file; do not change it."""
     return load_translator(student_file)
+
+
+@pytest.fixture
+def starter_file(student_translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file of tiny starter weights, which stands for the packaged one during the test."""
+    torch.manual_seed(0)
+    generator = TumourAwareGenerator(
+        2, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
+    )
+    with torch.no_grad():
+        for weight in generator.parameters():
+            if not bool(weight.any()):
+                weight.normal_(0, 0.1)
+    histograms = dict.fromkeys(Modality, (1 / 256,) * 256)
+    taught = replace(
+        student_translator,
+        generator=generator.eval(),
+        source_errors={},
+        intensity_profiles={},
+        reference_histograms=histograms,
+        training={"seed": 7},
+    )
+    folder = tmp_path / "packaged"
+    save_starter(folder / STARTER_FILE, taught, taught.preprocessing)
+    monkeypatch.setattr(starter, "__file__", str(folder / "__init__.py"))
+    return folder / STARTER_FILE
 
 
 @pytest.fixture(scope="session")

@@ -79,10 +79,15 @@ def test_nothing_partial_is_left_behind(pipeline: Path) -> None:
 def test_the_summary_has_the_promised_form(pipeline: Path) -> None:
     summary = json.loads((pipeline / "evaluation" / "summary.json").read_text(encoding="utf-8"))
     assert set(summary) == {
-        *("protocol", "image_quality", "image_quality_by_pair", "below_contrast_map", "dice", "cases")
+        *("protocol", "image_quality", "image_quality_by_pair", "image_quality_by_sources", "below_contrast_map"),
+        *("dice", "cases"),
     }
     yardsticks = {"copy_source", "flat_brain", "contrast_map", "paired_contrast_map"}
-    assert set(summary["image_quality"]) == {"student", "teacher"} | yardsticks
+    assert set(summary["image_quality"]) - {"starter"} == {"student", "teacher"} | yardsticks
+    assert ("starter" in summary["image_quality"]) is ("starter_sha256" in summary["protocol"])
+    by_sources = summary["image_quality_by_sources"]
+    assert list(by_sources) == ["1", "2", "3"]
+    assert all({"contrast_map", "paired_contrast_map"} <= set(quality) for quality in by_sources.values())
     assert len(summary["image_quality_by_pair"]) == 12
     assert set(summary["dice"]) == {"real", "synthesized", "copy_source", "zero_fill"}
     assert summary["cases"] == 1

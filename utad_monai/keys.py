@@ -190,6 +190,8 @@ class ImageSource(StrEnum):
     REAL = "real"
     STUDENT = "student"
     TEACHER = "teacher"
+    STARTER = "starter"
+    """The starter weights, which a phantom taught."""
     SYNTHESIZED = "synthesized"
     COPY_SOURCE = "copy_source"
     ZERO_FILL = "zero_fill"

@@ -14,7 +14,7 @@ from utad_monai.data import PreparedCohort
 from utad_monai.data.phantom import CASE_PREFIX
 from utad_monai.data.slices import SliceStore
 from utad_monai.engines import evaluation_protocol
-from utad_monai.keys import Split
+from utad_monai.keys import Modality, Split
 
 
 @pytest.fixture
@@ -47,6 +47,24 @@ def test_protocol_says_when_checkpoints_were_not_chosen_on_the_validation_split(
     student = replace(models[0], training=dict(models[0].training) | {"validated_on": "12 pairs of 4 training cases"})
     protocol = evaluation_protocol(prepared_tiny_cohort, "test", student, *models[1:])
     assert protocol["checkpoint_choice"] == "best unpaired_score on 12 pairs of 4 training cases"
+
+
+def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
+    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+) -> None:
+    without = evaluation_protocol(prepared_tiny_cohort, "test", *models)
+    assert "not measured" in without["starter"]
+    assert "calibration" not in without
+    starter = replace(models[0], sha256="9", reference_histograms={Modality.T1: (1 / 256,) * 256})
+    found = evaluation_protocol(prepared_tiny_cohort, "test", *models, starter)
+    assert "no patient was seen" in found["starter"]
+    assert "mirror" in found["starter"]
+    assert found["starter_sha256"] == "9"
+    assert found["calibration"].startswith("starter: ")
+    plain = evaluation_protocol(prepared_tiny_cohort, "test", starter, *models[1:], starter, False, 8)
+    assert "mirror" not in plain["starter"]
+    assert plain["calibration"].startswith("starter, student: ")
+    assert "8 slices" in plain["image_quality_by_sources"]
 
 
 def test_protocol_is_plain_data(

@@ -103,6 +103,26 @@ def test_with_three_real_modalities_a_subset_is_the_pair_with_the_best_source(
             assert alone == pairs.loc[(method, "flair", "t2"), dice]
 
 
+def test_method_of_several_sources_gets_all_that_are_available(
+    measure: Callable[..., StudyMeasurements], evaluation_case: Callable[..., Any]
+) -> None:
+    images = evaluation_case("A", seed=0)[BatchKey.IMAGE]
+    calls: list[tuple[tuple[Modality, ...], Modality]] = []
+
+    def several(given: dict[Modality, torch.Tensor], target: Modality, _: torch.Tensor) -> torch.Tensor:
+        calls.append((tuple(given), target))
+        return images[target].clone() if len(given) == 3 else torch.full_like(images[target], -1.0)
+
+    several.several = True  # type: ignore[attr-defined]
+    measured = measure("A", several=several)
+    assert len(calls) == len(set(calls)) == 12 + 12 + 4  # each translation once
+    assert all(target not in given for given, target in calls)
+    subsets = pandas.DataFrame(measured.subsets).set_index(["method", "available"])
+    for available in ("flair+t1+t1ce", "t1+t1ce+t2"):
+        wanted = subsets.loc[("real", available), "dice_WT"]
+        assert subsets.loc[("several", available), "dice_WT"] == wanted
+
+
 def test_a_flat_brain_is_the_training_mean_inside_the_brain(measure: Callable[..., StudyMeasurements]) -> None:
     table = pandas.DataFrame(measure("A").pairs).set_index("method")
     assert table.loc["flat_brain", "slice_consistency"].to_numpy() == pytest.approx(0, abs=1e-6)

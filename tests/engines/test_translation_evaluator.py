@@ -179,8 +179,10 @@ def test_summary_has_exactly_its_schema(evaluate: Make, cases: list[Case]) -> No
     evaluator = evaluate(cases, darken)
     summary = json.loads((evaluator.output_dir / SUMMARY_FILE).read_text())
     assert list(summary) == [
-        *("protocol", "image_quality", "image_quality_by_pair", "below_contrast_map", "dice", "cases")
+        *("protocol", "image_quality", "image_quality_by_pair", "image_quality_by_sources", "below_contrast_map"),
+        *("dice", "cases"),
     ]
+    assert summary["image_quality_by_sources"] == {}  # no method takes several
     assert {method: set(metrics) for method, metrics in summary["image_quality"].items()} == {
         method: {*METRICS, *TISSUES} for method in METHODS
     }
@@ -285,3 +287,80 @@ def test_a_method_that_does_not_beat_the_contrast_map_is_named(
     assert worse["below_contrast_map"] == {"student": ["ssim", "tumour_ssim", "tumour_mae"]}
     better = evaluate_with_yardsticks(cases, real_target(cases)).summary()
     assert better["below_contrast_map"] == {}
+
+
+class Several:
+    """Hands out the real target, darker the fewer sources it is given."""
+
+    several = True
+
+    def __init__(self, cases: list[Case]) -> None:
+        self.real = {
+            (row.numpy().tobytes(), source, target): case[BatchKey.IMAGE][target][place]
+            for case in cases
+            for source, image in case[BatchKey.IMAGE].items()
+            for place, row in enumerate(image)
+            for target in case[BatchKey.IMAGE]
+        }
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, images: Images, target: Modality, mask: Tensor | None = None) -> Tensor:
+        assert target not in images
+        source, slices = next(iter(images.items()))
+        assert mask is not None
+        assert mask.shape == slices.shape
+        self.calls.append((len(images), len(slices)))
+        real = torch.stack([self.real[row.numpy().tobytes(), source, target] for row in slices])
+        return torch.where(real > -1, (real - 0.2 / len(images)).clamp_min(-0.999), -1.0)
+
+
+@pytest.fixture
+def evaluate_several(case_loader: Make, tmp_path: Path) -> Make:
+    """Give `evaluate_several(cases, starter, **arguments)`: a student of one source beside it."""
+
+    def _evaluate(cases: list[Case], starter: Any, **arguments: Any) -> TranslationEvaluator:
+        translators = {"student": darken, "starter": starter}
+        segmentation = DownstreamSegmentation(ByModality())
+        folder = tmp_path / "evaluation"
+        evaluator = TranslationEvaluator("cpu", case_loader(cases), translators, segmentation, folder, {}, **arguments)
+        evaluator.run()
+        return evaluator
+
+    return _evaluate
+
+
+def test_methods_of_several_sources_are_measured_by_their_number(evaluate_several: Make, cases: list[Case]) -> None:
+    starter = Several(cases)
+    evaluator = evaluate_several(cases, starter)
+    table, summary = table_of(evaluator), evaluator.summary()
+    by_sources = summary["image_quality_by_sources"]
+    assert list(by_sources) == ["1", "2", "3"]
+    assert all(list(quality) == ["starter"] for quality in by_sources.values())
+    assert by_sources["1"]["starter"] == summary["image_quality"]["starter"]
+    errors = [by_sources[str(count)]["starter"]["mae"] for count in (1, 2, 3)]
+    assert errors == pytest.approx([0.1, 0.05, 0.1 / 3], rel=0.1)
+    counts = [count for count, _ in starter.calls]
+    assert [counts.count(count) for count in (1, 2, 3)] == [2 * 12, 2 * 12, 2 * 4]
+    assert len(table) == 24
+
+
+def test_quality_by_sources_may_be_of_some_slices_alone(evaluate_several: Make, cases: list[Case]) -> None:
+    starter = Several(cases)
+    evaluator = evaluate_several(cases, starter, source_slices=2)
+    summary = evaluator.summary()
+    assert list(summary["image_quality_by_sources"]) == ["1", "2", "3"]
+    assert {slices for count, slices in starter.calls if count > 1} == {2}
+    of_all, of_some = summary["image_quality"]["starter"], summary["image_quality_by_sources"]["1"]["starter"]
+    assert of_all != of_some
+    assert of_all["mae"] == pytest.approx(of_some["mae"], rel=0.1)
+
+
+def test_case_of_two_modalities_has_no_subset_of_two(evaluate_several: Make, evaluation_case: Make) -> None:
+    case = evaluation_case("two", [Modality.T1, Modality.T2])
+    assert list(evaluate_several([case], Several([case])).summary()["image_quality_by_sources"]) == ["1"]
+
+
+def test_method_that_is_not_there_is_left_out(evaluate_several: Make, cases: list[Case]) -> None:
+    evaluator = evaluate_several(cases, None)
+    assert list(evaluator.summary()["image_quality"]) == ["student", "copy_source"]
+    assert not any(column.startswith("starter") for column in table_of(evaluator))

@@ -22,12 +22,14 @@ from utad_monai.data.intensity_histogram import (
 )
 from utad_monai.inferers import (
     Calibration,
+    CohortCalibrator,
     IntensityMap,
     SliceTranslator,
     calibrations_without_each,
     fit_calibration,
     fit_store_calibration,
 )
+from utad_monai.inferers import calibration as calibration_module
 from utad_monai.inferers.calibration import STRAIGHT_ABOVE
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator
@@ -137,6 +139,26 @@ def test_patient_is_judged_by_a_calibration_that_did_not_see_it(prepared_tiny_co
         assert found[case.patient_id] == fit_store_calibration(reference, store, cases, [case.patient_id])
         assert found[case.patient_id] != fit_store_calibration(reference, store, cases)
         assert found[case.patient_id].maps[T1].patients == len(cases) - 1
+
+
+def test_calibrator_reads_the_cases_once_and_leaves_out_who_is_judged(
+    prepared_tiny_cohort: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train")
+    reference = dict.fromkeys(Modality, shares_of(painted(1.0)))
+    reads: list[int] = []
+    monkeypatch.setattr(
+        calibration_module,
+        "patient_histograms",
+        lambda store, cases: reads.append(len(cases)) or patient_histograms(store, cases),
+    )
+    calibrator = CohortCalibrator(store, cases, [cases[0], *prepared_tiny_cohort.cases("test")])
+    assert calibrator.fit({}) == Calibration()
+    assert reads == []
+    assert calibrator.fit(reference) == fit_store_calibration(reference, store, cases[1:])
+    assert calibrator.fit(reference) == calibrator.fit(dict(reference))
+    assert reads[0] == len(cases) - 1
+    assert len(reads) == 2  # the other is that of fit_store_calibration
 
 
 def test_map_leads_to_the_mean_over_patients(prepared_tiny_cohort: PreparedCohort) -> None:

@@ -47,6 +47,15 @@ def test_a_method_that_does_not_beat_the_contrast_map_is_called_so(summary: dict
     assert not any("*" in line for line in summary_lines(summary | {"below_contrast_map": {}}))
 
 
+def test_methods_of_several_sources_have_a_row_per_number(summary: dict[str, Any]) -> None:
+    by_sources = {"1": {"starter": QUALITY}, "2": {"starter": QUALITY | {"ssim": 0.95}}}
+    text = [line.split() for line in summary_lines(summary | {"image_quality_by_sources": by_sources})]
+    assert ["Image", "quality", "by", "number", "of", "sources:"] in text
+    assert ["starter", "1", "0.912", "25.500", "0.050", "0.800", "-", "1.000", "-0.250"] in text
+    assert ["starter", "2", "0.950", "25.500", "0.050", "0.800", "-", "1.000", "-0.250"] in text
+    assert not any("number" in line for line in summary_lines(summary))
+
+
 def test_protocol_is_shown_with_the_number_of_cases(summary: dict[str, Any]) -> None:
     text = "\n".join(summary_lines(summary))
     assert "Protocol (3 cases):" in text

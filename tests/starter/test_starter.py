@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from utad_monai import starter
 from utad_monai.checkpoints import CheckpointError, Translator, load_translator
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator, critic_pair
-from utad_monai.starter import MEANING, is_starter, load_starter, save_starter, starter_path
+from utad_monai.starter import MEANING, installed_starter, is_starter, load_starter, save_starter, starter_path
 
 
 @pytest.fixture
@@ -68,6 +69,24 @@ def test_installation_without_a_starter_says_what_to_do(tmp_path: Path, monkeypa
     with pytest.raises(CheckpointError, match=r"no starter weights; give a student with --model") as refusal:
         load_starter()
     assert "\n" not in str(refusal.value)
+
+
+def test_what_is_measured_may_be_missing_with_a_line_in_the_log(
+    taught: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(starter, "__file__", str(tmp_path / "__init__.py"))
+    with caplog.at_level(logging.INFO, logger="utad_monai"):
+        assert installed_starter() is None
+    assert [record.message for record in caplog.records] == [
+        "the starter is not measured: this installation has no starter weights"
+    ]
+    save_starter(tmp_path / "starter.safetensors", taught)
+    found = installed_starter()
+    assert found is not None
+    assert is_starter(found)
+    (tmp_path / "starter.safetensors").write_bytes(b"broken")
+    with pytest.raises(CheckpointError):
+        installed_starter()
 
 
 def test_teacher_and_a_model_that_does_not_say_what_it_paints_are_refused(taught: Translator, tmp_path: Path) -> None:

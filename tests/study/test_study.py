@@ -9,11 +9,14 @@ from typing import Any
 import pandas
 import pytest
 
+from utad_monai import starter
 from utad_monai.keys import Modality
-from utad_monai.study import METRICS, StudyFile, StudyPlan, StudyProtocol, run_study, training
-from utad_monai.study.measuring import measure_study
+from utad_monai.study import METRICS, StudyFile, StudyPlan, StudyProtocol, _protocol, run_study, training
+from utad_monai.study.measuring import measure_study, study_cohort
 
 BASELINES = {"real", "copy_source", "zero_fill", "flat_brain", "contrast_map", "paired_contrast_map"}
+if (Path(starter.__file__).parent / starter.STARTER_FILE).is_file():
+    BASELINES |= {"starter"}
 
 
 def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, tiny_plan: StudyPlan) -> None:
@@ -73,6 +76,21 @@ def test_a_second_run_trains_nothing_and_says_the_same(
     before = {name: (finished_study / name).read_bytes() for name in StudyFile}
     run_study(tiny_plan, tiny_cohort, finished_study, workers=1)
     assert {name: (finished_study / name).read_bytes() for name in StudyFile} == before
+
+
+def test_the_starter_is_measured_beside_the_methods_by_every_process(
+    finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, starter_file: Path
+) -> None:
+    assert starter_file.is_file()
+    measured = measure_study(tiny_plan, tiny_cohort, finished_study, workers=1)
+    pairs, subsets = pandas.DataFrame(measured.pairs), pandas.DataFrame(measured.subsets)
+    assert (pairs["method"] == "starter").sum() == 12
+    assert (subsets["method"] == "starter").sum() == 14
+    apart = measure_study(tiny_plan, tiny_cohort, finished_study, workers=2)
+    pandas.testing.assert_frame_equal(pandas.DataFrame(apart.pairs), pairs, rtol=1e-4)
+    protocol = _protocol(tiny_plan, study_cohort(tiny_plan, tiny_cohort, finished_study), finished_study)
+    assert "no patient was seen" in protocol["starter"]
+    assert protocol["calibration"].startswith("starter: ")
 
 
 def test_several_processes_measure_the_same_as_one(

@@ -53,6 +53,11 @@ def test_a_method_that_beats_its_map_is_not_mentioned() -> None:
     assert not any(line.startswith("student") for line in lines)
 
 
+def test_starter_is_judged_though_the_study_did_not_train_it() -> None:
+    lines = yardstick_lines(table(MEANS | {"starter": (0.44, 0.9, 0.01)}), PROTOCOL)
+    assert "starter is no better than its contrast map in ssim" in lines
+
+
 def test_what_was_not_measured_is_not_judged() -> None:
     lines = yardstick_lines(table(MEANS | {"student": (0.9, math.nan, 0.01)}), PROTOCOL)
     assert not any(line.startswith("student") for line in lines)

@@ -3,7 +3,13 @@
 from utad_monai.contrast.fitting import fit_contrast_maps
 from utad_monai.contrast.flat_brain import FlatBrain
 from utad_monai.contrast.maps import ContrastMaps
-from utad_monai.contrast.yardsticks import YARDSTICK_PROTOCOL, TranslationMethod, fit_yardsticks, not_beaten
+from utad_monai.contrast.yardsticks import (
+    YARDSTICK_PROTOCOL,
+    TranslationMethod,
+    fit_yardsticks,
+    not_beaten,
+    takes_several,
+)
 
 __all__ = [
     "YARDSTICK_PROTOCOL",
@@ -13,4 +19,5 @@ __all__ = [
     "fit_contrast_maps",
     "fit_yardsticks",
     "not_beaten",
+    "takes_several",
 ]

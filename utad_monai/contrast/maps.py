@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class ContrastMaps:
     curves: Tensor
     agreement: Tensor
     paired: bool = False
+    several: ClassVar[bool] = True
+    """They take any number of images at once."""
 
     def __call__(
         self, images: Mapping[Modality, Tensor], target: Modality, _tumour_mask: Tensor | None = None, /

@@ -15,6 +15,12 @@ from utad_monai.keys import ImageSource, Modality
 TranslationMethod = Callable[[Mapping[Modality, Tensor], Modality, Tensor | None], Tensor]
 """Makes a target from `(Z, H, W)` images of its sources and the tumour mask of the case, like a `SliceTranslator`."""
 
+
+def takes_several(method: object) -> bool:
+    """Tell whether a method makes a target from any number of sources at once (`several`), not from one alone."""
+    return bool(getattr(method, "several", False))
+
+
 YARDSTICK_PROTOCOL = {
     "flat_brain": "every brain pixel at the training mean of the target modality",
     "contrast_map": "64 numbers per pair of modalities, fitted without pairs through the mean brain of other training "

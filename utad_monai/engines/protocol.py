@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from utad_monai import __version__
@@ -9,16 +10,38 @@ from utad_monai.checkpoints import Segmenter, Translator
 from utad_monai.contrast import YARDSTICK_PROTOCOL
 from utad_monai.data.cohort import PreparedCohort
 from utad_monai.data.phantom import CASE_PREFIX
+from utad_monai.engines.method_quality import sources_protocol
 from utad_monai.keys import Split
 from utad_monai.metrics.image_quality import PROTOCOL
 from utad_monai.metrics.segmentation import DICE_PROTOCOL
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL
+from utad_monai.starter import MEANING
+
+_CALIBRATED = "given the cohort's intensities by histograms of training patients, none of them judged (docs/complete)"
 
 
 def evaluation_protocol(
-    cohort: PreparedCohort, split: Split | str, student: Translator, teacher: Translator, segmenter: Segmenter
+    cohort: PreparedCohort,
+    split: Split | str,
+    student: Translator,
+    teacher: Translator,
+    segmenter: Segmenter,
+    starter: Translator | None = None,
+    starter_flips: bool = True,
+    source_slices: int = 0,
 ) -> dict[str, Any]:
-    """Return the protocol of an evaluation as plain data."""
+    """Return the protocol of an evaluation as plain data.
+
+    Args:
+        cohort: the cohort.
+        split: what was judged.
+        student: the student.
+        teacher: the teacher.
+        segmenter: the downstream segmentation.
+        starter: the starter weights that were measured too, if there are any.
+        starter_flips: whether they translated mirror images too.
+        source_slices: slices of a case that were measured by number of sources; 0 for all.
+    """
     preprocessing = cohort.store.preprocessing
     cases = [case.case_id for case in cohort.cases(split, with_segmentation=True)]
     height_mm, width_mm = preprocessing.pixel_mm
@@ -37,6 +60,9 @@ def evaluation_protocol(
         **PROTOCOL,
         **TISSUE_PROTOCOL,
         **YARDSTICK_PROTOCOL,
+        **sources_protocol(source_slices),
+        **_starter(starter, starter_flips),
+        **_calibration({"starter": starter, "student": student, "teacher": teacher}),
         "dice": DICE_PROTOCOL,
         "dice_fill": "one modality replaced at a time, mean over targets and sources; zero_fill is background (-1)",
         "checkpoint_choice": f"best {student.training.get('validation_metric', 'unknown')} on "
@@ -45,3 +71,16 @@ def evaluation_protocol(
         "teacher_sha256": teacher.sha256,
         "segmentation_sha256": segmenter.sha256,
     }
+
+
+def _starter(starter: Translator | None, flips: bool) -> dict[str, str]:
+    if starter is None:
+        return {"starter": "not measured: this installation has no starter weights"}
+    mirrored = ", mean of a translation and that of the mirror image" if flips else ""
+    return {"starter": f"{MEANING}{mirrored}", "starter_sha256": starter.sha256}
+
+
+def _calibration(models: Mapping[str, Translator | None]) -> dict[str, str]:
+    """Return which models are calibrated, and on what; nothing where none says what it paints."""
+    calibrated = [name for name, model in models.items() if model is not None and model.reference_histograms]
+    return {"calibration": f"{', '.join(calibrated)}: {_CALIBRATED}"} if calibrated else {}

@@ -15,9 +15,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from transforms import BACKGROUND
-from utad_monai.contrast import TranslationMethod
+from utad_monai.contrast import TranslationMethod, takes_several
 from utad_monai.data.problems import empty_split
-from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.downstream import DownstreamSegmentation
@@ -28,8 +27,10 @@ from utad_monai.metrics.segmentation import region_dice, region_hausdorff
 from utad_monai.metrics.tissue_contrast import tissue_contrast
 
 Images = Mapping[Modality, Tensor]
-Fill = Callable[[Modality, Modality], Tensor]
-"""Gives the image that stands for a target, made from a source."""
+Fill = Callable[[tuple[Modality, ...], Modality], Tensor]
+"""Gives the image that stands for a target, made from sources."""
+Made = dict[tuple[tuple[Modality, ...], Modality], Tensor]
+"""What a method made of a case, by sources and target; it lives as long as the method is measured."""
 SEPARATOR = "+"
 """Joins the names of available modalities in the subset table."""
 
@@ -83,10 +84,11 @@ class StudyEvaluator(Evaluator):
     Args:
         device: where to compute.
         val_data_loader: yields complete cases of `utad_monai.data.EvaluationCases`, one at a time.
-        translators: the methods by name.
+        translators: the methods by name; those that take several sources (`takes_several`) get all that are available.
         segmenters: the networks that measure them.
         yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
-        best_source: the source of a target when only some modalities are available; the same for all methods.
+        best_source: the source of a target when only some modalities are available; the same for all methods of one
+            source.
         val_handlers: handlers with an `attach` method.
 
     Raises:
@@ -97,7 +99,7 @@ class StudyEvaluator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: DataLoader[Any],
-        translators: Mapping[str, SliceTranslator],
+        translators: Mapping[str, TranslationMethod],
         segmenters: StudySegmenters,
         yardsticks: Mapping[ImageSource, TranslationMethod],
         best_source: Callable[[Modality, tuple[Modality, ...]], Modality],
@@ -126,10 +128,10 @@ class StudyEvaluator(Evaluator):
         """Measure one case with every method."""
         case = _Case(batchdata)
         for method, fill in self._fills(case):
-            made = {pair: fill(*pair) for pair in permutations(Modality, 2)}
+            made: Made = {((source,), target): fill((source,), target) for source, target in permutations(Modality, 2)}
             segment = _SegmentOnce(self.segmenters.complete, case)
             self._pairs(case, method, made, segment)
-            self._subsets(case, method, made, segment)
+            self._subsets(case, method, made, fill, segment)
             self._bar.update()
         self._augmentation(case)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
@@ -139,17 +141,20 @@ class StudyEvaluator(Evaluator):
         images, mask = case.images, case.truth[0]
         empty = torch.full_like(images[Modality.FLAIR], BACKGROUND)
         yield str(ImageSource.REAL), lambda _, target: images[target]
-        yield str(ImageSource.COPY_SOURCE), lambda source, _: images[source]
+        yield str(ImageSource.COPY_SOURCE), lambda sources, _: images[sources[0]]
         yield str(ImageSource.ZERO_FILL), lambda _, __: empty
-        for method, translate in {**self.yardsticks, **self.translators}.items():
-            yield method, lambda source, target, to=translate: to({source: images[source]}, target, mask)  # type: ignore[misc]
+        for method, translate in self._methods.items():
+            yield method, lambda sources, target, to=translate: to({s: images[s] for s in sources}, target, mask)  # type: ignore[misc]
 
-    def _pairs(
-        self, case: _Case, method: str, made: Mapping[tuple[Modality, Modality], Tensor], segment: _SegmentOnce
-    ) -> None:
+    @property
+    def _methods(self) -> dict[str, TranslationMethod]:
+        """Everything that translates, by name."""
+        return {**self.yardsticks, **self.translators}
+
+    def _pairs(self, case: _Case, method: str, made: Made, segment: _SegmentOnce) -> None:
         """Protocol "replace", one modality at a time, the S-score and the features of every translation."""
         known: dict[tuple[Modality, int], tuple[dict[str, float], dict[str, float], Tensor]] = {}
-        for (source, target), image in made.items():
+        for ((source,), target), image in made.items():
             names = {"case": case.name, "source": str(source), "target": str(target), "method": method}
             key = target, image.data_ptr()  # real and zero-filled images are the same from every source
             if key not in known:
@@ -164,18 +169,17 @@ class StudyEvaluator(Evaluator):
                 brain = (case.images[target] > BACKGROUND).flatten(1).any(dim=1)
                 self.measurements.features.setdefault((method, target), []).append(features[brain])
 
-    def _subsets(
-        self, case: _Case, method: str, made: Mapping[tuple[Modality, Modality], Tensor], segment: _SegmentOnce
-    ) -> None:
-        """Protocol "replace", every subset of missing modalities, each made from the best available one."""
+    def _subsets(self, case: _Case, method: str, made: Made, fill: Fill, segment: _SegmentOnce) -> None:
+        """Protocol "replace", every subset of missing modalities, each made from all available ones or the best."""
+        several = takes_several(self._methods.get(method))
         for count in range(1, len(Modality)):
             for available in combinations(Modality, count):
-                filled = {
-                    target: case.images[target]
-                    if target in available
-                    else made[self.best_source(target, available), target]
-                    for target in Modality
-                }
+                filled = {target: case.images[target] for target in available}
+                for target in (modality for modality in Modality if modality not in available):
+                    sources = available if several else (self.best_source(target, available),)
+                    if (sources, target) not in made:
+                        made[sources, target] = fill(sources, target)
+                    filled[target] = made[sources, target]
                 names = {"case": case.name, "available": SEPARATOR.join(available), "method": method}
                 self.measurements.subsets.append(names | segment(filled)[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from utad_monai.atomic import write_json
-from utad_monai.contrast import TranslationMethod, not_beaten
+from utad_monai.contrast import TranslationMethod, not_beaten, takes_several
 from utad_monai.data.problems import empty_split
-from utad_monai.inferers import SliceTranslator
+from utad_monai.engines.method_quality import QUALITY, SOURCES, evenly_spaced, method_quality, several_sources
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
-from utad_monai.metrics.image_quality import image_quality
-from utad_monai.metrics.tissue_contrast import tissue_contrast
 from utad_monai.tables import write_table
 
 TABLE_FILE = "evaluation.csv"
 SUMMARY_FILE = "summary.json"
 
-_QUALITY = (
-    *("ssim", "psnr", "nmse", "mae"),
-    *("tumour_ssim", "tumour_psnr", "tumour_nmse", "tumour_mae"),
-    *("tissue_order", "tissue_contrast"),
-)
 PAIR_ARROW = "->"
 """Stands between source and target in the names of pairs."""
 _FILLS = (ImageSource.REAL, ImageSource.SYNTHESIZED, ImageSource.COPY_SOURCE, ImageSource.ZERO_FILL)
@@ -42,17 +35,20 @@ class TranslationEvaluator(Evaluator):
 
     The table has one row per case, source and target: columns `<method>_<metric>` and `dice_<fill>_<region>`. Pairs
     whose target image a case lacks are not measured; Dice needs all four modalities and is NaN otherwise. A copy of the
-    source is always measured beside the methods, and so are the yardsticks that are given.
+    source is always measured beside the methods, and so are the yardsticks that are given. Methods that take several
+    sources at once are also measured from every subset of two and three; the summary has the means.
 
     Args:
         device: where to compute.
         val_data_loader: yields cases of `utad_monai.data.EvaluationCases`, one at a time.
-        translators: the methods to measure; `student` also fills modalities for the Dice.
+        translators: the methods to measure; `student` also fills modalities for the Dice. None for one that is not
+            there, such as the starter of an installation without its weights.
         segmentation: the downstream segmentation network.
         output_dir: folder for the results.
         protocol: plain data that says what was measured how; printed and written beside the numbers.
         val_handlers: handlers with an `attach` method.
         yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
+        source_slices: slices of a case, evenly spaced, on which quality by number of sources is measured; 0 for all.
 
     Raises:
         ValueError: when there is no student among the translators, or no case to measure.
@@ -62,15 +58,16 @@ class TranslationEvaluator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable[Any],
-        translators: Mapping[ImageSource | str, SliceTranslator],
+        translators: Mapping[ImageSource | str, TranslationMethod | None],
         segmentation: DownstreamSegmentation,
         output_dir: str | Path,
         protocol: Mapping[str, Any],
         val_handlers: Sequence[Any] | None = None,
         yardsticks: Mapping[ImageSource | str, TranslationMethod] | None = None,
+        source_slices: int = 0,
     ) -> None:
         self.yardsticks = {ImageSource(name): method for name, method in (yardsticks or {}).items()}
-        self.translators = {ImageSource(name): translator for name, translator in translators.items()}
+        self.translators = {ImageSource(name): method for name, method in translators.items() if method is not None}
         if ImageSource.STUDENT not in self.translators:
             raise ValueError("evaluation needs a student")
         if isinstance(val_data_loader, Sized) and len(val_data_loader) == 0:
@@ -78,13 +75,16 @@ class TranslationEvaluator(Evaluator):
         self.segmentation = segmentation
         self.output_dir = Path(output_dir)
         self.protocol = dict(protocol)
+        self.source_slices = source_slices
         self.rows: list[dict[str, Any]] = []
+        self.source_rows: list[dict[str, Any]] = []
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
         self.add_event_handler(Events.STARTED, self._open)
         self.add_event_handler(Events.COMPLETED, self._write)
 
     def _open(self, _: Engine) -> None:
         self.rows.clear()
+        self.source_rows.clear()
         self._bar = tqdm(total=self.state.epoch_length, desc="Evaluating", unit="case")
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
@@ -98,9 +98,18 @@ class TranslationEvaluator(Evaluator):
                     names = {"case": batchdata[BatchKey.CASE_ID], "source": str(source), "target": str(target)}
                     rows.append(names | self._pair(images, source, target, truth) | fixed[target])
         self.rows.extend(rows)
+        self.source_rows.extend(self._several_sources(images, truth[0]))
         self._bar.update()
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return {"rows": rows}
+
+    def _several_sources(self, images: Mapping[Modality, Tensor], mask: Tensor) -> Iterator[dict[str, Any]]:
+        """Return the rows of several sources; of one too, where not all slices are measured, which pairs are."""
+        if not self.source_slices:
+            return several_sources(self._methods, images, mask)
+        chosen = evenly_spaced(images, self.source_slices)
+        thinned = {modality: image[chosen] for modality, image in images.items()}
+        return several_sources(self._methods, thinned, mask[chosen], least=1)
 
     def _pair(
         self, images: Mapping[Modality, Tensor], source: Modality, target: Modality, truth: Tensor
@@ -110,10 +119,7 @@ class TranslationEvaluator(Evaluator):
         made = {name: translate({source: images[source]}, target, mask) for name, translate in self.translators.items()}
         made[ImageSource.COPY_SOURCE] = images[source]
         made |= {name: method({source: images[source]}, target, mask) for name, method in self.yardsticks.items()}
-        row: dict[str, float] = {}
-        for name, image in made.items():
-            quality = image_quality(images[target], image, mask) | tissue_contrast(images[target], image, mask)
-            row |= {f"{name}_{metric}": quality[metric] for metric in _QUALITY}
+        row = method_quality({str(name): image for name, image in made.items()}, images[target], mask)
         fills = {ImageSource.SYNTHESIZED: made[ImageSource.STUDENT], ImageSource.COPY_SOURCE: images[source]}
         for fill, image in fills.items():
             row |= self._dice(images, target, image, fill, truth)
@@ -143,7 +149,7 @@ class TranslationEvaluator(Evaluator):
         write_json(self.output_dir / SUMMARY_FILE, self.summary())
 
     def summary(self) -> dict[str, Any]:
-        """Return the means over cases, of all pairs and of each, as plain data (NaN becomes None).
+        """Return the means over cases, of all pairs, of each and by number of sources, as plain data (NaN is None).
 
         `below_contrast_map` names the measures in which a method is no better than the unpaired contrast map.
         """
@@ -156,6 +162,7 @@ class TranslationEvaluator(Evaluator):
                 f"{source}{PAIR_ARROW}{target}": self._quality(rows)
                 for (source, target), rows in (table.groupby(["source", "target"], sort=False) if len(table) else ())
             },
+            "image_quality_by_sources": self._by_sources(table),
             "below_contrast_map": self._below_contrast_map(quality),
             "dice": {
                 str(fill): {str(region): _mean(table, f"dice_{fill}_{region}") for region in TumourRegion}
@@ -167,13 +174,32 @@ class TranslationEvaluator(Evaluator):
     def _quality(self, table: pandas.DataFrame) -> dict[str, dict[str, float | None]]:
         """Return the mean of every measure over the rows, by method."""
         methods = (*self.translators, ImageSource.COPY_SOURCE, *self.yardsticks)
-        return {str(method): {metric: _mean(table, f"{method}_{metric}") for metric in _QUALITY} for method in methods}
+        return _quality_of(table, methods)
+
+    @property
+    def _methods(self) -> dict[str, TranslationMethod]:
+        """Everything that translates, by name."""
+        return {str(name): method for name, method in {**self.translators, **self.yardsticks}.items()}
+
+    def _by_sources(self, table: pandas.DataFrame) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Return the means of the methods that take several sources, by the number that they were given."""
+        several = [name for name, method in self._methods.items() if takes_several(method)]
+        if not several or not len(table):
+            return {}
+        more = pandas.DataFrame(self.source_rows)
+        pairs = {} if self.source_slices else {"1": table}
+        found = pairs | ({str(count): rows for count, rows in more.groupby(SOURCES)} if len(more) else {})
+        return {count: _quality_of(rows, several) for count, rows in found.items()}
 
     def _below_contrast_map(self, quality: Mapping[str, Mapping[str, float | None]]) -> dict[str, list[str]]:
         if ImageSource.CONTRAST_MAP not in self.yardsticks:
             return {}
         judged = {str(name): not_beaten(quality[name], quality[ImageSource.CONTRAST_MAP]) for name in self.translators}
         return {name: measures for name, measures in judged.items() if measures}
+
+
+def _quality_of(table: pandas.DataFrame, methods: Iterable[str]) -> dict[str, dict[str, float | None]]:
+    return {str(method): {metric: _mean(table, f"{method}_{metric}") for metric in QUALITY} for method in methods}
 
 
 def _mean(table: pandas.DataFrame, column: str) -> float | None:

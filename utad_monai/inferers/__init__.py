@@ -2,6 +2,7 @@
 
 from utad_monai.inferers.calibration import (
     Calibration,
+    CohortCalibrator,
     IntensityMap,
     calibrations_without_each,
     fit_calibration,
@@ -16,6 +17,7 @@ from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane,
 
 __all__ = [
     "Calibration",
+    "CohortCalibrator",
     "FusedSlices",
     "IntensityMap",
     "MirroringTranslator",

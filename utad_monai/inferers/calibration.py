@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,32 @@ def calibrations_without_each(
     """
     patients = sorted({patient for of in histograms.values() for patient in of})
     return {patient: fit_calibration(painted, mean_over_patients(histograms, [patient])) for patient in patients}
+
+
+class CohortCalibrator:
+    """Calibrate models on the cases of a cohort, without the patients that are judged.
+
+    The cases are read once, when the first model asks.
+
+    Args:
+        store: prepared slices.
+        cases: the cohort: training cases.
+        judged: cases of the patients that are left out.
+    """
+
+    def __init__(self, store: SliceStore, cases: Sequence[PreparedCase], judged: Sequence[PreparedCase] = ()) -> None:
+        self.store = store
+        left_out = {case.patient_id for case in judged}
+        self.cases = [case for case in cases if case.patient_id not in left_out]
+
+    @cached_property
+    def histograms(self) -> Mapping[Modality, IntensityHistogram]:
+        """The mean distribution of each modality that the cases have."""
+        return mean_over_patients(patient_histograms(self.store, self.cases))
+
+    def fit(self, painted: Mapping[Modality, Sequence[float]]) -> Calibration:
+        """Return the calibration of a model by its `reference_histograms`; one without maps where it has none."""
+        return fit_calibration(painted, self.histograms) if painted else Calibration()
 
 
 def _knots(painted: IntensityHistogram, cohort: IntensityHistogram) -> tuple[float, ...]:

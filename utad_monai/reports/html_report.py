@@ -24,7 +24,7 @@ from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.refused import policy_of
 from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
 from utad_monai.folder_lock import locked_folder
-from utad_monai.inferers import SliceTranslator
+from utad_monai.inferers import CohortCalibrator, SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.reports.figures import dice_figure, dice_scatter, training_curves, translation_figure
@@ -89,11 +89,13 @@ def _write_report(
     protocol = (summary or study or {})["protocol"]
     student = load_stage(output, Stage.STUDENT)
     segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))
-    models = _Models(student, SliceTranslator(student.generator), DownstreamSegmentation(segmenter.network))
     policy = policy_of(output)
     cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False, on_bad_case=policy)
     evaluated = cohort.complete_cases(Split(protocol["split"]))[:max_cases]
     cases = EvaluationCases(cohort.store, evaluated)
+    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), cohort.cases(Split(protocol["split"])))
+    translate = SliceTranslator(student.generator, calibration=calibrator.fit(student.reference_histograms))
+    models = _Models(student, translate, DownstreamSegmentation(segmenter.network))
     loaded = [cases[place] for place in range(len(cases))]
     browser = [_browser_case(case, models, cohort) for case in loaded]
     figures = [] if table is None else _figures(output, table, loaded, models)

@@ -27,7 +27,7 @@ from utad_monai.reports.figures import (
     translation_figure,
 )
 from utad_monai.stages import HISTORY_FILE
-from utad_monai.study.measuring import load_methods, study_cohort
+from utad_monai.study.measuring import load_methods, study_calibrations, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan
 from utad_monai.study.results import StudyFile, StudyProtocol
 from utad_monai.study.yardsticks import read_study_table
@@ -44,8 +44,11 @@ EXAMPLES = (
 )
 """Pairs of source and target whose translations are drawn."""
 _INTERVALS = ("tumour_ssim", "tumour_mae", "dice_WT", "dice_TC", "dice_ET", "s_score_WT")
-_FILLS = (ImageSource.COPY_SOURCE, ImageSource.FLAT_BRAIN, ImageSource.CONTRAST_MAP, ImageSource.ZERO_FILL)
-"""What stands for a translation; an earlier version's study lacks contrast maps."""
+_FILLS = (
+    *(ImageSource.COPY_SOURCE, ImageSource.FLAT_BRAIN, ImageSource.CONTRAST_MAP),
+    *(ImageSource.STARTER, ImageSource.ZERO_FILL),
+)
+"""What stands for a translation; an earlier version's study lacks contrast maps, an installation may lack a starter."""
 
 
 def write_study_figures(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path) -> list[Path]:
@@ -122,12 +125,15 @@ def _pictures(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Iterato
     cohort = study_cohort(plan, dataset_dir, output)
     case = EvaluationCases(cohort.store, cohort.complete_cases(Split.TEST))[0]
     methods = load_methods(plan, output)
+    calibrations = study_calibrations(cohort, {name: model.reference_histograms for name, model in methods.items()})
     mask = case[BatchKey.LABEL][0]
     place = int(mask.flatten(1).sum(dim=1).argmax())
     slices = {modality: image[place] for modality, image in case[BatchKey.IMAGE].items()}
     for source, target in EXAMPLES:
         made = {"copy": slices[source]} | {
-            name: SliceTranslator(model.generator)({source: slices[source][None]}, target, mask[place][None])[0]
+            name: SliceTranslator(model.generator, calibration=calibrations.get(name))(
+                {source: slices[source][None]}, target, mask[place][None]
+            )[0]
             for name, model in methods.items()
         }
         yield (

@@ -13,7 +13,8 @@ _SHOWN = ("ssim", "psnr", "mae", "tumour_ssim", "tumour_mae", "tissue_order", "t
 _PROTOCOL = (
     *("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice"),
     *("tissue_classes", "tissue_order", "tissue_contrast"),
-    *("flat_brain", "contrast_map", "paired_contrast_map"),
+    *("starter", "calibration", "flat_brain", "contrast_map", "paired_contrast_map"),
+    "image_quality_by_sources",
 )
 
 
@@ -30,7 +31,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Return the protocol and both tables of a summary, as lines of text."""
+    """Return the protocol and the tables of a summary, as lines of text."""
     lines = [
         f"Protocol ({summary['cases']} cases):",
         *protocol_lines(summary["protocol"]),
@@ -41,9 +42,17 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     marked = {f"{name}*" if name in below else name: values for name, values in summary["image_quality"].items()}
     lines += _table(marked, _SHOWN)
     lines += [f"  * {name} is no better than the contrast map in {', '.join(on)}" for name, on in below.items()]
+    lines += _by_sources(summary.get("image_quality_by_sources", {}))
     regions = tuple(next(iter(summary["dice"].values()), {}))
     lines += ["", "Dice of the segmentation when one modality is:", *_table(summary["dice"], regions)]
     return lines
+
+
+def _by_sources(by_sources: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
+    """Return the table of the methods that take several sources, a row per method and number; empty without any."""
+    methods = dict.fromkeys(name for quality in by_sources.values() for name in quality)
+    rows = {f"{name} {count}": by_sources[count][name] for name in methods for count in by_sources}
+    return ["", "Image quality by number of sources:", *_table(rows, _SHOWN)] if rows else []
 
 
 def _table(rows: Mapping[str, Mapping[str, float | None]], columns: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ STAGE = "starter"
 """What `training["stage"]` of the starter says; sidecars and manifests repeat it."""
 STARTER_PREPROCESSING = Preprocessing(frame_size_mm=(240.0, 200.0), image_size=(192, 160))
 """What completion shows the starter: every brain whole, in pixels of 1.25 mm; it takes any multiple of 16 pixels."""
+_logger = logging.getLogger(__name__)
 MEANING = "starter weights that come with UTAD-MONAI: taught by a phantom alone, no patient was seen"
 
 
@@ -42,6 +44,20 @@ def load_starter() -> Translator:
         CheckpointError: when there are none, or the file is unsound.
     """
     return load_translator(starter_path())
+
+
+def installed_starter() -> Translator | None:
+    """Read the starter weights; None, and a line in the log, where this installation has none.
+
+    Raises:
+        CheckpointError: when the file is unsound.
+    """
+    try:
+        path = starter_path()
+    except CheckpointError:
+        _logger.info("the starter is not measured: this installation has no starter weights")
+        return None
+    return load_translator(path)
 
 
 def is_starter(translator: Translator) -> bool:

@@ -18,6 +18,7 @@ from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
 from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
 from utad_monai.processes import default_workers
 from utad_monai.stages import HISTORY_FILE
+from utad_monai.starter import installed_starter
 from utad_monai.study.measuring import load_methods, load_study_segmenter, measure_study, study_cohort
 from utad_monai.study.plan import TEACHER, StudyPlan, load_plan
 from utad_monai.study.results import (
@@ -84,7 +85,12 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
     models = load_methods(plan, output)
     reference = models[plan.reference]
     protocol = evaluation_protocol(
-        cohort, Split.TEST, reference, models.get(TEACHER, reference), load_study_segmenter(plan, output)
+        cohort,
+        Split.TEST,
+        reference,
+        models.get(TEACHER, reference),
+        load_study_segmenter(plan, output),
+        installed_starter(),
     )
     described = {}
     for method in plan.trainings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,17 +16,32 @@ from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, sin
 from utad_monai.data.problems import empty_split
 from utad_monai.data.refused import policy_of
 from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
-from utad_monai.inferers import SliceTranslator
+from utad_monai.inferers import Calibration, CohortCalibrator, SliceTranslator
 from utad_monai.keys import ImageSource, Modality, Split
 from utad_monai.metrics import DownstreamSegmentation
 from utad_monai.processes import worker_pool
 from utad_monai.stages import MODEL_FILE
+from utad_monai.starter import installed_starter, starter_path
+from utad_monai.starter.method import starter_method
 from utad_monai.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
 
 
 def load_methods(plan: StudyPlan, output: Path) -> dict[str, Translator]:
     """Return the trained methods of a plan by name, in its order."""
     return {method.name: load_translator(plan.stage_dir(method.name, output) / MODEL_FILE) for method in plan.methods}
+
+
+def study_calibrations(
+    cohort: PreparedCohort, painted: Mapping[str, Mapping[Modality, Sequence[float]]]
+) -> dict[str, Calibration]:
+    """Return the calibrations of models on the training cases, without any test patient.
+
+    Args:
+        cohort: the cohort of a study.
+        painted: `Translator.reference_histograms` by method; those that have none are left out.
+    """
+    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), cohort.cases(Split.TEST))
+    return {name: calibrator.fit(shares) for name, shares in painted.items() if shares}
 
 
 def load_study_segmenter(plan: StudyPlan, output: Path, name: str = SEGMENTATION) -> Segmenter:
@@ -60,7 +75,13 @@ def measure_study(
     if not cases:
         raise empty_split("complete test case with a segmentation")
     yardsticks = fit_yardsticks(cohort.store, cohort.cases(Split.TRAIN))
-    jobs = [_Measurement(plan, str(dataset_dir), output, case, yardsticks) for case in cases]
+    starter = installed_starter()
+    models = load_methods(plan, output) | ({str(ImageSource.STARTER): starter} if starter else {})
+    calibrations = study_calibrations(cohort, {name: model.reference_histograms for name, model in models.items()})
+    starter_file = starter_path() if starter else None
+    jobs = [
+        _Measurement(plan, str(dataset_dir), output, case, yardsticks, calibrations, starter_file) for case in cases
+    ]
     measurements = StudyMeasurements()
     if workers == 1:
         for job in jobs:
@@ -82,12 +103,16 @@ class _Measurement:
         output: Path,
         case_id: str,
         yardsticks: Mapping[ImageSource, TranslationMethod],
+        calibrations: Mapping[str, Calibration],
+        starter_file: Path | None,
     ) -> None:
         self.plan = plan
         self.dataset_dir = dataset_dir
         self.output = output
         self.case_id = case_id
         self.yardsticks = yardsticks
+        self.calibrations = calibrations
+        self.starter_file = starter_file
 
     def __call__(self) -> StudyMeasurements:
         cohort = study_cohort(self.plan, self.dataset_dir, self.output)
@@ -97,13 +122,24 @@ class _Measurement:
         evaluator = StudyEvaluator(
             device,
             DataLoader(cases, batch_size=1, collate_fn=single_case),
-            {name: SliceTranslator(translator.generator, device) for name, translator in methods.items()},
+            self._translators(methods, device),
             self._segmenters(device),
             self.yardsticks,
             methods[self.plan.reference].best_source,
         )
         evaluator.run()
         return evaluator.measurements
+
+    def _translators(self, methods: Mapping[str, Translator], device: torch.device) -> dict[str, TranslationMethod]:
+        """Return the starter, where there is one, and the methods."""
+        translators: dict[str, TranslationMethod] = {}
+        if self.starter_file is not None:
+            starter, name = load_translator(self.starter_file), str(ImageSource.STARTER)
+            translators[name] = starter_method(starter, self.calibrations[name], device)
+        for name, method in methods.items():
+            calibration = self.calibrations.get(name)
+            translators[name] = SliceTranslator(method.generator, device, calibration=calibration)
+        return translators
 
     def _segmenters(self, device: torch.device) -> StudySegmenters:
         single: Mapping[Modality, DownstreamSegmentation] = {

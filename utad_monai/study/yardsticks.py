@@ -57,7 +57,7 @@ def yardstick_lines(results: pandas.DataFrame, protocol: Mapping[str, Any]) -> l
     means = _means(results)
     paired = {name: means[name] for name in paired_methods(protocol) if name in means}
     lines = [_upper_bound_line(paired)] if paired else []
-    for method in protocol["methods"]:
+    for method in (str(ImageSource.STARTER), *protocol["methods"]):
         yardstick = str(ImageSource.PAIRED_CONTRAST_MAP if method in paired else ImageSource.CONTRAST_MAP)
         measures = not_beaten(means.get(method, {}), means.get(yardstick, {}))
         if measures:
