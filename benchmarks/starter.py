@@ -23,15 +23,16 @@ from transforms import LabelsToTumourRegions
 from utad_monai.checkpoints import load_translator
 from utad_monai.contrast import fit_yardsticks
 from utad_monai.data import Preprocessing, SliceStore, look_for_cases, prepare_slices
-from utad_monai.data.intensity_histogram import patient_histograms
+from utad_monai.data.intensity_histogram import PatientHistograms, mean_over_patients, patient_histograms
 from utad_monai.data.slices import PreparedCase
-from utad_monai.inferers import SliceTranslator, calibrations_without_each
+from utad_monai.inferers import Calibration, fit_calibration
 from utad_monai.keys import ImageSource, Modality
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
 from utad_monai.metrics.statistics import estimate
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL, tissue_contrast
 from utad_monai.processes import worker_pool
 from utad_monai.starter import load_starter
+from utad_monai.starter.method import starter_method
 from utad_monai.tables import read_table
 
 STARTER, UNCALIBRATED = "starter", "starter, not calibrated"
@@ -96,7 +97,9 @@ def measure(
     cases = list(look_for_cases(cohort).cases)
     store = prepare_slices(cases, preprocessing, cache)
     complete = [case for case in store.cases.values() if len(case.modalities) == 4 and case.tumour_pixels is not None]
-    jobs = [_Job(store, complete, case, model, step) for case in complete if judged is None or case.case_id in judged]
+    histograms = patient_histograms(store, complete)
+    wanted = [case for case in complete if judged is None or case.case_id in judged]
+    jobs = [_Job(store, complete, histograms, case, model, step) for case in wanted]
     if workers == 1:
         return pandas.DataFrame([row for job in jobs for row in job()])
     with worker_pool(workers, threads=1) as pool:
@@ -107,20 +110,26 @@ class _Job:
     """The measurement of one case, which can be sent to another process."""
 
     def __init__(
-        self, store: SliceStore, cases: Sequence[PreparedCase], case: PreparedCase, model: Path | None, step: int
+        self,
+        store: SliceStore,
+        cases: Sequence[PreparedCase],
+        histograms: PatientHistograms,
+        case: PreparedCase,
+        model: Path | None,
+        step: int,
     ) -> None:
-        self.store, self.cases, self.case, self.model, self.step = store, cases, case, model, step
+        self.store, self.cases, self.histograms = store, cases, histograms
+        self.case, self.model, self.step = case, model, step
 
     def __call__(self) -> list[dict[str, Any]]:
         """Return the rows of the case."""
         others = [case for case in self.cases if case.patient_id != self.case.patient_id]
         translator = load_starter() if self.model is None else load_translator(self.model)
-        calibration = calibrations_without_each(
-            translator.reference_histograms, patient_histograms(self.store, self.cases)
-        )[self.case.patient_id]
+        cohort = mean_over_patients(self.histograms, [self.case.patient_id])
+        calibration = fit_calibration(translator.reference_histograms, cohort)
         methods: dict[str, Any] = {
-            STARTER: SliceTranslator(translator.generator, calibration=calibration),
-            UNCALIBRATED: SliceTranslator(translator.generator),
+            STARTER: starter_method(translator, calibration),
+            UNCALIBRATED: starter_method(translator, Calibration()),
             **{str(name): method for name, method in fit_yardsticks(self.store, others).items()},
         }
         images, regions = self._slices()
@@ -162,14 +171,10 @@ def _made(
     target: Modality,
     mask: Tensor,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield what each method makes; the starter translates mirror images too, as `complete` does."""
+    """Yield what each method makes, and a copy where there is one source."""
     given = {source: images[source] for source in sources}
     for name, method in methods.items():
-        made = method(given, target, mask)
-        if name in (STARTER, UNCALIBRATED):
-            mirrored = method({source: image.flip(-1) for source, image in given.items()}, target, mask.flip(-1))
-            made = torch.where(made > -1, (made + mirrored.flip(-1)) / 2, made)
-        yield name, made
+        yield name, method(given, target, mask)
     if len(sources) == 1:
         yield str(ImageSource.COPY_SOURCE), images[sources[0]]
 

@@ -43,7 +43,7 @@ def write_safetensors(path: str | Path, heading: Mapping[str, Any], weights: Map
     """
     rounded = {name: _rounded(value) for name, value in weights.items()}
     refuse_non_finite(path, rounded)
-    metadata = {"format": "pt", _CONTENT: json.dumps(heading, sort_keys=True, allow_nan=False)}
+    metadata = {_CONTENT: json.dumps(heading, sort_keys=True, allow_nan=False)}
     with atomic_path(path) as temporary:
         temporary.write_bytes(safetensors.save(rounded, metadata))
 

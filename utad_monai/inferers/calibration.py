@@ -33,7 +33,7 @@ from utad_monai.keys import Modality
 _LEAST_SLOPE = 1e-6
 """Added to both distributions: where one has no pixels, its map still rises and stays defined."""
 _DIGITS = 6
-STRAIGHT_ABOVE = 0.85
+STRAIGHT_ABOVE = 0.8
 """Share of the healthy brain that the model paints above which a map is a straight line to the brightest: measured on
 real cases, where tumours lost contrast to maps that followed the few bright pixels of healthy brain."""
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
