@@ -29,7 +29,7 @@ from benchmarks.paired import spread
 from benchmarks.training_step import SIZES
 from utad_monai.data import EvaluationCases, Preprocessing, find_cases, prepare_slices, single_case
 from utad_monai.data.phantom import write_phantom_cohort
-from utad_monai.engines import TranslationEvaluator, translation_evaluator
+from utad_monai.engines import TranslationEvaluator, method_quality
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation
@@ -38,7 +38,7 @@ from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 WORK: Mapping[str, tuple[Any, str]] = {
     "loading": (EvaluationCases, "__getitem__"),
     "translation": (SliceTranslator, "__call__"),
-    "image_quality": (translation_evaluator, "image_quality"),
+    "image_quality": (method_quality, "image_quality"),
     "segmentation_and_dice": (DownstreamSegmentation, "dice"),
 }
 """The parts of an evaluation, and the function that does each."""

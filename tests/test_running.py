@@ -121,7 +121,7 @@ def test_a_training_can_be_tracked(calls: list[Any]) -> None:
 
 
 def test_unknown_names_files_keys_and_words_are_refused(calls: list[Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigFileError, match=r"teecher: no packaged bundle.*student, teacher"):
+    with pytest.raises(ConfigFileError, match=r"teecher: no packaged bundle.*student, teach, teacher"):
         run_configs(["teecher"])
     with pytest.raises(ConfigFileError, match="no such config file"):
         run_configs([str(tmp_path / "none.json")])
