@@ -16,7 +16,7 @@ $(STAMP): requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-# The whole pipeline on the embedded phantom, at most ten minutes on two processor cores.
+# The whole pipeline on the embedded phantom: 14 minutes of processor time, shared by two cores.
 # OUTPUT=folder writes elsewhere.
 demo: env
 	$(BIN)/utad-monai demo --output $(OUTPUT)
