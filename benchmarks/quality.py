@@ -4,7 +4,7 @@ python -m benchmarks.quality --minutes 10 --seeds 3
 
 The literal recipe is the published one (learning rate 1e-4, five critic steps, nothing added) with the preset's small
 networks, on the whole frame of 240 x 240 mm at the preset's pixels. The preset is `bundles/teacher.json` with
-`bundles/demo.json`, whose frame is the phantom's brain box; what counts is the model that it keeps. Both are judged in
+`bundles/small.json`, whose frame is the phantom's brain box; what counts is the model that it keeps. Both are judged in
 the tight box, which holds every brain. A seed decides the split, too, the same for both.
 """
 
@@ -128,7 +128,7 @@ def train_preset(folder: Path, seed: int, alongside: Callable[[float], None] | N
         alongside: called after each iteration with the seconds so far; its own time does not count.
         overrides: of the bundle.
     """
-    config = [str(bundles_dir() / "teacher.json"), str(bundles_dir() / "demo.json")]
+    config = [str(bundles_dir() / name) for name in ("teacher.json", "published.json", "small.json")]
     options = {"output_dir": str(folder), "seed": seed, **overrides}
     workflow: Any = ConfigWorkflow(config, workflow_type="train", logging_file=False, **options)
     workflow.parser["initialize"] = ["$monai.utils.set_determinism(seed=@seed)"]

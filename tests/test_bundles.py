@@ -31,7 +31,7 @@ INFERENCE = ("inference.json", "evaluate.json")
 OVERLAYS = {
     "demo.json": TRAINING,
     "published.json": ("teacher.json", "student.json"),
-    "from_starter.json": ("teacher.json", "student.json"),
+    "small.json": TRAINING,
     "multi_gpu.json": TRAINING,
     "paired.json": ("teacher.json",),
     "augmentation.json": ("segmentation.json",),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from utad_monai.demo import run_demo
 from utad_monai.stages import Stage
@@ -57,5 +59,8 @@ def test_it_ends_with_where_everything_is(
 
 def test_teacher_and_student_start_from_the_starter_weights(tmp_path: Path, calls: list[dict[str, Any]]) -> None:
     run_demo(tmp_path, dataset_dir="cohort")
-    started = [call for call in calls if Path(call["config_file"][-1]).name == "from_starter.json"]
-    assert [Path(call["config_file"][0]).stem for call in started] == ["teacher", "student"]
+    given = {Path(call["config_file"][0]).stem: call for call in calls}
+    assert "start_weights" not in given["teacher"]
+    files = [ConfigParser.load_config_file(file) for file in given["teacher"]["config_file"]]
+    assert ChainMap(*reversed(files))["start_weights"] == {"_target_": "utad_monai.starter.starter_path"}
+    assert set(given["student"]) == set(given["teacher"])

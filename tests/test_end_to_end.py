@@ -21,7 +21,7 @@ from utad_monai.provenance import is_synthetic
 pytestmark = pytest.mark.command_line
 
 SIZES = ("--frame_size_mm", "[36,36]", "--image_size", "[32,32]")
-NETWORKS = ("--base_channels", "2", "--critic_channels", "4", "--critic_layers", "4")
+NETWORKS = ("--start_weights", "", "--base_channels", "2", "--critic_channels", "4", "--critic_layers", "4")
 SCHEDULE = ("--max_epochs", "2", "--decay_epochs", "1", "--samples_per_epoch", "8", "--batch_size", "4")
 CRITICS = ("--critic_steps", "1")
 UNET = ("--unet_channels", "[4,8]", "--unet_strides", "[2]", "--max_epochs", "1")

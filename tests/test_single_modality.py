@@ -1,4 +1,4 @@
-"""A cohort in which every patient has one modality trains as it is, through the real command line."""
+"""A cohort in which every patient has one modality trains as it is, from the starter weights, as users run it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from utad_monai.keys import Modality
 pytestmark = pytest.mark.command_line
 
 SLICES = ["--frame_size_mm", "[36,36]", "--image_size", "[32,32]"]
-SIZES = {"teacher": [*SLICES, "--base_channels", "2", "--critic_channels", "4", "--critic_layers", "4"], "student": []}
+SIZES = {"teacher": [*SLICES, "--critic_channels", "4", "--critic_layers", "4"], "student": []}
 SCHEDULE = ["--max_epochs", "2", "--decay_epochs", "1", "--samples_per_epoch", "8", "--batch_size", "4"]
 
 

@@ -32,8 +32,7 @@ class _Step:
 _EVERYTHING = {"split": "test", "targets": ["flair", "t1", "t1ce", "t2"]}
 """The phantom lacks nothing: every modality of the test cases is made, as if it were missing."""
 
-_FROM_STARTER = ("demo.json", "from_starter.json")
-_SHORT = {"max_epochs": 8, "decay_epochs": 4, "val_interval": 4, "critics_from_epoch": 3}
+_SHORT = {"max_epochs": 8, "decay_epochs": 4, "val_interval": 4, "critics_from_epoch": 5}
 
 _QUICK = {"starter_flips": False, "source_slices": 4}
 """What an evaluation can do without when it is a demonstration."""
@@ -44,10 +43,9 @@ _STEPS = (
         "Teacher: from the starter weights, unpaired images and tumour masks",
         "teacher.json",
         "training",
-        _FROM_STARTER,
-        _SHORT,
+        overrides=_SHORT,
     ),
-    _Step("Student: mask-free, distilled from the teacher", "student.json", "training", _FROM_STARTER, _SHORT),
+    _Step("Student: mask-free, distilled from the teacher", "student.json", "training", overrides=_SHORT),
     _Step(
         "Volumes: each modality of the test cases from the others",
         "inference.json",

@@ -7,7 +7,7 @@ from utad_monai.configuration import bundles_dir
 
 
 def test_the_sides_differ_in_tumour_guidance_alone() -> None:
-    preset = json.loads((bundles_dir() / "demo.json").read_text(encoding="utf-8"))
+    preset = json.loads((bundles_dir() / "small.json").read_text(encoding="utf-8"))
     assert SIDES["preset"] == {}
     assert SIDES[WITHOUT] == {"tumour_guidance_weight": 0}
     assert preset["tumour_guidance_weight"] > 0

@@ -85,6 +85,7 @@ def test_no_key_holds_a_second_modality_of_the_patient(data: UnpairedSlices) -> 
     assert set(sample) == {
         BatchKey.IMAGE,
         BatchKey.TUMOUR_MASK,
+        BatchKey.TUMOUR_LABELS,
         BatchKey.SOURCE_MODALITY,
         BatchKey.TARGET_MODALITY,
         BatchKey.CASE_ID,
@@ -93,7 +94,7 @@ def test_no_key_holds_a_second_modality_of_the_patient(data: UnpairedSlices) -> 
         BatchKey.BETWEEN,
     }
     pictures = [key for key, value in sample.items() if isinstance(value, torch.Tensor) and value.ndim > 1]
-    assert set(pictures) == {BatchKey.IMAGE, BatchKey.TUMOUR_MASK}
+    assert set(pictures) == {BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.TUMOUR_LABELS}
     assert sample[BatchKey.IMAGE].shape[0] == 1
     assert set(sample[BatchKey.TUMOUR_MASK].unique().tolist()) <= {0.0, 1.0}
 

@@ -1,4 +1,4 @@
-"""Critics that come late learn from the first epoch on, and are heard later."""
+"""Critics that come late rest, then learn for an epoch, and then are heard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import SGD
 
 from utad_monai.engines import TranslationTrainer
 from utad_monai.handlers import LateCritics
-from utad_monai.keys import BatchKey
+from utad_monai.keys import BatchKey, LossTerm
 from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 
@@ -49,8 +49,17 @@ def test_critics_are_heard_after_so_many_epochs(epochs: int, heard: list[float])
     assert seen == heard
 
 
-def test_critics_learn_while_they_are_not_heard() -> None:
-    trainer = make_trainer(3)
+def test_critics_rest_until_the_last_of_these_epochs_and_then_learn() -> None:
+    trainer = make_trainer(2)
+    learned: list[bool] = []
     before = [weight.detach().clone() for weight in trainer.whole_critic.parameters()]
+
+    def keep(engine: TranslationTrainer) -> None:
+        now = list(engine.whole_critic.parameters())
+        learned.append(any(not torch.equal(a, b) for a, b in zip(before, now, strict=True)))
+        before[:] = [weight.detach().clone() for weight in now]
+        assert (str(LossTerm.CRITIC_REAL) in engine.state.output) is learned[-1]
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, keep)
     trainer.run()
-    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.whole_critic.parameters(), strict=True))
+    assert learned == [False, True, True]

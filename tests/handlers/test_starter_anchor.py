@@ -12,8 +12,9 @@ from torch.optim import SGD
 from utad_monai.checkpoints import Translator, save_translator
 from utad_monai.data import PreparedCohort, Preprocessing
 from utad_monai.engines import TranslationTrainer
+from utad_monai.engines.translation_batch import prepare_translation_batch
 from utad_monai.handlers import StarterAnchor
-from utad_monai.keys import BatchKey, LossTerm, Modality
+from utad_monai.keys import BatchKey, LossTerm, Modality, TumourLabel
 from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair, generator_input
 
@@ -49,13 +50,17 @@ def batch() -> dict[str, Any]:
     }
 
 
-def make_trainer(anchor: StarterAnchor, batch: dict[str, Any], weight: float = 10.0) -> TranslationTrainer:
+def make_trainer(
+    anchor: StarterAnchor, batch: dict[str, Any], weight: float = 10.0, **more: float
+) -> TranslationTrainer:
     torch.manual_seed(2)
     generator = TumourAwareGenerator(2, "complete", residual_fusion=True, **SWITCHES)
     critics = critic_pair((32, 32), 2, 4)
     players = (generator, *critics)
     optimizers = [SGD(generator.parameters(), 0.0), SGD([w for critic in critics for w in critic.parameters()], 0.0)]
-    trainer = TranslationTrainer("cpu", 1, [batch], *players, *optimizers, LossWeights(anchor=weight), 1, None, None)
+    trainer = TranslationTrainer(
+        "cpu", 1, [batch], *players, *optimizers, LossWeights(anchor=weight, **more), 1, None, None
+    )
     anchor.attach(trainer)
     return trainer
 
@@ -78,6 +83,60 @@ def test_term_is_the_distance_to_the_calibrated_start_weights(
     # the second sample's target is its own modality: it does not count
     expected = (trainer.translation.image[0] - calibrated).abs().mean()
     assert trainer.state.output[str(LossTerm.ANCHOR)] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_mirror_images_are_painted_too_where_it_is_asked_for(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train")
+    batch[BatchKey.TARGET_MODALITY] = torch.tensor([3, 1])
+    mirrored = dict(batch) | {key: batch[key].flip(-1) for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK)}
+    for flips in (False, True):
+        painted = []
+        for given in (batch, mirrored):
+            anchor = StarterAnchor(starter, store, cases, flips)
+            make_trainer(anchor, given)
+            painted.append(anchor.painted(prepare_translation_batch(given, "cpu")))
+        assert torch.allclose(painted[0], painted[1].flip(-1), atol=1e-5) is flips
+
+
+def test_tumours_get_the_intensities_of_the_cohorts_tumours(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    make_trainer(anchor, batch)
+    plain = anchor.painted(prepare_translation_batch(batch, "cpu"))
+    labels = batch[BatchKey.TUMOUR_MASK].long() * TumourLabel.OEDEMA
+    moved = anchor.painted(prepare_translation_batch(batch | {BatchKey.TUMOUR_LABELS: labels}, "cpu"))
+    assert torch.equal(moved[labels == 0], plain[labels == 0])
+    wanted = anchor.regions[Modality.T2.channel, TumourLabel.OEDEMA]  # type: ignore[index]
+    assert float(moved[0][labels[0] > 0].mean()) == pytest.approx(float(wanted), abs=1e-3)
+    assert abs(float(plain[0][labels[0] > 0].mean()) - float(wanted)) > 0.05
+
+
+def test_tumour_and_structure_count_where_they_have_a_weight(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    trainer = make_trainer(anchor, batch, anchor_tumour=2.0, anchor_structure=3.0)
+    trainer.run()
+    assert trainer.translation is not None
+    with torch.no_grad():
+        painted = anchor.painted(prepare_translation_batch(batch, "cpu"))
+        apart = (trainer.translation.image - painted).abs()[:1]
+    in_tumour = float(apart[batch[BatchKey.TUMOUR_MASK][:1] > 0].mean())
+    assert trainer.state.output[str(LossTerm.ANCHOR_TUMOUR)] == pytest.approx(in_tumour, rel=1e-4)
+    assert 0 < trainer.state.output[str(LossTerm.ANCHOR_STRUCTURE)] < 1
+
+
+def test_a_batch_without_translations_adds_nothing(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    batch[BatchKey.TARGET_MODALITY] = batch[BatchKey.SOURCE_MODALITY]
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    trainer = make_trainer(anchor, batch)
+    trainer.run()
+    assert str(LossTerm.ANCHOR) not in trainer.state.output
 
 
 def test_start_weights_stay_as_they_are(

@@ -22,6 +22,8 @@ PUBLISHED = {
     LossTerm.IDENTITY: 0,
     LossTerm.TUMOUR_GUIDANCE: 0,
     LossTerm.ANCHOR: 0,
+    LossTerm.ANCHOR_TUMOUR: 0,
+    LossTerm.ANCHOR_STRUCTURE: 0,
     LossTerm.PAIRED: 0,
     LossTerm.PAIRED_TUMOUR: 0,
     LossTerm.PAIRED_STRUCTURE: 0,

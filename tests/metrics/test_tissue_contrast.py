@@ -11,7 +11,7 @@ from torch import Tensor
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL, tissue_classes, tissue_contrast
 
 LEVELS = (-0.6, 0.1, 0.7)
-NO_TUMOUR = torch.zeros(3, 12, 12)
+NO_TUMOUR = torch.zeros(3, 60, 60)
 
 
 @pytest.fixture
@@ -22,7 +22,12 @@ def real() -> Tensor:
     for place, level in enumerate(LEVELS):
         rows = slice(1 + 3 * place, 4 + 3 * place)
         image[:, rows, 1 : 5 + 3 * place] = level + 0.05 * torch.randn(3, 3, 4 + 3 * place, generator=draw)
-    return image
+    return finer(image)
+
+
+def finer(image: Tensor) -> Tensor:
+    """Make each pixel five by five: the border that is not measured is two of them."""
+    return image.repeat_interleave(5, dim=-1).repeat_interleave(5, dim=-2)
 
 
 def test_the_real_image_has_the_right_order_and_a_ratio_of_one(real: Tensor) -> None:
@@ -52,7 +57,7 @@ def test_a_flat_brain_has_no_order_and_no_contrast(real: Tensor) -> None:
 
 def test_a_flat_brain_that_ends_elsewhere_has_no_order_either(real: Tensor) -> None:
     flat = torch.where(real > -1, 0.2, -1.0)
-    flat[:, 1:3], flat[:, 4:5] = -1, -1  # two thirds of the darkest tissue are cut away, a third of the next
+    flat[:, 5:15], flat[:, 20:25] = -1, -1  # two thirds of the darkest tissue are cut away, a third of the next
     assert tissue_contrast(real, flat, NO_TUMOUR) == {"tissue_order": 0, "tissue_contrast": pytest.approx(0)}
 
 
@@ -70,9 +75,20 @@ def test_two_tissues_that_change_places_break_the_order_though_the_ratio_is_kept
 
 def test_the_tumour_is_left_out(real: Tensor) -> None:
     mask = torch.zeros_like(real)
-    mask[:, :4] = 1
+    mask[:, :20] = 1
     shown = torch.where(mask > 0, torch.tensor(0.95), real)
     assert tissue_contrast(shown, torch.where(mask > 0, -0.9, real), mask) == tissue_contrast(shown, shown, mask)
+
+
+def test_a_border_of_stripped_skull_is_no_tissue(real: Tensor) -> None:
+    stripped = real.clone()
+    brain = real > -1
+    inside = brain[:, 2:, 2:] & brain[:, :-2, 2:] & brain[:, 2:, :-2] & brain[:, :-2, :-2]
+    border = brain.clone()
+    border[:, 1:-1, 1:-1] &= ~inside
+    stripped[border] = -0.99
+    turned_border = torch.where(border, 0.99, real)
+    assert tissue_contrast(stripped, turned_border, NO_TUMOUR)["tissue_order"] == 1
 
 
 def test_what_has_no_three_classes_is_not_measured(real: Tensor) -> None:

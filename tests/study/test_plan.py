@@ -90,6 +90,19 @@ def test_every_override_is_a_key_of_its_bundle(method: StudyMethod) -> None:
             node = node[part]
 
 
+@pytest.mark.parametrize("preset", ["demo", "paper"])
+def test_methods_begin_with_the_published_values_and_segmentation_does_not(preset: str) -> None:
+    plan = load_plan(preset)
+    assert {plan.settings(method)["overlays"][0] for method in plan.methods} == {"published.json"}
+    assert all("published.json" not in plan.settings(segmenter)["overlays"] for segmenter in plan.segmenters)
+
+
+def test_the_paper_preset_gives_all_trainings_the_same_slices() -> None:
+    published = json.loads((bundles_dir() / "published.json").read_text(encoding="utf-8"))
+    cohort = load_plan("paper").cohort_overrides
+    assert cohort == {key: published[key] for key in ("frame_size_mm", "image_size")}
+
+
 def test_models_lie_where_other_bundles_look(tmp_path: Path) -> None:
     plan = load_plan("demo")
     assert plan.stage_dir(TEACHER, tmp_path) == tmp_path / Stage.TEACHER

@@ -121,6 +121,7 @@ def test_several_processes_train_the_same_as_one(
         tiny_plan.overlays,
         tiny_plan.cohort_overrides,
         tiny_plan.method_overrides,
+        method_overlays=tiny_plan.method_overlays,
     )
     train_all(plan, tiny_cohort, tmp_path, workers=2)
     for method in plan.methods:
@@ -139,6 +140,7 @@ def test_a_failure_in_another_process_reaches_the_user(tiny_plan: StudyPlan, tin
         (),
         tiny_plan.cohort_overrides,
         {key: value for key, value in tiny_plan.method_overrides.items() if key != "critic_steps"},
+        method_overlays=tiny_plan.method_overlays,
     )
     logging.getLogger().handlers.clear()
     with pytest.raises(StudyError, match="training stargan failed: critic_steps must be at least 1, got 0"):

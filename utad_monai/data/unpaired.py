@@ -66,7 +66,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Draw sample `index` (any non-negative integer) as a dictionary of `BatchKey` entries.
 
-        The image is `(1, H, W)` float32 in [-1, 1] with background exactly -1, the mask `(1, H, W)` 0 or 1.
+        The image is `(1, H, W)` float32 in [-1, 1] with background exactly -1, mask and labels are `(1, H, W)`.
         """
         draw = np.random.default_rng((self.seed, index))
         source = self.modalities[draw.integers(len(self.modalities))]
@@ -78,12 +78,13 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         mirrored = self.flip and draw.random() < 0.5
         case_id = self.cases[place].case_id
         image = torch.from_numpy(self.store.image(case_id, source)[slice_index].astype(np.float32))
-        mask = torch.from_numpy((self.store.labels(case_id)[slice_index] > 0).astype(np.float32))
+        labels = torch.from_numpy(self.store.labels(case_id)[slice_index].astype(np.int64))
         if mirrored:
-            image, mask = image.flip(-1), mask.flip(-1)
+            image, labels = image.flip(-1), labels.flip(-1)
         return {
             BatchKey.IMAGE: image[None],
-            BatchKey.TUMOUR_MASK: mask[None],
+            BatchKey.TUMOUR_MASK: (labels > 0).to(image)[None],
+            BatchKey.TUMOUR_LABELS: labels[None],
             BatchKey.SOURCE_MODALITY: source.channel,
             BatchKey.TARGET_MODALITY: target.channel,
             BatchKey.CASE_ID: case_id,

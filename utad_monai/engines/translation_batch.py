@@ -26,6 +26,7 @@ class TranslationBatch:
         between: `(B, 2)` in [0, 1), where each critic's gradient penalty is measured; drawn when None.
         first: place of its first slice in the batch that the loader gave.
         target_image: the true target `(B, 1, H, W)` in [-1, 1], where a method is taught by pairs; else None.
+        labels: `(B, 1, H, W)` int64, values of `TumourLabel`; None where only the tumour's mask is known.
     """
 
     image: Tensor
@@ -36,6 +37,7 @@ class TranslationBatch:
     between: Tensor | None = None
     first: int = 0
     target_image: Tensor | None = None
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -56,11 +58,8 @@ class TranslationBatch:
         return [self._from(first, first + size) for first in range(0, len(self), size)]
 
     def _from(self, first: int, end: int) -> TranslationBatch:
-        tensors = (self.image, self.tumour_mask, self.source_modality, self.target_modality)
-        image, mask, source, target = (tensor[first:end] for tensor in tensors)
-        between = None if self.between is None else self.between[first:end]
-        pair = None if self.target_image is None else self.target_image[first:end]
-        return TranslationBatch(image, mask, source, target, self.case_ids[first:end], between, first, pair)
+        tensors = {name: value[first:end] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors, case_ids=self.case_ids[first:end], first=first)
 
 
 def prepare_translation_batch(
@@ -71,9 +70,12 @@ def prepare_translation_batch(
         batchdata[key].to(device, non_blocking=non_blocking)
         for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.SOURCE_MODALITY, BatchKey.TARGET_MODALITY)
     )
-    between = batchdata.get(BatchKey.BETWEEN)
-    between = None if between is None else between.to(device, non_blocking=non_blocking)
-    return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), between)
+    further = {
+        name: batchdata[key].to(device, non_blocking=non_blocking)
+        for name, key in (("between", BatchKey.BETWEEN), ("labels", BatchKey.TUMOUR_LABELS))
+        if key in batchdata
+    }
+    return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), **further)
 
 
 def prepare_teaching_batch(

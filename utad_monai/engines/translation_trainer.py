@@ -34,9 +34,10 @@ class TranslationTrainer(GeneratorTrainer):
     """Train a generator against a whole-image critic and a tumour-image critic on unpaired slices.
 
     The teacher is this engine; the student is this engine with `utad_monai.handlers.DistillationHandler` and a
-    generator whose second input is the image itself. `engine.state.output` holds `OutputKey` and `LossTerm` entries as
-    floats; the generator's entries stay at their last values on iterations that only train the critics (`loss` is 0
-    before its first update).
+    generator whose second input is the image itself. Without a cycle weight nothing is brought back, and while
+    `critics_rest` there is no game. `engine.state.output` holds `OutputKey` and `LossTerm` entries as floats; the
+    generator's entries stay at their last values on iterations that only train the critics (`loss` is 0 before its
+    first update).
 
     Args:
         device: where to train.
@@ -96,6 +97,7 @@ class TranslationTrainer(GeneratorTrainer):
             accumulate,
             amp,
         )
+        self.critics_rest = False
         self.state.last_output = {str(OutputKey.LOSS): 0.0}
         self.state_dict_user_keys.insert(0, "last_output")
 
@@ -112,10 +114,11 @@ class TranslationTrainer(GeneratorTrainer):
         trains_generator = engine.state.iteration % self.critic_steps == 0
 
         # one forward pass serves both players: its graph is kept only when the generator will use it
-        shares_pass = trains_generator and len(parts) == 1
-        critic_terms_of = partial(self._critic_terms, keep_graph=shares_pass)
-        output |= self._update(self.critic_optimizer, parts, critic_terms_of, OutputKey.CRITIC_LOSS)
-        engine.fire_event(TranslationEvents.CRITICS_UPDATED)
+        shares_pass = trains_generator and len(parts) == 1 and not self.critics_rest
+        if not self.critics_rest:
+            critic_terms_of = partial(self._critic_terms, keep_graph=shares_pass)
+            output |= self._update(self.critic_optimizer, parts, critic_terms_of, OutputKey.CRITIC_LOSS)
+            engine.fire_event(TranslationEvents.CRITICS_UPDATED)
 
         if trains_generator:
             # gradients leave once they are used: their memory is the next graph's
@@ -154,18 +157,16 @@ class TranslationTrainer(GeneratorTrainer):
     def _generator_terms(self, batch: TranslationBatch, translated: bool = False) -> dict[LossTerm, Tensor]:
         if not translated or self.translation is None:
             self.translation_batch, self.translation = batch, self.translate(batch)
-        reconstruction = self.reconstruct(batch, self.translation)
+        reconstruction = self.reconstruct(batch, self.translation) if self.loss_weights.cycle > 0 else None
         self.generator_terms = self._own_generator_terms(batch, self.translation, reconstruction)
         self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)
         return self.generator_terms
 
     def _own_generator_terms(
-        self, batch: TranslationBatch, translation: Translation, reconstruction: Translation
+        self, batch: TranslationBatch, translation: Translation, reconstruction: Translation | None
     ) -> dict[LossTerm, Tensor]:
-        terms = _generator_terms_of(self.whole_critic, translation.image, batch.target_modality)
+        terms = {} if self.critics_rest else self._adversarial_terms(batch, translation)
         if translation.tumour_image is not None:
-            local = _generator_terms_of(self.tumour_critic, translation.tumour_image, batch.target_modality)
-            terms = {name: terms[name] + local[name] for name in terms}
             terms[LossTerm.LOCAL] = local_consistency_loss(
                 batch.tumour_image, translation, reconstruction, batch.tumour_mask
             )
@@ -173,11 +174,19 @@ class TranslationTrainer(GeneratorTrainer):
                 terms[LossTerm.TUMOUR_GUIDANCE] = tumour_guidance_loss(
                     translation.image, translation.tumour_image, batch.tumour_mask
                 )
-        terms[LossTerm.CYCLE] = cycle_loss(batch.image, reconstruction.image)
+        if reconstruction is not None:
+            terms[LossTerm.CYCLE] = cycle_loss(batch.image, reconstruction.image)
         if self.loss_weights.identity > 0:
             same = batch.source_modality == batch.target_modality
             terms[LossTerm.IDENTITY] = identity_loss(batch.image, translation.image, same)
         return terms
+
+    def _adversarial_terms(self, batch: TranslationBatch, translation: Translation) -> dict[LossTerm, Tensor]:
+        terms = _generator_terms_of(self.whole_critic, translation.image, batch.target_modality)
+        if translation.tumour_image is None:
+            return terms
+        local = _generator_terms_of(self.tumour_critic, translation.tumour_image, batch.target_modality)
+        return {name: terms[name] + local[name] for name in terms}
 
 
 def _critic_terms_of(

@@ -145,8 +145,9 @@ class HealthMonitor:
 
     def _add(self, engine: TranslationTrainer) -> None:
         output: Any = engine.state.output
-        self._sums["gap"] -= output[LossTerm.CRITIC_REAL] + output[LossTerm.CRITIC_FAKE]
-        self._sums["penalty"] += output.get(LossTerm.CRITIC_GRADIENT_PENALTY, float("nan"))
+        nan = float("nan")  # of critics that rest, and of games without a penalty
+        self._sums["gap"] -= output.get(LossTerm.CRITIC_REAL, nan) + output.get(LossTerm.CRITIC_FAKE, nan)
+        self._sums["penalty"] += output.get(LossTerm.CRITIC_GRADIENT_PENALTY, nan)
         self._sums["iterations"] += 1
 
     def __call__(self, engine: TranslationTrainer) -> None:

@@ -10,7 +10,9 @@ from utad_monai.engines.translation_trainer import TranslationTrainer
 
 
 class LateCritics:
-    """Keep the adversarial and the modality term out of the generator's loss in the first epochs; critics learn.
+    """Keep the adversarial and the modality term out of the generator's loss in the first epochs.
+
+    The critics rest, but for the last of these epochs, in which they learn.
 
     Args:
         epochs: how many; 0 changes nothing, as in the paper.
@@ -28,4 +30,5 @@ class LateCritics:
     def __call__(self, engine: TranslationTrainer) -> None:
         """Choose the weights of this epoch; in every iteration, as a training may resume within an epoch."""
         late = engine.state.epoch > self.epochs
+        engine.critics_rest = engine.state.epoch < self.epochs
         engine.loss_weights = self._later if late else replace(self._later, adversarial=0.0, modality=0.0)

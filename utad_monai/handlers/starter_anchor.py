@@ -8,33 +8,41 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine
 from torch import Tensor
-from torch.nn import functional
 
+from transforms import BRAIN_FLOOR
 from utad_monai.checkpoints import load_translator
+from utad_monai.data.region_intensity import region_intensities, with_region_intensities
 from utad_monai.data.slices import PreparedCase, SliceStore
 from utad_monai.digest import weights_sha256
 from utad_monai.engines.generator_trainer import TranslationEvents
+from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.inferers import Calibration, fit_store_calibration
-from utad_monai.keys import LossTerm, Modality
+from utad_monai.keys import Modality
+from utad_monai.losses import anchor_terms
 from utad_monai.networks import TumourAwareGenerator, generator_input
 
 
 class StarterAnchor:
-    """Before each generator update, add `E|x^ - x_S|`: x_S is what the frozen start weights paint, calibrated.
+    """Before each generator update, hold `x^` at `x_S`: what the frozen start weights paint, as the cohort looks.
 
-    Unpaired: the start weights see the sample's own image, and the calibration is fitted on histograms of the training
-    images. Samples whose target is their own modality do not count.
+    `x_S` gets the cohort's intensities twice: a calibration gives it those of healthy brain, and each tumour region is
+    moved to the mean that the cohort's tumours have there in the target modality. Unpaired: the start weights see what
+    the generator sees, and both kinds of intensities are means over the training patients' images of one modality.
+    Samples whose target is their own modality do not count.
 
     Args:
         path: the start weights, mask-free; empty for none, when nothing is added.
         store: prepared slices of the cohort.
-        cases: its training cases, which the calibration is fitted on.
+        cases: its training cases, which both kinds of intensities are found in.
+        flips: whether the start weights see mirror images, too: a better anchor, for twice its time.
     """
 
-    def __init__(self, path: str | Path, store: SliceStore, cases: Sequence[PreparedCase]) -> None:
+    def __init__(self, path: str | Path, store: SliceStore, cases: Sequence[PreparedCase], flips: bool = False) -> None:
         self.starter: TumourAwareGenerator | None = None
         self.calibration = Calibration()
+        self.flips = flips
+        self.regions = region_intensities(store, cases) if str(path) else None
         if str(path):
             start = load_translator(path)
             self.starter = start.generator.requires_grad_(False).eval()
@@ -69,19 +77,28 @@ class StarterAnchor:
         if not isinstance(engine, TranslationTrainer) or engine.translation is None or engine.translation_batch is None:
             raise RuntimeError("an anchor works inside the training step of a TranslationTrainer")
         batch = engine.translation_batch
-        painted = self._painted(batch.image, batch.source_modality, batch.target_modality)
-        counts = (batch.source_modality != batch.target_modality).to(painted)
-        apart = functional.l1_loss(engine.translation.image, painted, reduction="none").flatten(1).mean(dim=1)
-        engine.generator_terms[LossTerm.ANCHOR] = (apart * counts).sum() / counts.sum().clamp_min(1)
+        counts = batch.source_modality != batch.target_modality
+        if bool(counts.any()):
+            image, painted, mask = engine.translation.image, self.painted(batch), batch.tumour_mask
+            engine.generator_terms |= anchor_terms(image[counts], painted[counts], mask[counts], engine.loss_weights)
 
     @torch.no_grad()
-    def _painted(self, image: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Return what the start weights make of `(B, 1, H, W)`, with the cohort's intensities."""
+    def painted(self, batch: TranslationBatch) -> Tensor:
+        """Return `x_S`, what the start weights make of a batch, `(B, 1, H, W)`, with the cohort's intensities."""
         assert self.starter is not None  # it is not attached without
-        given = generator_input(self.starter, image, source)
-        painted: Tensor = self.starter(given, given, target, with_tumour_image=False).image
-        slices = [
-            self.calibration(one.cpu(), modality).to(one)
-            for one, modality in zip(painted, (list(Modality)[int(place)] for place in target), strict=True)
-        ]
-        return torch.stack(slices)
+        given = generator_input(self.starter, batch.image, batch.source_modality)
+        painted = _whole_images(self.starter, given, batch.target_modality)
+        if self.flips:
+            painted = (painted + _whole_images(self.starter, given.flip(-1), batch.target_modality).flip(-1)) / 2
+        modalities = [list(Modality)[int(place)] for place in batch.target_modality]
+        painted = torch.stack(
+            [self.calibration(one.cpu(), target).to(one) for one, target in zip(painted, modalities, strict=True)]
+        )
+        if batch.labels is None or self.regions is None:
+            return painted
+        return with_region_intensities(painted, batch.labels, batch.target_modality, self.regions, BRAIN_FLOOR)
+
+
+def _whole_images(starter: TumourAwareGenerator, given: Tensor, target: Tensor) -> Tensor:
+    made: Tensor = starter(given, given, target, with_tumour_image=False).image
+    return made

@@ -1,4 +1,4 @@
-"""What a translation is worth beside the true target, where a phantom has it."""
+"""How like a translation is to what it should be: the true target of a phantom, or what start weights paint."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from utad_monai.losses.weights import LossWeights
 from utad_monai.networks import Translation
 
 _structure = SSIMLoss(spatial_dims=2, data_range=1.0)
+_PAIRED = (LossTerm.PAIRED, LossTerm.PAIRED_TUMOUR, LossTerm.PAIRED_STRUCTURE)
+_ANCHOR = (LossTerm.ANCHOR, LossTerm.ANCHOR_TUMOUR, LossTerm.ANCHOR_STRUCTURE)
 
 
 def teaching_terms(
@@ -30,12 +32,34 @@ def teaching_terms(
         tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
         weights: which terms count.
     """
-    terms = {LossTerm.PAIRED: functional.l1_loss(translation.image, target)}
-    if weights.paired_tumour > 0:
-        terms[LossTerm.PAIRED_TUMOUR] = tumour_guidance_loss(translation.image, target, tumour_mask)
-    if weights.paired_structure > 0:
-        # SSIM compares brightness by ratios: in [-1, 1] a little more or less of mid-grey, which is 0, would be all
-        terms[LossTerm.PAIRED_STRUCTURE] = _structure((translation.image + 1) / 2, (target + 1) / 2)
+    terms = _likeness(translation.image, target, tumour_mask, weights, _PAIRED)
     if weights.paired_local > 0 and translation.tumour_image is not None:
         terms[LossTerm.PAIRED_LOCAL] = functional.l1_loss(translation.tumour_image, mask_tumour(target, tumour_mask))
+    return terms
+
+
+def anchor_terms(image: Tensor, painted: Tensor, tumour_mask: Tensor, weights: LossWeights) -> dict[LossTerm, Tensor]:
+    """Return the terms that hold translations at what start weights paint; those of weight 0 are not computed.
+
+    `ANCHOR` is `E|x^ - x_S|`, `ANCHOR_TUMOUR` its mean inside each sample's tumour, `ANCHOR_STRUCTURE` 1 - SSIM.
+
+    Args:
+        image: `x^`, `(B, 1, H, W)` in [-1, 1].
+        painted: `x_S`, the same shape and range.
+        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
+        weights: which terms count.
+    """
+    return _likeness(image, painted, tumour_mask, weights, _ANCHOR)
+
+
+def _likeness(
+    image: Tensor, target: Tensor, tumour_mask: Tensor, weights: LossWeights, names: tuple[LossTerm, LossTerm, LossTerm]
+) -> dict[LossTerm, Tensor]:
+    everywhere, in_tumour, structure = names
+    terms = {everywhere: functional.l1_loss(image, target)}
+    if weights.of(in_tumour) > 0:
+        terms[in_tumour] = tumour_guidance_loss(image, target, tumour_mask)
+    if weights.of(structure) > 0:
+        # SSIM compares brightness by ratios: in [-1, 1] a little more or less of mid-grey, which is 0, would be all
+        terms[structure] = _structure((image + 1) / 2, (target + 1) / 2)
     return terms

@@ -15,22 +15,26 @@ def cycle_loss(image: Tensor, reconstructed: Tensor) -> Tensor:
 
 
 def local_consistency_loss(
-    tumour_image: Tensor, translation: Translation, reconstruction: Translation, tumour_mask: Tensor
+    tumour_image: Tensor, translation: Translation, reconstruction: Translation | None, tumour_mask: Tensor
 ) -> Tensor:
     """Return `E|t^ - x^ (.) M| + E|t - t_r|`, a scalar: the tumour branch and the whole image agree.
 
     Args:
         tumour_image: `t`, `(B, 1, H, W)` in [-1, 1].
         translation: `(x^, t^)`; with a tumour image.
-        reconstruction: `(x_r, t_r)`; with a tumour image.
+        reconstruction: `(x_r, t_r)`; with a tumour image; None leaves the second term out.
         tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1; may be empty.
 
     Raises:
         ValueError: when the generator has no tumour decoder.
     """
-    if translation.tumour_image is None or reconstruction.tumour_image is None:
+    if translation.tumour_image is None:
         raise ValueError("local consistency needs a generator with a tumour decoder")
     forward = functional.l1_loss(translation.tumour_image, mask_tumour(translation.image, tumour_mask))
+    if reconstruction is None:
+        return forward
+    if reconstruction.tumour_image is None:
+        raise ValueError("local consistency needs a reconstruction by a generator with a tumour decoder")
     return forward + functional.l1_loss(reconstruction.tumour_image, tumour_image)
 
 

@@ -14,7 +14,7 @@ from utad_monai.keys import LossTerm
 class LossWeights:
     """Weights of all loss terms; the defaults are the published ones.
 
-    `identity`, `tumour_guidance`, `tumour_distillation`, `anchor` and those that begin with `paired` are 0 in the
+    `identity`, `tumour_guidance`, `tumour_distillation` and those that begin with `anchor` or `paired` are 0 in the
     paper. Every weight is a non-negative factor of the term of the same name in `LossTerm`.
     """
 
@@ -32,6 +32,8 @@ class LossWeights:
     feature_distillation: float = 10.0
     tumour_distillation: float = 0.0
     anchor: float = 0.0
+    anchor_tumour: float = 0.0
+    anchor_structure: float = 0.0
     paired: float = 0.0
     paired_tumour: float = 0.0
     paired_structure: float = 0.0
@@ -77,6 +79,8 @@ _FIELD = {
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
     LossTerm.TUMOUR_DISTILLATION: "tumour_distillation",
     LossTerm.ANCHOR: "anchor",
+    LossTerm.ANCHOR_TUMOUR: "anchor_tumour",
+    LossTerm.ANCHOR_STRUCTURE: "anchor_structure",
     LossTerm.PAIRED: "paired",
     LossTerm.PAIRED_TUMOUR: "paired_tumour",
     LossTerm.PAIRED_STRUCTURE: "paired_structure",

@@ -60,6 +60,7 @@ class StudyPlan:
         cohort_overrides: keys and values of every training: how the cohort is split and prepared.
         method_overrides: keys and values of every method: the common budget.
         segmenter_overrides: keys and values of every segmentation network.
+        method_overlays: bundle files laid over every method, under `overlays`.
     """
 
     reference: str
@@ -69,6 +70,7 @@ class StudyPlan:
     cohort_overrides: Mapping[str, Any] = field(default_factory=dict)
     method_overrides: Mapping[str, Any] = field(default_factory=dict)
     segmenter_overrides: Mapping[str, Any] = field(default_factory=dict)
+    method_overlays: tuple[str, ...] = ()
 
     @property
     def trainings(self) -> tuple[StudyMethod, ...]:
@@ -83,9 +85,11 @@ class StudyPlan:
 
     def settings(self, method: StudyMethod) -> dict[str, Any]:
         """Return the overlays and overrides of one training, as plain data."""
-        common = self.segmenter_overrides if method.bundle == Stage.SEGMENTATION else self.method_overrides
+        segments = method.bundle == Stage.SEGMENTATION
+        common = self.segmenter_overrides if segments else self.method_overrides
+        first = () if segments else self.method_overlays
         return {
-            "overlays": [*self.overlays, *method.overlays],
+            "overlays": [*first, *self.overlays, *method.overlays],
             "overrides": {**self.cohort_overrides, **common, **method.overrides},
         }
 
@@ -150,6 +154,7 @@ def load_plan(
         {**common["cohort"], **(cohort_overrides or {})},
         {**common["methods"], **(method_overrides or {}), **budget},
         {**common["segmenters"], **(segmenter_overrides or {})},
+        tuple(common.get("method_overlays", ())),
     )
 
 
@@ -164,7 +169,9 @@ def _refuse_strange_names(content: Mapping[str, Any], path: Path) -> None:
     """Refuse names that would lead out of the packaged bundles or of the study's folder."""
     trainings = [content["methods"], content["segmenters"]]
     entries = [entry for group in trainings for entry in group.values()]
-    overlays = [name for entry in (*entries, *content["presets"].values()) for name in entry.get("overlays", ())]
+    presets = content["presets"].values()
+    overlays = [name for entry in (*entries, *presets) for name in entry.get("overlays", ())]
+    overlays += [name for preset in presets for name in preset.get("method_overlays", ())]
     for name in (*overlays, *(f"{entry['bundle']}.json" for entry in entries)):
         if not (bundles_dir() / name).is_file() or Path(name).name != name:
             raise UntrustedConfigError(f"{path}: {name!r:.200} is no packaged bundle; name one of {bundles_dir()}")
