@@ -10,7 +10,7 @@ from torch import Tensor
 
 from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
 from utad_monai.networks import TumourAwareGenerator, generator_input, student_from_teacher
-from utad_monai.networks.blocks import Fusion
+from utad_monai.networks.blocks import Fusion, SkipFusion
 
 SWITCHES = {"sources": SourceInput.SEVERAL, "conditional_norms": True, "gain_head": True}
 
@@ -99,7 +99,7 @@ def test_a_taught_network_stays_what_it_is_when_it_gets_a_tumour_branch(images: 
     complete = make(StudentScheme.COMPLETE, second, residual_fusion=True)
     missing, unexpected = complete.load_state_dict(plain.state_dict(), strict=False)
     assert unexpected == []
-    assert {name.partition(".")[0] for name in missing} == {"tumour_encoder", "fusion", "tumour_decoder"}
+    assert {name.partition(".")[0] for name in missing} == {"tumour_encoder", "fusion", "skip_fusion", "tumour_decoder"}
     codes = torch.tensor([0, 1, 2, 3])
     second_images = torch.where(torch.rand(4, 1, 32, 48) < 0.2, images, torch.tensor(-1.0))
     for training in (True, False):
@@ -120,6 +120,31 @@ def test_the_tumour_branch_counts_once_it_has_learned(images: Tensor) -> None:
             torch.nn.init.normal_(parameter, std=0.2)
     codes, nothing = torch.tensor([0, 1, 2, 3]), torch.full_like(images, -1.0)
     assert not torch.allclose(teacher(images, images, codes).image, teacher(images, nothing, codes).image, atol=1e-3)
+
+
+def test_fused_skips_are_the_images_and_a_share_of_the_tumours_at_every_level() -> None:
+    torch.manual_seed(0)
+    sizes = [(2, 2 * 2**level, 32 // 2**level, 48 // 2**level) for level in range(4)]
+    image, tumour = ([torch.randn(size) for size in sizes] for _ in range(2))
+    fusion = SkipFusion(2)
+    fused = fusion(image, tumour)
+    for place, layer in enumerate(fusion.levels):
+        torch.testing.assert_close(fused[place], image[place] + layer(tumour[place]))
+        assert not torch.allclose(fused[place], image[place], atol=1e-2)
+    fusion.start_at_nothing()
+    assert all(torch.equal(a, b) for a, b in zip(fusion(image, tumour), image, strict=True))
+
+
+def test_a_student_that_begins_as_its_teachers_image_branch_paints_what_that_paints(images: Tensor) -> None:
+    torch.manual_seed(0)
+    teacher = make(StudentScheme.COMPLETE, residual_fusion=True)
+    for parameter in teacher.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    student = student_from_teacher(teacher, "complete", warm_tumour_encoder=True).eval()
+    alone = make(StudentScheme.GLOBAL_ONLY, SecondInput.WHOLE_IMAGE).eval()
+    alone.load_state_dict({n: w for n, w in teacher.state_dict().items() if n in alone.state_dict()})
+    codes = torch.tensor([0, 1, 2, 3])
+    torch.testing.assert_close(student(images, images, codes).image, alone(images, images, codes).image)
 
 
 def test_a_student_keeps_its_teachers_fusion() -> None:

@@ -193,8 +193,13 @@ class Fusion(nn.Module):
         self.residual = residual
         self.layers = nn.Sequential(self._layer(3 * channels, channels), self._layer(channels, channels))
         if residual:
-            norms = [module for module in self.layers.modules() if isinstance(module, nn.BatchNorm2d)]
-            nn.init.zeros_(norms[-1].weight)
+            self.start_at_nothing()
+
+    def start_at_nothing(self) -> None:
+        """Let a residual fusion add 0 until it has learned something."""
+        norms = [module for module in self.layers.modules() if isinstance(module, nn.BatchNorm2d)]
+        nn.init.zeros_(norms[-1].weight)
+        nn.init.zeros_(norms[-1].bias)
 
     @staticmethod
     def _layer(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -208,3 +213,29 @@ class Fusion(nn.Module):
         """Return the fused bottleneck, the shape `(B, 16F, h, w)` of each input."""
         fused: Tensor = self.layers(torch.cat([whole + tumour, whole * tumour, torch.maximum(whole, tumour)], dim=1))
         return whole + fused if self.residual else fused
+
+
+class SkipFusion(nn.Module):
+    """Add what a tumour encoder sees at every level to the skips of the image, through 1x1 convolutions.
+
+    The bottleneck has a sixteenth of the resolution: through it alone a decoder learns that there is a tumour, hardly
+    where it ends. Beyond the paper, part of `residual_fusion`.
+
+    Args:
+        base_channels: feature maps of the finest level, F; they double per level.
+    """
+
+    def __init__(self, base_channels: int) -> None:
+        super().__init__()
+        widths = [base_channels * 2**level for level in range(4)]
+        self.levels = nn.ModuleList(convolution(width, width, kernel_size=1) for width in widths)
+
+    def start_at_nothing(self) -> None:
+        """Let the image's skips be what they are until the tumour encoder has learned something."""
+        for level in self.levels:
+            for weight in level.parameters():
+                nn.init.zeros_(weight)
+
+    def forward(self, image: list[Tensor], tumour: list[Tensor]) -> list[Tensor]:
+        """Return the image's skips, finest first, each with its share of the tumour's, of the same shape."""
+        return [image[place] + level(tumour[place]) for place, level in enumerate(self.levels)]

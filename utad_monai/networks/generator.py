@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from transforms import BACKGROUND
 from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
-from utad_monai.networks.blocks import Decoder, Encoder, Fusion
+from utad_monai.networks.blocks import Decoder, Encoder, Fusion, SkipFusion
 from utad_monai.networks.conditioning import CODES, condition_code, present_modalities
 from utad_monai.networks.gain_head import GainHead
 from utad_monai.networks.initialise import kaiming_normal
@@ -46,8 +46,8 @@ class TumourAwareGenerator(nn.Module):
             planes (False).
         gain_head: whether the decoders change a mixture of the input images (`GainHead`) instead of painting an image
             as in the paper (False).
-        residual_fusion: whether the fused bottleneck is added to that of the whole image (`Fusion`); the paper's
-            replaces it (False).
+        residual_fusion: whether the fused bottleneck is added to that of the whole image (`Fusion`), and the tumour
+            encoder's skips to the image's (`SkipFusion`); in the paper it replaces the bottleneck alone (False).
 
     Raises:
         ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
@@ -92,12 +92,16 @@ class TumourAwareGenerator(nn.Module):
         has_encoder, has_decoder = self.scheme in _TUMOUR_ENCODER, self.scheme in _TUMOUR_DECODER
         self.tumour_encoder = Encoder(channels, base_channels, norm_group, codes) if has_encoder else None
         self.fusion = Fusion(16 * base_channels, residual_fusion) if self.scheme in _FUSION else None
+        fuses_skips = self.fusion is not None and residual_fusion
+        self.skip_fusion = SkipFusion(base_channels) if fuses_skips else None
         self.image_decoder = Decoder(base_channels, norm_group, codes, gain_images)
         self.tumour_decoder = Decoder(base_channels, norm_group, codes, gain_images) if has_decoder else None
         self.apply(kaiming_normal)
         for module in self.modules():
             if isinstance(module, GainHead):
                 module.start_at_base()
+            if isinstance(module, SkipFusion):
+                module.start_at_nothing()
 
     @property
     def needs_mask(self) -> bool:
@@ -166,6 +170,8 @@ class TumourAwareGenerator(nn.Module):
             )
         if self.fusion is not None:
             bottleneck = tumour_bottleneck = self.fusion(whole, tumour_bottleneck)
+        if self.skip_fusion is not None:
+            image_skips = self.skip_fusion(image_skips, tumour_skips)
         painted = self.image_decoder(bottleneck, image_skips, code, image)
         translated = self._with_background(painted, brain)
         tumour_image: Tensor | None = None
@@ -258,7 +264,8 @@ def student_from_teacher(
         teacher: a trained generator of the complete scheme.
         scheme: the student's branches; those it lacks are left out.
         warm_tumour_encoder: whether the tumour encoder begins as a copy of the teacher's image encoder, which knows
-            whole images; the paper's is freshly initialised (section III-C).
+            whole images, and a residual fusion as nothing; the paper's encoder is freshly initialised (section III-C),
+            its fusion the teacher's.
     """
     student = TumourAwareGenerator(
         teacher.base_channels,
@@ -281,4 +288,8 @@ def student_from_teacher(
         encoder = {name: weight for name, weight in kept.items() if name.startswith("image_encoder.")}
         kept |= {name.replace("image_", "tumour_", 1): weight.clone() for name, weight in encoder.items()}
     student.load_state_dict(kept, strict=False)
+    if warm_tumour_encoder and student.fusion is not None and student.skip_fusion is not None:
+        # what they learned to make of a masked tumour means nothing for whole images
+        student.fusion.start_at_nothing()
+        student.skip_fusion.start_at_nothing()
     return student
