@@ -10,11 +10,23 @@ from monai.handlers import LrScheduleHandler
 from utad_monai.distributed import rank, world_size
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.generator_average import GeneratorAverage
+from utad_monai.handlers.late_critics import LateCritics
 from utad_monai.handlers.non_finite import StopOnNonFinite
 from utad_monai.handlers.paired_supervision import PairedSupervision
+from utad_monai.handlers.starter_anchor import StarterAnchor
+from utad_monai.handlers.teaching import Teaching
 from utad_monai.handlers.train_as_one import TrainAsOne
 
-_EVERYWHERE = (DistillationHandler, GeneratorAverage, LrScheduleHandler, PairedSupervision, StopOnNonFinite)
+_EVERYWHERE = (
+    DistillationHandler,
+    GeneratorAverage,
+    LateCritics,
+    LrScheduleHandler,
+    PairedSupervision,
+    StarterAnchor,
+    StopOnNonFinite,
+    Teaching,
+)
 """Handlers that change the training itself; all others (validation, pictures, tables, bars) happen once."""
 
 
