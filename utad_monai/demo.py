@@ -32,7 +32,7 @@ class _Step:
 _EVERYTHING = {"split": "test", "targets": ["flair", "t1", "t1ce", "t2"]}
 """The phantom lacks nothing: every modality of the test cases is made, as if it were missing."""
 
-_SHORT = {"max_epochs": 8, "decay_epochs": 4, "val_interval": 4, "critics_from_epoch": 5}
+_SHORT = {"max_epochs": 8, "decay_epochs": 4, "val_interval": 4, "critics_from_epoch": 6}
 
 _QUICK = {"starter_flips": False, "source_slices": 4}
 """What an evaluation can do without when it is a demonstration."""
