@@ -17,7 +17,7 @@ import pytest
 
 from utad_monai import atomic
 from utad_monai.atomic import atomic_folder, atomic_path, remove_partials, write_json
-from utad_monai.output_error import OutputError
+from utad_monai.errors import OutputError
 
 
 def write_half_a_file(path: Path) -> None:

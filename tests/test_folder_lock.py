@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from utad_monai import folder_lock
+from utad_monai.errors import OutputError
 from utad_monai.folder_lock import LOCK_FILE, FolderInUseError, in_use, locked_folder
-from utad_monai.output_error import OutputError
 
 _HOLDER = """
 import os, sys, time

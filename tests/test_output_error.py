@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from utad_monai.atomic import atomic_folder, atomic_path, write_json
-from utad_monai.output_error import OutputError, unwritable
+from utad_monai.errors import OutputError, unwritable
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "file")
 _NOBODY = 65534

@@ -1,6 +1,5 @@
 """MONAI transforms of UTAD-MONAI: NIfTI loading, skull-stripped normalisation, tumour masking and cropping."""
 
-from transforms.errors import InvalidImageError
 from transforms.labels import (
     CanonicalLabels,
     CanonicalLabelsd,
@@ -15,6 +14,7 @@ from transforms.normalise import BACKGROUND, BRAIN_FLOOR, IntensityWindow, Norma
 from transforms.orient import OrientLPS, OrientLPSd, from_lps
 from transforms.slice_frame import FramePlacement, SliceFrame
 from transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
+from utad_monai.errors import InvalidImageError
 
 __all__ = [
     "BACKGROUND",

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from transforms.errors import InvalidImageError
+from utad_monai.errors import InvalidImageError
 
 SPACING_RANGE_MM = (0.05, 20.0)
 """Spacings outside this range are doubtful: metres or micrometres taken for mm."""

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from transforms.errors import InvalidImageError
+from utad_monai.errors import InvalidImageError
 
 MAX_TRAILING_BYTES = 1 << 20
 """Bytes after the voxels that are passed over with a warning; more of them are no image."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from utad_monai.output_error import every_failure_is_of, full_disk_is_of
+from utad_monai.errors import every_failure_is_of, full_disk_is_of
 
 _PREFIX = ".partial-"
 _NAME_BYTES = 200

@@ -19,13 +19,15 @@ import torch
 from monai.bundle import ConfigParser
 from monai.bundle import run as bundle_run
 
+from utad_monai.errors import UserError
+
 _FOLDER = "bundles"
 _INSTALLED = Path("share") / "utad_monai" / _FOLDER
 _COMPONENT_KEYS = ("_desc_", "_disabled_", "_mode_", "_requires_")
 """Keys beside `_target_` that MONAI itself reads."""
 
 
-class UnknownOverrideError(ValueError):
+class UnknownOverrideError(UserError, ValueError):
     """An override on the command line names no key of the config."""
 
 
@@ -69,7 +71,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
     known = set(inspect.signature(bundle_run).parameters) - {"override"}
     for name in options:
         if name not in known and not _has(config, name):
-            raise UnknownOverrideError(_advice(name, config, known))
+            raise UnknownOverrideError("", _advice(name, config, known))
 
 
 def _options(arguments: Sequence[str]) -> dict[str, str]:

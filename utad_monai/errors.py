@@ -1,65 +1,186 @@
-"""How errors reach the user: one line, with what to do, instead of a page of traceback."""
+"""Errors that users can mend: one line each, with what to do, instead of a page of traceback."""
 
 from __future__ import annotations
 
+import errno
+import importlib
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from transforms import InvalidImageError
-from utad_monai.checkpoints import CheckpointError
-from utad_monai.completion.shards import ShardError
-from utad_monai.configuration import UnknownOverrideError
-from utad_monai.data.problems import CohortError
-from utad_monai.folder_lock import FolderInUseError
-from utad_monai.handlers.non_finite import NonFiniteLossError
-from utad_monai.inferers.engines import EngineError
 from utad_monai.interruption import interruptible
-from utad_monai.output_error import OutputError, unwritable
-from utad_monai.packaging.errors import PackageError
-from utad_monai.stages import MissingStageError, StudyError
-from utad_monai.training_state import ResumeError
-from utad_monai.trust import ConfigFileError
 from utad_monai.visible import visible
 
-EXPECTED = (
-    CheckpointError,
-    CohortError,
-    ConfigFileError,
-    EngineError,
-    FolderInUseError,
-    InvalidImageError,
-    MissingStageError,
-    NonFiniteLossError,
-    OutputError,
-    PackageError,
-    ResumeError,
-    ShardError,
-    StudyError,
-    UnknownOverrideError,
-)
-"""Errors whose text is complete: the user needs no traceback."""
-_until_the_end = ExitStack()
-"""What stays as it is while the process lives."""
 TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
 """Set this environment variable to see tracebacks all the same."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (*_NO_ROOM, errno.EROFS)
+"""What only writing raises, so that it is told apart from sources that cannot be read."""
+_until_the_end = ExitStack()
+"""What stays as it is while the process lives."""
+
+
+class UserError(Exception):
+    """What a user can mend; its text is complete, and no traceback is shown.
+
+    Args:
+        path: the file or folder that it is about; empty for none.
+        reason: what is wrong, in a few words.
+        remedy: what the user can do about it; empty where the reason says so.
+    """
+
+    def __init__(self, path: str | Path, reason: str, remedy: str = "") -> None:
+        self.path = Path(path)
+        self.reason = reason
+        self.remedy = remedy
+        super().__init__(self._line(str(path)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep text and parts when the error crosses a process border, whatever the constructor of a kind takes."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+    def __str__(self) -> str:
+        """Return the one line that users read."""
+        return str(self.args[0])
+
+    def _line(self, path: str) -> str:
+        where = f"{path}: " if path else ""
+        return f"{where}{self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def _rebuilt(kind: type[UserError], arguments: tuple[str, ...], parts: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments  # an OSError leaves them to its constructor, which is not called
+    error.__dict__.update(parts)
+    return error
+
+
+class InvalidImageError(UserError, ValueError):
+    """An image file that must not be used."""
+
+    def __init__(self, path: str | Path, reason: str, remedy: str = "replace or re-export the file") -> None:
+        super().__init__(path, reason, remedy)
+
+
+class CheckpointError(UserError, ValueError):
+    """A model file that must not be used."""
+
+    def __init__(self, path: str | Path, reason: str, remedy: str = "use a model file written by this project") -> None:
+        super().__init__(path, reason, remedy)
+
+    def _line(self, path: str) -> str:
+        return f"{path}: checkpoint {self.reason}; {self.remedy}"
+
+
+class PackageError(UserError, RuntimeError):
+    """A package that cannot be written."""
+
+
+class MissingLibraryError(UserError, RuntimeError):
+    """A library of an extra is not installed."""
+
+
+class OutputError(UserError, OSError):
+    """A folder or file that cannot be written; the reason is what the system says."""
+
+    def _line(self, path: str) -> str:
+        return f"{path}: cannot be written ({self.reason}); {self.remedy}"
+
+    @classmethod
+    def of(cls, path: str | Path, error: OSError) -> OutputError:
+        """Say which folder an error of the system is about; what was said already stays as it is."""
+        if isinstance(error, OutputError):
+            return error
+        first = "free space" if error.errno in _NO_ROOM else "check what it is and its permission"
+        return cls(path, error.strerror or str(error), f"{first}, or choose another output folder")
+
+
+def required_module(name: str, purpose: str, extra: str, otherwise: str) -> Any:
+    """Import a library of an extra.
+
+    Args:
+        name: the library.
+        purpose: what needs it.
+        extra: of this project, which installs it.
+        otherwise: how to do without.
+
+    Raises:
+        MissingLibraryError: when it is not installed, naming the command.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        remedy = f'pip install "utad-monai[{extra}]", or {otherwise}'
+        raise MissingLibraryError("", f"{purpose}: {name} is not installed", remedy) from error
+
+
+def unwritable(error: BaseException | None) -> OSError | None:
+    """Return the first error in a chain of causes that says that nothing can be written, such as a full disk."""
+    for one in _chain(error):
+        if isinstance(one, OutputError) or (isinstance(one, OSError) and one.errno in _UNWRITABLE):
+            return one
+    return None
+
+
+@contextmanager
+def every_failure_is_of(folder: Path) -> Iterator[None]:
+    """Turn every error of the system in the block into an `OutputError` of a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError.of(folder, error) from error
+
+
+@contextmanager
+def full_disk_is_of(folder: Path) -> Iterator[None]:
+    """Turn a full disk into an `OutputError` of a folder, also where a library gives it another name.
+
+    Torch, for one, raises `RuntimeError: unexpected pos 640 vs 598` then. So after an error that says nothing about the
+    disk, a small file is tried.
+    """
+    try:
+        yield
+    except Exception as error:
+        failure = unwritable(error) or _tried(folder)
+        if failure is None:
+            raise
+        raise OutputError.of(folder, failure) from error
+
+
+def _tried(folder: Path) -> OSError | None:
+    """Return why a small file cannot be written to a folder, or None where it can."""
+    trial = folder / f".partial-{os.getpid()}-trial"
+    try:
+        trial.write_bytes(bytes(1 << 16))
+    except OSError as error:
+        return unwritable(error)
+    finally:
+        trial.unlink(missing_ok=True)
+    return None
 
 
 def expected_cause(error: BaseException | None) -> BaseException | None:
-    """Return the first expected error in a chain of causes, or None; MONAI wraps what a config raises.
+    """Return the first `UserError` in a chain of causes, or None; MONAI wraps what a config raises.
 
     A full disk is expected too, whichever library met it.
     """
     full = unwritable(error)
+    for one in _chain(error):
+        if isinstance(one, UserError):
+            return one
+    return None if full is None else OutputError.of(full.filename or "the output folder", full)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, EXPECTED):
-            return error
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return None if full is None else OutputError.of(full.filename or "the output folder", full)
 
 
 def print_expected_errors_plainly() -> None:

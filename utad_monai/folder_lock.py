@@ -23,7 +23,7 @@ from typing import Any
 
 from utad_monai.atomic import remove_partials
 from utad_monai.distributed import rank
-from utad_monai.output_error import every_failure_is_of
+from utad_monai.errors import UserError, every_failure_is_of
 
 LOCK_FILE = ".utad-monai.lock"
 """Name of the lock in the folder that is held; it says who holds it, and is gone when nobody does."""
@@ -36,7 +36,7 @@ _held: dict[Path, int] = {}
 """Open lock files of this process. Opening one again and closing it would give the lock away."""
 
 
-class FolderInUseError(RuntimeError):
+class FolderInUseError(UserError, RuntimeError):
     """Another run is writing to a folder.
 
     Args:
@@ -45,13 +45,8 @@ class FolderInUseError(RuntimeError):
     """
 
     def __init__(self, path: str | Path, holder: str) -> None:
-        self.path = Path(path)
         self.holder = holder
-        super().__init__(f"{path}: is in use by {holder}; wait until it ends, or choose another output folder")
-
-    def __reduce__(self) -> tuple[type[FolderInUseError], tuple[Path, str]]:
-        """Keep the parts when the error crosses a process border."""
-        return FolderInUseError, (self.path, self.holder)
+        super().__init__(path, f"is in use by {holder}", "wait until it ends, or choose another output folder")
 
 
 @contextmanager

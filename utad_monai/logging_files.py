@@ -33,12 +33,12 @@ def refuse_unsafe_logging(path: str | Path) -> None:
         ]
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ConfigFileError(f"{path}: no readable logging config ({reason}); mend the file") from error
+        raise ConfigFileError(path, f"no readable logging config ({reason})", "mend the file") from error
     for section, key, value in entries:
         if not _is_harmless(section, key, value.strip()):
             reason = f"{key} {value!r:.200} is not allowed in an untrusted logging config"
             hint = "StreamHandler with constants, sys.stderr or sys.stdout is"
-            raise UntrustedConfigError(f"{path}: {section}: {reason} ({hint}); --trust if you wrote it")
+            raise UntrustedConfigError(path, f"{section}: {reason} ({hint})", "--trust if you wrote it")
 
 
 def _is_harmless(section: str, key: str, value: str) -> bool:

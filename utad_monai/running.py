@@ -78,11 +78,11 @@ def _file(name: str) -> Path:
     path = Path(name)
     if path.suffix or len(path.parts) > 1:
         if not path.is_file():
-            raise ConfigFileError(f"{path}: no such config file")
+            raise ConfigFileError(path, "no such config file")
         return path
     known = {file.stem: file for file in sorted(bundles_dir().glob("*.json")) if file.stem not in _NO_BUNDLES}
     if name not in known:
-        raise ConfigFileError(f"{name}: no packaged bundle has this name; there are {', '.join(known)}")
+        raise ConfigFileError(name, "no packaged bundle has this name", f"there are {', '.join(known)}")
     return known[name]
 
 
@@ -94,11 +94,11 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
     while waiting:
         name, equals, value = waiting.pop(0).partition("=")
         if not name.startswith("--"):
-            raise ConfigFileError(f"{name}: is no override; write --key value")
+            raise ConfigFileError("", f"{name}: is no override", "write --key value")
         key = name.removeprefix("--")
         if not equals:
             value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
         if key in reserved and (key, value) != _TRACKING:
-            raise ConfigFileError(f"--{key}: is no key of a config; see utad-monai run --help")
+            raise ConfigFileError("", f"--{key}: is no key of a config", "see utad-monai run --help")
         given[key] = DefaultParseValue(value)
     return given

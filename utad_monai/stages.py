@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from utad_monai.errors import UserError
+
 MODEL_FILE = "model.pt"
 """Name of a stage's model inside its folder."""
 HISTORY_FILE = "history.csv"
@@ -28,7 +30,7 @@ _BUNDLES = {Stage.SYNTHETIC: "inference", Stage.EVALUATION: "evaluate"}
 """Bundles that are not named after their stage."""
 
 
-class MissingStageError(FileNotFoundError):
+class MissingStageError(UserError, FileNotFoundError):
     """A stage needs the result of an earlier one that has not run.
 
     Args:
@@ -38,24 +40,17 @@ class MissingStageError(FileNotFoundError):
 
     def __init__(self, stage: Stage, path: Path) -> None:
         self.stage = stage
-        self.path = path
         run_id = "" if stage in (Stage.SYNTHETIC, Stage.EVALUATION) else " training"
         bundle = _BUNDLES.get(stage, str(stage))
         super().__init__(
-            f"{path}: the {stage} result is missing; make it first with: python -m monai.bundle run{run_id} "
-            f"--config_file bundles/{bundle}.json --output_dir {path.parent.parent} (and the same --dataset_dir)"
+            path,
+            f"the {stage} result is missing",
+            f"make it first with: python -m monai.bundle run{run_id} --config_file bundles/{bundle}.json "
+            f"--output_dir {path.parent.parent} (and the same --dataset_dir)",
         )
 
-    def __reduce__(self) -> tuple[type[MissingStageError], tuple[Stage, Path]]:
-        """Keep both parts when the error crosses a process border."""
-        return type(self), (self.stage, self.path)
 
-    def __str__(self) -> str:
-        """Return the one line that users read."""
-        return str(self.args[0])
-
-
-class StudyError(RuntimeError):
+class StudyError(UserError, RuntimeError):
     """A training of a study failed, or an earlier one does not fit."""
 
 

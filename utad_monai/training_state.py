@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from utad_monai.atomic import atomic_path
-from utad_monai.checkpoints import CheckpointError, file_sha256, read_weights_only
+from utad_monai.checkpoints import file_sha256, read_weights_only
+from utad_monai.errors import CheckpointError, UserError
 
 _FORMAT = 1
 """Raised whenever the content of a state gets another form."""
@@ -25,14 +26,8 @@ _HASH = ".sha256"
 _logger = logging.getLogger(__name__)
 
 
-class ResumeError(RuntimeError):
-    """A training that cannot go on from its state.
-
-    Args:
-        path: the folder or file of the state.
-        reason: what is wrong, in a few words.
-        remedy: what the user can do about it.
-    """
+class ResumeError(UserError, RuntimeError):
+    """A state that a training cannot go on from."""
 
     def __init__(
         self,
@@ -40,14 +35,7 @@ class ResumeError(RuntimeError):
         reason: str,
         remedy: str = "give --resume never to begin anew, or another --output_dir",
     ) -> None:
-        self.path = Path(path)
-        self.reason = reason
-        self.remedy = remedy
-        super().__init__(f"{path}: {reason}; {remedy}")
-
-    def __reduce__(self) -> tuple[type[ResumeError], tuple[Path, str, str]]:
-        """Keep the three parts when the error crosses a process border."""
-        return type(self), (self.path, self.reason, self.remedy)
+        super().__init__(path, reason, remedy)
 
 
 def save_state(folder: str | Path, iteration: int, content: Mapping[str, Any], finished: bool = False) -> Path:

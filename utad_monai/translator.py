@@ -71,7 +71,7 @@ class Translator:
 
     Raises:
         CheckpointError: when the model is a teacher.
-        EngineError: when a library of the engine is missing.
+        MissingLibraryError: when a library of the engine is missing.
         ValueError: for an unknown word.
 
     Examples:

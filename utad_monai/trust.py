@@ -16,6 +16,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from utad_monai.configuration import bundles_dir
+from utad_monai.errors import UserError
 
 _MAX_BYTES, _MAX_ENTRIES, _MAX_DEPTH = 4 * 2**20, 100_000, 64
 _TARGET, _MODE, _DEBUG = "_target_", "_mode_", "_debug_"
@@ -25,8 +26,8 @@ _OF_PACKAGES = ("utad_monai.packaging.content.fill_from_package",)
 _REMEDY = "--trust if you wrote it"
 
 
-class ConfigFileError(RuntimeError):
-    """A config file that cannot be used; its text is one line with what to do."""
+class ConfigFileError(UserError, RuntimeError):
+    """A config file that cannot be used."""
 
 
 class UntrustedConfigError(ConfigFileError):
@@ -42,14 +43,14 @@ def refuse_untrusted_file(path: str | Path) -> None:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigFileError(f"{path}: no such config file, and no packaged bundle has this name")
+        raise ConfigFileError(path, "no such config file, and no packaged bundle has this name")
     if path.stat().st_size > _MAX_BYTES:
-        raise ConfigFileError(f"{path}: the config is too large; the limit is {_MAX_BYTES // 2**20} MB")
+        raise ConfigFileError(path, "the config is too large", f"the limit is {_MAX_BYTES // 2**20} MB")
     try:
         content = ConfigParser.load_config_file(path)
     except Exception as error:  # the parsers of JSON and YAML have many kinds of errors
         reason = " ".join(str(error).split())[:200]
-        raise ConfigFileError(f"{path}: the config is no readable JSON or YAML ({reason}); mend the file") from error
+        raise ConfigFileError(path, f"the config is no readable JSON or YAML ({reason})", "mend the file") from error
     refuse_untrusted(content, path)
 
 
@@ -65,9 +66,9 @@ def refuse_untrusted(content: Any, source: str | Path) -> None:
     """
     for number, (key, value) in enumerate(_entries(content, source)):
         if number > _MAX_ENTRIES:
-            raise UntrustedConfigError(f"{source}: the config holds too much; {_REMEDY}")
+            raise UntrustedConfigError(source, "the config holds too much", _REMEDY)
         if reason := _reason(key, value):
-            raise UntrustedConfigError(f"{source}: {key or 'config'}: {reason} in an untrusted config; {_REMEDY}")
+            raise UntrustedConfigError(source, f"{key or 'config'}: {reason} in an untrusted config", _REMEDY)
 
 
 def _reason(key: str, value: Any) -> str:
@@ -86,7 +87,7 @@ def _reason(key: str, value: Any) -> str:
 
 def _entries(node: Any, source: str | Path, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     if depth > _MAX_DEPTH:
-        raise UntrustedConfigError(f"{source}: the config is nested too deeply; {_REMEDY}")
+        raise UntrustedConfigError(source, "the config is nested too deeply", _REMEDY)
     yield key, node
     children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
     for name, child in children:

@@ -25,9 +25,9 @@ from utad_monai import cli
 from utad_monai.checkpoints import Translator, save_translator
 from utad_monai.data import CohortError, Preprocessing, prepare_cohort
 from utad_monai.data.refused import REFUSED_FILE
+from utad_monai.errors import OutputError
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
-from utad_monai.output_error import OutputError
 from utad_monai.visible import visible
 
 NEIGHBOURS = ("BraTS_000", "BraTS_002")

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from utad_monai.checkpoints import Translator
+from utad_monai.errors import MissingLibraryError
 from utad_monai.networks import StudentTranslator
 from utad_monai.packaging import onnx_file
-from utad_monai.packaging.errors import PackageError
 from utad_monai.packaging.layout import PackageFile
 from utad_monai.packaging.onnx_file import onnx_network, refuse_without_libraries, write_onnx
 from utad_monai.packaging.parity import TOLERANCE, probe
@@ -92,5 +92,5 @@ def test_exporters_log_level_is_put_back(package: Package) -> None:
 @pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
 def test_each_missing_library_is_named_at_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(PackageError, match=f"^{name} is not installed"):
+    with pytest.raises(MissingLibraryError, match=f"^ONNX: {name} is not installed"):
         refuse_without_libraries()

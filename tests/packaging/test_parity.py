@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from utad_monai.checkpoints import Translator
+from utad_monai.errors import PackageError
 from utad_monai.networks import StudentTranslator
-from utad_monai.packaging.errors import PackageError
 from utad_monai.packaging.parity import TOLERANCE, checked_parity, measure_parity, probe, probe_sizes
 
 SIZE = (32, 48)

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from utad_monai.checkpoints import CheckpointError, Translator, load_translator, save_translator
+from utad_monai.errors import PackageError
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.packaging import writer
 from utad_monai.packaging.configs import Label
-from utad_monai.packaging.errors import PackageError
 from utad_monai.packaging.layout import DEFAULT_NAME, PackageFile
 from utad_monai.packaging.writer import Package, write_package
 

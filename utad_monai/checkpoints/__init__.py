@@ -7,10 +7,10 @@ from utad_monai.checkpoints.earlier_stage import (
     load_stage,
     load_start_weights,
 )
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.segmenter import Segmenter, load_segmenter, save_segmenter
 from utad_monai.checkpoints.torch_file import file_sha256, read_weights_only
 from utad_monai.checkpoints.translator import Translator, load_translator, save_translator
+from utad_monai.errors import CheckpointError
 
 __all__ = [
     "CheckpointError",

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from utad_monai import __version__
 from utad_monai.atomic import atomic_path
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import refuse_non_finite
 from utad_monai.checkpoints.limits import refuse_absurd_description
 from utad_monai.checkpoints.safetensors_file import is_safetensors, read_safetensors
 from utad_monai.checkpoints.torch_file import read_weights_only
+from utad_monai.errors import CheckpointError
 
 UNUSABLE = (
     ArithmeticError,

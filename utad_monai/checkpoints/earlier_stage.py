@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import fill
 from utad_monai.checkpoints.segmenter import Segmenter
 from utad_monai.checkpoints.translator import Translator, load_translator
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.errors import CheckpointError
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
 from utad_monai.stages import Stage, existing_model
 

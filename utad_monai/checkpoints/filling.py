@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from utad_monai.checkpoints.errors import CheckpointError
+from utad_monai.errors import CheckpointError
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.errors import CheckpointError
 
 _DEPTH, _ENTRIES, _LETTERS = 16, 100_000, 1_000_000
 _PLAIN = (str, int, float, bool, type(None))

@@ -13,8 +13,8 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from utad_monai.atomic import atomic_path
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import refuse_non_finite
+from utad_monai.errors import CheckpointError
 
 SUFFIX = ".safetensors"
 _CONTENT = "utad_monai"

@@ -11,11 +11,11 @@ from monai.networks.nets import UNet
 from torch import nn
 
 from utad_monai.checkpoints.content import UNUSABLE, ModelKind, read_content, save_content
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import filled
 from utad_monai.checkpoints.limits import refuse_absurd_preprocessing
 from utad_monai.checkpoints.torch_file import file_sha256
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.errors import CheckpointError
 from utad_monai.keys import Modality
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import torch
 
-from utad_monai.checkpoints.errors import CheckpointError
+from utad_monai.errors import CheckpointError
 
 MAX_BYTES = 4 * 2**30
 """Largest model file: the published generator with its critics needs less than 1 GB."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from transforms import IntensityWindow
 from utad_monai.checkpoints.content import UNUSABLE, ModelKind, read_content, save_content
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.filling import filled
 from utad_monai.checkpoints.limits import refuse_absurd_preprocessing
 from utad_monai.data.intensity_profile import IntensityProfile, profiles_as_data, profiles_from_data
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.errors import CheckpointError
 from utad_monai.keys import Modality
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 from utad_monai.source_choice import SourceErrors, best_source, usable_sources

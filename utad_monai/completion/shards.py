@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from utad_monai.atomic import write_json
 from utad_monai.completion.manifest import CaseResult
+from utad_monai.errors import UserError
 from utad_monai.folder_lock import locked_folder
 
 PARTS_FOLDER = ".shards"
@@ -23,7 +24,7 @@ _ACCOUNT = "account.json"
 Item = TypeVar("Item")
 
 
-class ShardError(ValueError):
+class ShardError(UserError, ValueError):
     """A share of a cohort that cannot be, or shares that do not cover it."""
 
 
@@ -44,7 +45,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 0 <= self.number < self.count:
-            raise ShardError(f"there is no shard {self}: of 4 shards the first is 0/4 and the last 3/4")
+            raise ShardError("", f"there is no shard {self}: of 4 shards the first is 0/4 and the last 3/4")
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
@@ -78,12 +79,12 @@ def _slurm_shard(environment: Mapping[str, str]) -> Shard:
         step = int(environment.get("SLURM_ARRAY_TASK_STEP", "1"))
         return Shard((task - first) // step, int(environment["SLURM_ARRAY_TASK_COUNT"]))
     except (KeyError, ValueError, ZeroDivisionError) as error:
-        raise ShardError(f"--shard {SLURM} needs a task of a SLURM array (sbatch --array), not {error}") from None
+        raise ShardError("", f"--shard {SLURM} needs a task of a SLURM array (sbatch --array), not {error}") from None
 
 
 def _shard(number: str, count: str) -> Shard:
     if not (number.isdecimal() and count.isdecimal()):
-        raise ShardError(f"a shard is two numbers such as 0/4, or the word {SLURM}, not {number}")
+        raise ShardError("", f"a shard is two numbers such as 0/4, or the word {SLURM}, not {number}")
     return Shard(int(number), int(count))
 
 
@@ -130,5 +131,7 @@ def all_accounted(case_ids: Sequence[str], accounts: Mapping[str, CaseResult]) -
     missing = [case_id for case_id in case_ids if case_id not in accounts]
     if missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise ShardError(f"{len(missing)} cases are not completed yet ({shown}); run their shards, or without --shard")
+        raise ShardError(
+            "", f"{len(missing)} cases are not completed yet ({shown})", "run their shards, or without --shard"
+        )
     return [accounts[case_id] for case_id in case_ids]

@@ -30,10 +30,10 @@ from utad_monai.data.phantom_anatomy import (
     smooth_field,
 )
 from utad_monai.data.phantom_tumour import blend_tumour, draw_lesion, grow_tumour
+from utad_monai.errors import every_failure_is_of
 from utad_monai.folder_lock import locked_folder
 from utad_monai.home import home_dir
 from utad_monai.keys import Modality
-from utad_monai.output_error import every_failure_is_of
 
 ImageArray = npt.NDArray[np.int16]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transforms import InvalidImageError
+from utad_monai.errors import InvalidImageError, UserError
 from utad_monai.visible import visible
 
 SPLIT_FILE = "split.csv"
@@ -40,7 +40,7 @@ class CohortProblem:
         return cls(case_id, error.path, error.reason, error.remedy)
 
 
-class CohortError(ValueError):
+class CohortError(UserError, ValueError):
     """A cohort that cannot be used as it is; its text has one line per problem.
 
     Args:
@@ -53,12 +53,11 @@ class CohortError(ValueError):
 
     def __init__(self, problems: Sequence[CohortProblem]) -> None:
         self.problems = tuple(problems)
-        self.path = self.problems[0].path
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        first = self.problems[0]
+        super().__init__(first.path, first.reason, first.remedy)
 
-    def __reduce__(self) -> tuple[type[CohortError], tuple[tuple[CohortProblem, ...]]]:
-        """Keep the problems when the error crosses a process border."""
-        return type(self), (self.problems,)
+    def _line(self, path: str) -> str:  # noqa: ARG002  (every problem has its own)
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 def empty_split(wanted: str) -> CohortError:

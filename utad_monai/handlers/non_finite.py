@@ -12,10 +12,11 @@ from monai.engines import SupervisedTrainer
 from torch import Tensor, nn
 
 from utad_monai.engines.translation_trainer import TranslationTrainer
+from utad_monai.errors import UserError
 from utad_monai.keys import BatchKey
 
 
-class NonFiniteLossError(FloatingPointError):
+class NonFiniteLossError(UserError, FloatingPointError):
     """A loss or a weight became NaN or infinite; the text names what did and the batch's cases."""
 
 
@@ -41,8 +42,9 @@ class StopOnNonFinite:
         if damaged:
             shown = ", ".join(damaged[:10]) + (f" and {len(damaged) - 10} more" if len(damaged) > 10 else "")
             raise NonFiniteLossError(
-                f"iteration {engine.state.iteration}: {shown} became NaN or infinite on cases {_cases(engine)}; "
-                "lower the learning rate, or look at these images"
+                "",
+                f"iteration {engine.state.iteration}: {shown} became NaN or infinite on cases {_cases(engine)}",
+                "lower the learning rate, or look at these images",
             )
 
 

@@ -26,7 +26,7 @@ class SliceTranslator:
         calibration: gives the translations the intensities of a cohort; None leaves the model's.
 
     Raises:
-        EngineError: when a library of the engine is missing.
+        MissingLibraryError: when a library of the engine is missing.
         ValueError: when an engine other than torch is asked to compute a teacher.
     """
 

@@ -89,7 +89,7 @@ class VolumeTranslator:
 
     Raises:
         CheckpointError: when the model is a teacher, which needs masks.
-        EngineError: when a library of the engine is missing.
+        MissingLibraryError: when a library of the engine is missing.
     """
 
     def __init__(

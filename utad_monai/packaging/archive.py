@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from utad_monai.checkpoints.errors import CheckpointError
 from utad_monai.checkpoints.torch_file import MAX_BYTES
+from utad_monai.errors import CheckpointError
 from utad_monai.packaging.layout import PackageFile
 
 _MAX_MEMBERS = 1000

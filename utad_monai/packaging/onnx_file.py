@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utad_monai.errors import required_module
 from utad_monai.networks import StudentTranslator
-from utad_monai.packaging.errors import required_module
 from utad_monai.packaging.instance_norm import with_two_step_norms
 from utad_monai.packaging.parity import Network, Parity, checked_parity, probe
 
@@ -21,6 +21,7 @@ INPUT, OUTPUT = "image", "pred"
 """Names of the graph's input and output, those of `network_data_format` in the metadata."""
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 """What writing and running ONNX needs."""
+_ONNX = ("ONNX", "export", "leave ONNX out (--no-onnx)")
 _AXES = {0: "batch", 2: "height", 3: "width"}
 _LARGEST_FILE_BYTES = 2**31 - 2**24
 """A protocol buffer holds less than 2 GiB: larger weights go into a file beside it; the graph needs some room."""
@@ -33,7 +34,7 @@ def refuse_without_libraries() -> None:
         PackageError: when one of onnx, onnxscript and onnxruntime is missing.
     """
     for name in LIBRARIES:
-        required_module(name)
+        required_module(name, *_ONNX)
 
 
 def write_onnx(student: StudentTranslator, path: str | Path, image_size: tuple[int, int]) -> Parity:
@@ -83,7 +84,7 @@ def onnx_network(path: str | Path, threads: int | None = None) -> Network:
     Raises:
         PackageError: when onnxruntime is missing.
     """
-    runtime = required_module("onnxruntime")
+    runtime = required_module("onnxruntime", *_ONNX)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from transforms import BACKGROUND
 from transforms.normalise import BRAIN_FLOOR
+from utad_monai.errors import PackageError
 from utad_monai.keys import Modality
 from utad_monai.networks import StudentTranslator, with_target_planes
-from utad_monai.packaging.errors import PackageError
 
 TOLERANCE = 1e-4
 """Largest accepted absolute difference from the student in double precision, on [-1, 1]."""
@@ -109,7 +109,7 @@ def checked_parity(student: StudentTranslator, exported: Network, image_size: tu
     parity = measure_parity(student, exported, image_size)
     if not parity.from_exact <= TOLERANCE:
         found = f"{what} differs from the student by {parity.from_exact:.1e}, more than {TOLERANCE:.0e}"
-        raise PackageError(f"{found}; write the package without it")
+        raise PackageError("", found, "write the package without it")
     return parity
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from utad_monai.atomic import write_json
 from utad_monai.checkpoints import CheckpointError, Translator, load_translator, read_translator_content
+from utad_monai.errors import PackageError
 from utad_monai.folder_lock import locked_folder
 from utad_monai.networks import StudentTranslator
 from utad_monai.packaging.configs import Label, inference_config, logging_config, metadata_config
-from utad_monai.packaging.errors import PackageError
 from utad_monai.packaging.exported_program import write_exported_program
 from utad_monai.packaging.layout import PackageFile
 from utad_monai.packaging.model_card import data_licence, model_card
@@ -105,10 +105,10 @@ def write_package(
 def _usable_folder(output_dir: Path, name: str) -> Path:
     """Return the package's folder when nothing, or an older package of the same name, is there."""
     if not _NAME.fullmatch(name):
-        raise PackageError(f"{name!r} is no name for a package; use letters, digits, - and _, a letter first")
+        raise PackageError("", f"{name!r} is no name for a package", "use letters, digits, - and _, a letter first")
     folder = output_dir / name
     if folder.exists() and _package_name(folder) != name:
-        raise PackageError(f"{folder}: is there already and is no package {name}; choose another folder or name")
+        raise PackageError(folder, f"is there already and is no package {name}", "choose another folder or name")
     return folder
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.errors import TRACEBACK_VARIABLE
-from utad_monai.output_error import OutputError
+from utad_monai.errors import TRACEBACK_VARIABLE, OutputError
 from utad_monai.preparation.case_files import forget_case, is_finished, read_report, write_case
 from utad_monai.preparation.case_input import read_case
 from utad_monai.preparation.case_preparation import prepare_case

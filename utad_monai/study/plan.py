@@ -174,7 +174,7 @@ def _refuse_strange_names(content: Mapping[str, Any], path: Path) -> None:
     overlays += [name for preset in presets for name in preset.get("method_overlays", ())]
     for name in (*overlays, *(f"{entry['bundle']}.json" for entry in entries)):
         if not (bundles_dir() / name).is_file() or Path(name).name != name:
-            raise UntrustedConfigError(f"{path}: {name!r:.200} is no packaged bundle; name one of {bundles_dir()}")
+            raise UntrustedConfigError(path, f"{name!r:.200} is no packaged bundle", f"name one of {bundles_dir()}")
     for name in (*content["methods"], *content["segmenters"]):
         if reason := unsafe_name(name):
-            raise UntrustedConfigError(f"{path}: the name {name!r:.200} {reason}; methods are folders, rename it")
+            raise UntrustedConfigError(path, f"the name {name!r:.200} {reason}", "methods are folders, rename it")

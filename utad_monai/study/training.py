@@ -65,9 +65,8 @@ def is_trained(method: StudyMethod, plan: StudyPlan, output: Path) -> bool:
     if not done.is_file():
         return False
     if (read_record(done) or {}).get("settings") != plan.settings(method):
-        raise StudyError(
-            f"{done.parent}: {method.name} was trained with other settings; remove the folder, or use another --output"
-        )
+        reason = f"{method.name} was trained with other settings"
+        raise StudyError(done.parent, reason, "remove the folder, or use another --output")
     return True
 
 
@@ -97,9 +96,9 @@ class _Job:
             run_bundle(run_id="training", config_file=self.files, **self.overrides, **self.settings["overrides"])
         except Exception as error:  # MONAI wraps what a config raises; the innermost error says what is wrong
             cause = expected_cause(error) or _innermost(error)
-            raise StudyError(f"training {self.name} failed: {cause}") from error
+            raise StudyError("", f"training {self.name} failed: {cause}") from error
         if not (self.folder / MODEL_FILE).is_file():
-            raise StudyError(f"training {self.name} left no {self.folder / MODEL_FILE}")
+            raise StudyError("", f"training {self.name} left no {self.folder / MODEL_FILE}")
         minutes = round((time.monotonic() - begin) / 60, 2)
         write_json(self.folder / DONE_FILE, {"settings": self.settings, "minutes": minutes})
 

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from utad_monai.inferers.engines.errors import required_module
+from utad_monai.errors import required_module
 from utad_monai.inferers.engines.onnx_engine import LIBRARIES, OnnxEngine
-from utad_monai.inferers.engines.openvino_engine import LIBRARY, OpenVinoEngine
+from utad_monai.inferers.engines.openvino_engine import LIBRARY, OTHERWISE, OpenVinoEngine
 from utad_monai.inferers.engines.torch_engine import TorchEngine
 from utad_monai.keys import InferenceEngine
 from utad_monai.networks import TumourAwareGenerator
@@ -44,7 +44,7 @@ def usable_engine(
         device: where torch would compute.
 
     Raises:
-        EngineError: when a library of the asked engine is missing, naming the command that installs it.
+        MissingLibraryError: when a library of the asked engine is missing, naming the command that installs it.
         ValueError: for an unknown word.
     """
     engine = InferenceEngine(engine)
@@ -53,10 +53,10 @@ def usable_engine(
         fast = wide and importlib.util.find_spec(LIBRARY) is not None
         return InferenceEngine.OPENVINO if fast else InferenceEngine.TORCH
     if engine is InferenceEngine.OPENVINO:
-        required_module(LIBRARY, engine, "openvino")
+        required_module(LIBRARY, f"engine {engine}", "openvino", OTHERWISE)
     if engine is InferenceEngine.ONNX:
         for name in LIBRARIES:
-            required_module(name, engine, "export")
+            required_module(name, f"engine {engine}", "export", OTHERWISE)
     return engine
 
 
@@ -75,7 +75,7 @@ def slice_engine(
         threads: of onnx and openvino; those of torch when None.
 
     Raises:
-        EngineError: when a library is missing.
+        MissingLibraryError: when a library is missing.
         ValueError: when onnx or openvino are asked to compute a teacher, which needs masks.
     """
     engine = usable_engine(engine, generator.base_channels, device)

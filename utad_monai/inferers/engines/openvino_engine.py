@@ -6,14 +6,16 @@ import warnings
 
 import torch
 
+from utad_monai.errors import required_module
 from utad_monai.inferers.engines.converted import ConvertedEngine
-from utad_monai.inferers.engines.errors import required_module
 from utad_monai.inferers.engines.pooled_norm import with_pooled_norms
 from utad_monai.keys import InferenceEngine
 from utad_monai.networks import with_target_planes
 from utad_monai.packaging.parity import Network
 
 LIBRARY = "openvino"
+OTHERWISE = f"choose --engine {InferenceEngine.TORCH}"
+"""How to do without an engine's library."""
 _EXAMPLE = (2, 48, 64)
 """Number, height and width of the slices that the network is traced with; it takes any."""
 
@@ -25,9 +27,9 @@ class OpenVinoEngine(ConvertedEngine):
         """Return the network as OpenVINO computes it.
 
         Raises:
-            EngineError: when OpenVINO is missing.
+            MissingLibraryError: when OpenVINO is missing.
         """
-        openvino = required_module(LIBRARY, InferenceEngine.OPENVINO, LIBRARY)
+        openvino = required_module(LIBRARY, f"engine {InferenceEngine.OPENVINO}", LIBRARY, OTHERWISE)
         batch, height, width = _EXAMPLE
         image = torch.zeros(batch, self.network.image_channels, height, width)
         example = with_target_planes(image, torch.zeros(batch, dtype=torch.long))
