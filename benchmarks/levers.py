@@ -24,8 +24,8 @@ from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer, translation_trainer
 from utad_monai.handlers import StopOnNonFinite
 from utad_monai.keys import BatchKey, LossTerm
-from utad_monai.losses import gradient_penalty
-from utad_monai.networks import ModalityCritic
+from utad_monai.losses import WassersteinLoss, gradient_penalty
+from utad_monai.losses.adversarial import Critic
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 OURS = "ours"
@@ -83,21 +83,28 @@ def _unfrozen(*_: object) -> None:
     translation_trainer._frozen = lambda *_: nullcontext()
 
 
-def _one_by_one(*_: object) -> None:
-    translation_trainer.critic_terms = _critic_terms_apart
+def _one_by_one(trainer: TranslationTrainer, _: Rivals) -> None:
+    trainer.adversarial_loss = _RealAndFakeApart()
 
 
-def _critic_terms_apart(
-    critic: ModalityCritic, real: Tensor, fake: Tensor, source_modality: Tensor, alpha: Tensor | None = None
-) -> dict[LossTerm, Tensor]:
-    fake = fake.detach()
-    on_real, on_fake = critic(real), critic(fake)
-    return {
-        LossTerm.CRITIC_REAL: -on_real.realness.mean(),
-        LossTerm.CRITIC_FAKE: on_fake.realness.mean(),
-        LossTerm.CRITIC_MODALITY: torch.nn.functional.cross_entropy(on_real.modality_logits, source_modality),
-        LossTerm.CRITIC_GRADIENT_PENALTY: gradient_penalty(critic, real, fake, alpha),
-    }
+class _RealAndFakeApart(WassersteinLoss):
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,  # noqa: ARG002
+        alpha: Tensor | None = None,
+    ) -> dict[LossTerm, Tensor]:
+        fake = fake.detach()
+        on_real, on_fake = critic(real), critic(fake)
+        return {
+            LossTerm.CRITIC_REAL: -on_real.realness.mean(),
+            LossTerm.CRITIC_FAKE: on_fake.realness.mean(),
+            LossTerm.CRITIC_MODALITY: torch.nn.functional.cross_entropy(on_real.modality_logits, source_modality),
+            LossTerm.CRITIC_GRADIENT_PENALTY: gradient_penalty(critic, real, fake, alpha),
+        }
 
 
 def _channels_last(trainer: TranslationTrainer, rivals: Rivals) -> None:

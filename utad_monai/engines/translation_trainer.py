@@ -15,16 +15,14 @@ from torch.optim import Optimizer
 from transforms import mask_tumour
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
-from utad_monai.keys import AdversarialGame, AutocastType, LossTerm, OutputKey
+from utad_monai.keys import AutocastType, LossTerm, OutputKey
 from utad_monai.losses import (
+    AdversarialLoss,
     LossWeights,
-    critic_terms,
     cycle_loss,
-    generator_terms,
     identity_loss,
-    least_squares_critic_terms,
-    least_squares_generator_terms,
     local_consistency_loss,
+    loss_of_game,
     tumour_guidance_loss,
 )
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
@@ -55,6 +53,7 @@ class TranslationTrainer(GeneratorTrainer):
             the whole batch, but for the fusion block, whose BatchNorm sees one part at a time.
         amp: the type that networks compute in (`AutocastType`).
         train_handlers: handlers with an `attach` method.
+        adversarial_loss: what critics and generator play for; that which the critics are made for when None.
 
     Raises:
         ValueError: when `critic_steps` or `accumulate` is less than 1, or `amp` is unknown.
@@ -78,6 +77,7 @@ class TranslationTrainer(GeneratorTrainer):
         train_handlers: Sequence[Any] | None = None,
         accumulate: int = 1,
         amp: AutocastType | str = AutocastType.NONE,
+        adversarial_loss: AdversarialLoss | None = None,
     ) -> None:
         if critic_steps < 1:
             raise ValueError(f"critic_steps must be at least 1, got {critic_steps}")
@@ -97,6 +97,7 @@ class TranslationTrainer(GeneratorTrainer):
             accumulate,
             amp,
         )
+        self.adversarial_loss = adversarial_loss or loss_of_game(whole_critic.game)
         self.critics_rest = False
         self.state.last_output = {str(OutputKey.LOSS): 0.0}
         self.state_dict_user_keys.insert(0, "last_output")
@@ -147,10 +148,12 @@ class TranslationTrainer(GeneratorTrainer):
         with torch.set_grad_enabled(keep_graph):
             translation = self.translate(batch)
         self.translation_batch, self.translation = batch, translation
-        terms = _critic_terms_of(self.whole_critic, batch.image, translation.image, batch, batch.alpha(critic=0))
+        modalities = batch.source_modality, batch.target_modality
+        images = batch.image, translation.image
+        terms = self.adversarial_loss.critic(self.whole_critic, *images, *modalities, batch.alpha(critic=0))
         if translation.tumour_image is not None:
             images = batch.tumour_image, translation.tumour_image
-            local = _critic_terms_of(self.tumour_critic, *images, batch, batch.alpha(critic=1))
+            local = self.adversarial_loss.critic(self.tumour_critic, *images, *modalities, batch.alpha(critic=1))
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
 
@@ -182,24 +185,11 @@ class TranslationTrainer(GeneratorTrainer):
         return terms
 
     def _adversarial_terms(self, batch: TranslationBatch, translation: Translation) -> dict[LossTerm, Tensor]:
-        terms = _generator_terms_of(self.whole_critic, translation.image, batch.target_modality)
+        terms = self.adversarial_loss.generator(self.whole_critic, translation.image, batch.target_modality)
         if translation.tumour_image is None:
             return terms
-        local = _generator_terms_of(self.tumour_critic, translation.tumour_image, batch.target_modality)
+        local = self.adversarial_loss.generator(self.tumour_critic, translation.tumour_image, batch.target_modality)
         return {name: terms[name] + local[name] for name in terms}
-
-
-def _critic_terms_of(
-    critic: ModalityCritic, real: Tensor, fake: Tensor, batch: TranslationBatch, alpha: Tensor | None
-) -> dict[LossTerm, Tensor]:
-    if critic.game is AdversarialGame.LEAST_SQUARES:
-        return least_squares_critic_terms(critic, real, fake, batch.source_modality, batch.target_modality)
-    return critic_terms(critic, real, fake, batch.source_modality, alpha)
-
-
-def _generator_terms_of(critic: ModalityCritic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
-    terms_of = least_squares_generator_terms if critic.game is AdversarialGame.LEAST_SQUARES else generator_terms
-    return terms_of(critic, fake, target_modality)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.keys import AdversarialGame, LossTerm
-from utad_monai.losses.least_squares import realness_as
+from utad_monai.losses.adversarial import realness_as
 from utad_monai.networks import Judgement
 from utad_monai.stages import HEALTH_FILE
 from utad_monai.tables import write_table

@@ -1,43 +1,131 @@
-"""Both sides of the Wasserstein game with a modality classifier (StarGAN's game, played twice)."""
+"""What critics and generator play for: the paper's Wasserstein game or least squares, with a modality classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from utad_monai.keys import LossTerm
+from utad_monai.keys import AdversarialGame, LossTerm
 from utad_monai.networks import Judgement
 
 Critic = Callable[[Tensor], Judgement]
 
 
-def critic_terms(
-    critic: Critic, real: Tensor, fake: Tensor, source_modality: Tensor, alpha: Tensor | None = None
-) -> dict[LossTerm, Tensor]:
-    """Return the terms that train one critic (`L_D` of Huang, Wei, Li 2024), unweighted.
+class AdversarialLoss(Protocol):
+    """Both sides of a game; a critic must be made for it."""
 
-    Args:
-        critic: whole-image or tumour-image critic.
-        real: `(B, 1, H, W)` real images of the source modality.
-        fake: `(B, 1, H, W)` generated images; gradients to the generator are cut here.
-        source_modality: `(B,)` int64 indices of the real images.
-        alpha: `(B,)` in [0, 1], where the gradient penalty is measured; drawn when None.
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,
+        alpha: Tensor | None = None,
+    ) -> dict[LossTerm, Tensor]:
+        """Return the terms that train one critic, unweighted scalars.
 
-    Returns:
-        `-E[D(real)]`, `E[D(fake)]`, cross-entropy of the real images' modality, gradient penalty; all scalars.
+        Args:
+            critic: whole-image or tumour-image critic.
+            real: `(B, 1, H, W)` real images of the source modality.
+            fake: `(B, 1, H, W)` generated images of the target modality; gradients to the generator are cut here.
+            source_modality: `(B,)` int64 indices of the real images.
+            target_modality: `(B,)` int64 indices of the generated images.
+            alpha: `(B,)` in [0, 1], where a gradient penalty is measured; drawn when None.
+        """
+        ...
+
+    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+        """Return the terms by which one critic teaches the generator, unweighted scalars.
+
+        Args:
+            critic: whole-image or tumour-image critic.
+            fake: `(B, 1, H, W)` generated images, with their graph.
+            target_modality: `(B,)` int64 indices of the modality that was asked for.
+        """
+        ...
+
+
+def loss_of_game(game: AdversarialGame | str) -> AdversarialLoss:
+    """Return both sides of a game by its name."""
+    return _LOSSES[AdversarialGame(game)]
+
+
+class WassersteinLoss:
+    """The paper's game (StarGAN's, played twice; `L_D` of Huang, Wei, Li 2024)."""
+
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,  # noqa: ARG002  (realness is one for all modalities)
+        alpha: Tensor | None = None,
+    ) -> dict[LossTerm, Tensor]:
+        """Return `-E[D(real)]`, `E[D(fake)]`, cross-entropy of the real images' modality, gradient penalty."""
+        fake = fake.detach()
+        judged = critic(torch.cat([real, fake]))  # one pass for both: a critic has no batch statistics
+        realness_real, realness_fake = judged.realness.to(real.dtype).chunk(2)
+        return {
+            LossTerm.CRITIC_REAL: -realness_real.mean(),
+            LossTerm.CRITIC_FAKE: realness_fake.mean(),
+            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
+            LossTerm.CRITIC_GRADIENT_PENALTY: gradient_penalty(critic, real, fake, alpha),
+        }
+
+    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+        """Return `-E[D(fake)]` and cross-entropy of the asked modality."""
+        judged = critic(fake)
+        return {
+            LossTerm.ADVERSARIAL: -judged.realness.to(fake.dtype).mean(),
+            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
+        }
+
+
+class LeastSquaresLoss:
+    """Least squares, in which each modality has its own realness (Mao et al. 2017, arXiv 1611.04076).
+
+    A switch beyond the paper. The paper's critics find a T1 image real whatever modality was asked for, and learn their
+    unit gradient slowly; these judge a translation as an image of the modality that was asked for.
     """
-    fake = fake.detach()
-    judged = critic(torch.cat([real, fake]))  # one pass for both: a critic has no batch statistics
-    realness_real, realness_fake = judged.realness.to(real.dtype).chunk(2)
-    return {
-        LossTerm.CRITIC_REAL: -realness_real.mean(),
-        LossTerm.CRITIC_FAKE: realness_fake.mean(),
-        LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
-        LossTerm.CRITIC_GRADIENT_PENALTY: gradient_penalty(critic, real, fake, alpha),
-    }
+
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,
+        alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
+    ) -> dict[LossTerm, Tensor]:
+        """Return `E[(D(real) - 1)^2]`, `E[D(fake)^2]` and cross-entropy of the real images' modality."""
+        judged = critic(torch.cat([real, fake.detach()]))
+        realness = realness_as(judged, torch.cat([source_modality, target_modality])).to(real.dtype)
+        realness_real, realness_fake = realness.chunk(2)
+        return {
+            LossTerm.CRITIC_REAL: (realness_real - 1).square().mean(),
+            LossTerm.CRITIC_FAKE: realness_fake.square().mean(),
+            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
+        }
+
+    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+        """Return `E[(D(fake) - 1)^2]` and cross-entropy of the asked modality."""
+        judged = critic(fake)
+        return {
+            LossTerm.ADVERSARIAL: (realness_as(judged, target_modality).to(fake.dtype) - 1).square().mean(),
+            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
+        }
+
+
+_LOSSES: dict[AdversarialGame, AdversarialLoss] = {
+    AdversarialGame.WASSERSTEIN: WassersteinLoss(),
+    AdversarialGame.LEAST_SQUARES: LeastSquaresLoss(),
+}
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor | None = None) -> Tensor:
@@ -57,19 +145,6 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, alpha: Tensor |
     return penalty
 
 
-def generator_terms(critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
-    """Return the terms by which one critic teaches the generator, unweighted.
-
-    Args:
-        critic: whole-image or tumour-image critic.
-        fake: `(B, 1, H, W)` generated images, with their graph.
-        target_modality: `(B,)` int64 indices of the modality that was asked for.
-
-    Returns:
-        `-E[D(fake)]` and cross-entropy of the asked modality; scalars.
-    """
-    judged = critic(fake)
-    return {
-        LossTerm.ADVERSARIAL: -judged.realness.to(fake.dtype).mean(),
-        LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
-    }
+def realness_as(judged: Judgement, modality: Tensor) -> Tensor:
+    """Return the realness `(B, h, w)` of each image as one of its modality `(B,)`."""
+    return judged.realness[torch.arange(len(modality), device=modality.device), modality]
