@@ -45,7 +45,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """Return the one line that users read."""
-        return str(self.args[0])
+        return str(self.args[0]) if self.args else ""
 
     def _line(self, path: str) -> str:
         where = f"{path}: " if path else ""

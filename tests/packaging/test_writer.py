@@ -157,7 +157,7 @@ def test_unequal_export_leaves_the_older_package(
     bare_package: Path, student_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unequal(*_: object) -> float:
-        raise PackageError("the TorchScript file differs")
+        raise PackageError("", "the TorchScript file differs")
 
     before = content(bare_package)
     monkeypatch.setattr(writer, "write_torchscript", unequal)
@@ -168,7 +168,7 @@ def test_unequal_export_leaves_the_older_package(
 
 
 def test_missing_library_is_found_before_the_model_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "refuse_without_libraries", lambda: (_ for _ in ()).throw(PackageError("no onnx")))
+    monkeypatch.setattr(writer, "refuse_without_libraries", lambda: (_ for _ in ()).throw(PackageError("", "no onnx")))
     with pytest.raises(PackageError, match="no onnx"):
         write_package(tmp_path / "none.pt", tmp_path / "out")
 
