@@ -63,3 +63,8 @@ def test_critics_rest_until_the_last_of_these_epochs_and_then_learn() -> None:
     trainer.add_event_handler(Events.ITERATION_COMPLETED, keep)
     trainer.run()
     assert learned == [False, True, True]
+
+
+def test_when_critics_are_heard_is_part_of_what_a_training_is() -> None:
+    assert make_trainer(2).identity()["critics_from_epoch"] == 2
+    assert "critics_from_epoch" not in make_trainer(0).identity()

@@ -164,6 +164,8 @@ def test_other_start_weights_end_a_resumed_training(starter: Path, prepared_tiny
     anchor.load_state_dict(anchor.state_dict())
     with pytest.raises(ValueError, match="start weights are others"):
         anchor.load_state_dict({"starter": ""})
+    with pytest.raises(ValueError, match="anchor_flips"):
+        anchor.load_state_dict(anchor.state_dict() | {"flips": True})
 
 
 def test_outside_a_training_step_it_is_refused(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:

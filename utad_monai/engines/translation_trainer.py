@@ -99,6 +99,7 @@ class TranslationTrainer(GeneratorTrainer):
         )
         self.adversarial_loss = adversarial_loss or loss_of_game(whole_critic.game)
         self.critics_rest = False
+        self.critics_from_epoch = 0
         self.state.last_output = {str(OutputKey.LOSS): 0.0}
         self.state_dict_user_keys.insert(0, "last_output")
 
@@ -137,7 +138,8 @@ class TranslationTrainer(GeneratorTrainer):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
-        return {"critic_steps": self.critic_steps} | super().identity()
+        late = {"critics_from_epoch": self.critics_from_epoch} if self.critics_from_epoch else {}
+        return {"critic_steps": self.critic_steps} | late | super().identity()
 
     def reconstruct(self, batch: TranslationBatch, translation: Translation) -> Translation:
         """Return `(x_r, t_r, f_r)`: the translation, brought back to its source modality."""

@@ -24,6 +24,7 @@ class LateCritics:
     def attach(self, engine: TranslationTrainer) -> None:
         """Register on the trainer; the weights that it has now are those of the later epochs."""
         self._later = engine.loss_weights
+        engine.critics_from_epoch = self.epochs
         if self.epochs > 0:
             engine.add_event_handler(Events.ITERATION_STARTED, self)
 

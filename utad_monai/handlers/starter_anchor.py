@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine
@@ -49,18 +50,20 @@ class StarterAnchor:
             if start.reference_histograms:
                 self.calibration = fit_store_calibration(start.reference_histograms, store, cases)
 
-    def state_dict(self) -> dict[str, str]:
-        """Return a hash of the start weights; empty without any."""
-        return {"starter": "" if self.starter is None else weights_sha256(self.starter)}
+    def state_dict(self) -> dict[str, Any]:
+        """Return a hash of the start weights, empty without any, and whether they see mirror images."""
+        return {"starter": "" if self.starter is None else weights_sha256(self.starter), "flips": self.flips}
 
-    def load_state_dict(self, state_dict: Mapping[str, str]) -> None:
-        """Make sure that the start weights are those of the earlier run.
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Make sure that the anchor is that of the earlier run.
 
         Raises:
-            ValueError: when they are others.
+            ValueError: when the start weights are others, or see other images.
         """
         if state_dict["starter"] != self.state_dict()["starter"]:
             raise ValueError("the start weights are others")
+        if state_dict.get("flips", False) != self.flips:
+            raise ValueError("the anchor's mirror images are others (anchor_flips)")
 
     def attach(self, engine: TranslationTrainer) -> None:
         """Register on the trainer, where there is something to anchor to and the anchor counts."""
