@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -138,9 +139,9 @@ def student_translator(student_file: Path) -> Translator:
     return load_translator(student_file)
 
 
-@pytest.fixture
-def starter_file(student_translator: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the file of tiny starter weights, which stands for the packaged one during the test."""
+@pytest.fixture(scope="session")
+def several_generator() -> TumourAwareGenerator:
+    """Give a tiny mask-free generator of several sources, with random weights where a fresh one has zeros; copy it."""
     torch.manual_seed(0)
     generator = TumourAwareGenerator(
         2, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
@@ -149,10 +150,21 @@ def starter_file(student_translator: Translator, tmp_path: Path, monkeypatch: py
         for weight in generator.parameters():
             if not bool(weight.any()):
                 weight.normal_(0, 0.1)
+    return generator.eval()
+
+
+@pytest.fixture
+def starter_file(
+    student_translator: Translator,
+    several_generator: TumourAwareGenerator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Give the file of tiny starter weights, which stands for the packaged one during the test."""
     histograms = dict.fromkeys(Modality, (1 / 256,) * 256)
     taught = replace(
         student_translator,
-        generator=generator.eval(),
+        generator=copy.deepcopy(several_generator),
         source_errors={},
         intensity_profiles={},
         reference_histograms=histograms,

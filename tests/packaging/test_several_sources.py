@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from transforms import brain_window
 from utad_monai.checkpoints import Translator, load_translator, save_translator
 from utad_monai.data import find_cases
 from utad_monai.inferers import SliceTranslator, VolumeTranslator
-from utad_monai.keys import Modality, SecondInput
+from utad_monai.keys import Modality
 from utad_monai.networks import StudentTranslator, TumourAwareGenerator
 from utad_monai.packaging.configs import Label
 from utad_monai.packaging.layout import PackageFile
@@ -39,17 +40,9 @@ np.savez(sys.argv[2], synthetic=synthetic, t2=denormalise(translate(sources, "t2
 
 
 @pytest.fixture(scope="module")
-def several(student: Translator) -> Translator:
+def several(student: Translator, several_generator: TumourAwareGenerator) -> Translator:
     """Give a tiny student of several sources, with random weights where a fresh one has zeros."""
-    torch.manual_seed(0)
-    generator = TumourAwareGenerator(
-        2, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
-    )
-    with torch.no_grad():
-        for weight in generator.parameters():
-            if not bool(weight.any()):
-                weight.normal_(0, 0.3)
-    return replace(student, generator=generator.eval(), source_errors={}, critics=None)
+    return replace(student, generator=copy.deepcopy(several_generator), source_errors={}, critics=None)
 
 
 @pytest.fixture(scope="module")
