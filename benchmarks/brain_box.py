@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.quality import COHORT
 from benchmarks.seeds import compared, over_seeds
 from benchmarks.training_step import SIZES, SWITCHES
-from utad_monai.data import write_phantom_cohort
 from utad_monai.metrics.image_quality import PROTOCOL
+from utad_monai.phantom import write_phantom_cohort
 
 WHOLE = "whole frame"
 BRATS_BRAIN_SIZE = 0.93

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from utad_monai.data import EpochSampler, Preprocessing, SliceStore, UnpairedSlices
-from utad_monai.data.slices import _INDEX, _read_index
+from utad_monai.data.slice_store import _INDEX, _read_index
 
 
 def grown_cohort(entry: Path, folder: Path, number: int) -> None:

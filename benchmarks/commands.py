@@ -24,16 +24,16 @@ import torch
 from benchmarks.data import DEMO
 from benchmarks.paired import figures_in, peak_megabytes, spread
 from benchmarks.training_step import SIZES
-from transforms import IntensityWindow
-from utad_monai.check import check_cohort
-from utad_monai.checkpoints import Translator, save_translator
-from utad_monai.completion import Completion, CompletionSettings, complete_cohort
+from utad_monai.apps.check import check_cohort
+from utad_monai.apps.complete import Completion, CompletionSettings, complete_cohort
+from utad_monai.apps.package.writer import write_package
 from utad_monai.data import Preprocessing, find_cases, prepare_slices
-from utad_monai.data.intensity_profile import intensity_profiles
-from utad_monai.data.phantom import write_phantom_cohort
+from utad_monai.data.intensity import intensity_profiles
 from utad_monai.keys import InferenceEngine, Modality
+from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
-from utad_monai.packaging.writer import write_package
+from utad_monai.phantom.cohort import write_phantom_cohort
+from utad_monai.transforms import IntensityWindow
 
 MISSING, ONE_SOURCE = Modality.T2, Modality.FLAIR
 PREPROCESSING = {"demo": DEMO, "paper": Preprocessing()}
@@ -58,7 +58,9 @@ def untrained_model(name: str, cohort: Path, path: Path) -> None:
     windows = dict.fromkeys(Modality, IntensityWindow(0.0, 1000.0))
     errors = {target: dict.fromkeys(set(Modality) - {target}, 0.1) for target in Modality}
     profiles = intensity_profiles(store, list(store.cases.values()))
-    save_translator(path, Translator(student, preprocessing, windows, errors, profiles, training={"stage": "student"}))
+    save_translator(
+        path, TranslatorModel(student, preprocessing, windows, errors, profiles, training={"stage": "student"})
+    )
 
 
 def _check(folder: Path, _: Path) -> tuple[int, int]:

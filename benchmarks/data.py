@@ -29,10 +29,10 @@ from benchmarks.cache_entries import grown_cohort, memory_of
 from benchmarks.paired import figures_in, take_turns
 from benchmarks.plain_pipeline import PlainPipeline
 from benchmarks.training_step import SIZES, Rivals, our_cycle
-from utad_monai.allocator import keep_freed_memory
 from utad_monai.data import Case, EpochSampler, Preprocessing, SliceStore, UnpairedSlices, find_cases, prepare_slices
-from utad_monai.data.phantom import write_phantom_cohort
 from utad_monai.keys import BatchKey
+from utad_monai.phantom.cohort import write_phantom_cohort
+from utad_monai.runtime.workers import keep_freed_memory
 
 DEMO = Preprocessing(frame_size_mm=(200.0, 160.0), image_size=SIZES["demo"].tight_box_size)
 """The tight box: it lies inside every volume, and a plain crop cannot leave one. Its step is the shortest, too."""

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.paired import figures_in
 from benchmarks.render import RESULTS, write_tables
-from utad_monai.atomic import write_json
+from utad_monai.runtime.files import write_json
 
 BENCHMARKS: Mapping[str, Sequence[str]] = {
     "training_step teacher demo": ("benchmarks.training_step", "demo", "--rounds", "15"),

@@ -20,21 +20,21 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from utad_monai.atomic import atomic_path
-from utad_monai.checkpoints import Translator, load_stage
 from utad_monai.data import EvaluationCases, find_cases, prepare_slices
 from utad_monai.data.split import read_split
 from utad_monai.inferers import SliceTranslator, fuse, smooth_through_plane
 from utad_monai.keys import BatchKey, FusionMethod, Modality, Split
 from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
-from utad_monai.stages import Stage
+from utad_monai.models import TranslatorModel, load_stage
+from utad_monai.models.stages import Stage
+from utad_monai.runtime.files import atomic_path
 
 SIGMAS_MM = (0.0, 1.0, 2.0, 4.0)
 MEASURES = ["ssim", "mae", "tumour_ssim", "tumour_mae"]
 
 
-def test_cases(run: Path, cohort: str, model: Translator) -> EvaluationCases:
+def test_cases(run: Path, cohort: str, model: TranslatorModel) -> EvaluationCases:
     """Return the complete test cases of a run."""
     cases = find_cases(cohort)
     split = read_split(run / "split.csv", cases)
@@ -54,7 +54,9 @@ def translations(
     }
 
 
-def rows(case: dict[str, Any], model: Translator, translate: SliceTranslator, step: int) -> Iterator[dict[str, Any]]:
+def rows(
+    case: dict[str, Any], model: TranslatorModel, translate: SliceTranslator, step: int
+) -> Iterator[dict[str, Any]]:
     """Yield one row for each target, combination of sources and way to fuse them."""
     images = {modality: image[::step] for modality, image in case[BatchKey.IMAGE].items()}
     mask = case[BatchKey.LABEL][0, ::step]
@@ -79,7 +81,7 @@ def rows(case: dict[str, Any], model: Translator, translate: SliceTranslator, st
                     yield row
 
 
-def smoothing(case: dict[str, Any], model: Translator, translate: SliceTranslator) -> Iterator[dict[str, Any]]:
+def smoothing(case: dict[str, Any], model: TranslatorModel, translate: SliceTranslator) -> Iterator[dict[str, Any]]:
     """Yield the effect of smoothing from slice to slice on the translation from the best source."""
     images, mask = case[BatchKey.IMAGE], case[BatchKey.LABEL][0]
     for target, real in images.items():

@@ -22,26 +22,26 @@ from benchmarks.mutations import (
     damaged_text,
     tiny_nifti,
 )
-from transforms import IntensityWindow, InvalidImageError, NiftiVolume, read_nifti
-from utad_monai.checkpoints import (
+from utad_monai.apps.complete import SyntheticFiles
+from utad_monai.apps.complete.provenance import Provenance, SourceImage
+from utad_monai.apps.prepare.case_files import is_finished, read_report
+from utad_monai.data import CohortError, Preprocessing, find_cases
+from utad_monai.data.layouts import look_for_cases
+from utad_monai.data.preprocessing import load_case, slice_case
+from utad_monai.data.slice_store import _read_index, prepare_slices
+from utad_monai.data.split import keep_split, read_split
+from utad_monai.keys import Modality
+from utad_monai.models import (
     CheckpointError,
     Segmenter,
-    Translator,
+    TranslatorModel,
     load_segmenter,
     load_translator,
     save_segmenter,
     save_translator,
 )
-from utad_monai.completion import SyntheticFiles
-from utad_monai.data import CohortError, Preprocessing, find_cases
-from utad_monai.data.layouts import look_for_cases
-from utad_monai.data.preprocessing import load_case, slice_case
-from utad_monai.data.slices import _read_index, prepare_slices
-from utad_monai.data.split import keep_split, read_split
-from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
-from utad_monai.preparation.case_files import is_finished, read_report
-from utad_monai.provenance import Provenance, SourceImage
+from utad_monai.transforms import IntensityWindow, InvalidImageError, NiftiVolume, read_nifti
 
 PREPROCESSING = Preprocessing(frame_size_mm=(36, 36), image_size=(32, 32))
 
@@ -179,7 +179,7 @@ class Models(Target):
         student = student_from_teacher(TumourAwareGenerator(1), "complete").eval()
         windows = {modality: IntensityWindow(0.0, 100.0) for modality in Modality}
         errors = {t: {s: 0.1 for s in Modality if s != t} for t in Modality}
-        save_translator(self.folder / "t.pt", Translator(student, PREPROCESSING, windows, errors, {}))
+        save_translator(self.folder / "t.pt", TranslatorModel(student, PREPROCESSING, windows, errors, {}))
         from monai.networks.nets import UNet
 
         arguments = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [2, 4], "strides": [2]}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.quality import COHORT, SIZE
 from benchmarks.seeds import Sides, compared, over_seeds
-from utad_monai.data.phantom import default_dataset_dir
 from utad_monai.metrics.image_quality import PROTOCOL
+from utad_monai.phantom.cohort import default_dataset_dir
 
 WITHOUT = "without guidance"
 SIDES: Sides = {"preset": {}, WITHOUT: {"tumour_guidance_weight": 0.0}}

@@ -14,11 +14,11 @@ from torch import Tensor
 from benchmarks.literal import literal_translation
 from benchmarks.paired import Timing, count_flops, matrix_products, matrix_rate, take_turns
 from benchmarks.training_step import SIZES, Size
-from transforms import BACKGROUND
 from utad_monai.inferers import SliceTranslator
-from utad_monai.inferers.engines import usable_engine
+from utad_monai.inferers.backends import usable_engine
 from utad_monai.keys import InferenceEngine, Modality
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
+from utad_monai.transforms import BACKGROUND
 
 TOLERANCE = 1e-3
 """Largest difference of an output from eager float32."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from utad_monai.folder_lock import LOCK_FILE
+from utad_monai.runtime.folder_lock import LOCK_FILE
 
 _POLL_SECONDS = 0.01
 _END_SECONDS = 30.0

@@ -20,13 +20,13 @@ from torch.optim import Adam
 from benchmarks.literal import plain_layers, plain_norms
 from benchmarks.paired import RivalProcess, serve, take_turns
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
-from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer, translation_trainer
 from utad_monai.handlers import StopOnNonFinite
 from utad_monai.keys import BatchKey, LossTerm
 from utad_monai.losses import WassersteinLoss, gradient_penalty
 from utad_monai.losses.adversarial import Critic
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.runtime.workers import keep_freed_memory
 
 OURS = "ours"
 
@@ -74,9 +74,9 @@ def cycle(size: Size, lever: str) -> Callable[[], object]:
 
 def _pass_by_pass(trainer: TranslationTrainer, _: Rivals) -> None:
     changed: Any = trainer
-    critics, generator = trainer._critic_terms, trainer._generator_terms
-    changed._critic_terms = lambda batch, **_: critics(batch, keep_graph=True)
-    changed._generator_terms = lambda batch, **_: generator(batch, translated=False)
+    critics, generator = trainer._critic_losses, trainer._generator_losses
+    changed._critic_losses = lambda batch, **_: critics(batch, keep_graph=True)
+    changed._generator_losses = lambda batch, **_: generator(batch, translated=False)
 
 
 def _unfrozen(*_: object) -> None:

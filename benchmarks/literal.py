@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transforms import mask_tumour
-from utad_monai.engines.translation_batch import TranslationBatch
+from utad_monai.engines.batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.transforms import mask_tumour
 
 Network = TypeVar("Network", bound=nn.Module)
 TORCH_LAYERS: Mapping[type[nn.Module], type[nn.Module]] = {

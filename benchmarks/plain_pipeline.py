@@ -25,10 +25,10 @@ from monai.transforms import (
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from transforms import BACKGROUND, FramePlacement, IntensityWindow
 from utad_monai.data import Case, Preprocessing, SliceStore, UnpairedSlices
 from utad_monai.data.preprocessing import load_case
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.transforms import BACKGROUND, FramePlacement, IntensityWindow
 
 _KEYS = (BatchKey.IMAGE.value, BatchKey.LABEL.value)
 """Plain strings: MONAI reads a cache with enum members back as a damaged one."""

@@ -32,17 +32,17 @@ from benchmarks.inference import centre
 from benchmarks.literal import LiteralTraining, literal_layers
 from benchmarks.paired import RivalProcess, serve, spread
 from benchmarks.training_step import SIZES
-from utad_monai.allocator import keep_freed_memory
-from utad_monai.checkpoints import load_stage
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.data import EpochSampler, EvaluationCases, PreparedCohort, Preprocessing, UnpairedSlices, prepare_cohort
-from utad_monai.data.phantom import default_dataset_dir
-from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
+from utad_monai.engines.batch import TranslationBatch, prepare_translation_batch
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Split
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
+from utad_monai.models import load_stage
+from utad_monai.models.stages import Stage
 from utad_monai.networks import TumourAwareGenerator, critic_pair
-from utad_monai.stages import Stage
+from utad_monai.phantom.cohort import default_dataset_dir
+from utad_monai.runtime.workers import keep_freed_memory
 
 SIZE = SIZES["demo"]
 FRAME = Preprocessing(frame_size_mm=(240.0, 240.0), image_size=SIZE.image_size)

@@ -23,13 +23,13 @@ from typing import Any
 import torch
 from torch import distributed
 
-import utad_monai.distributed
+import utad_monai.runtime.parallel
 from benchmarks.paired import spread
 from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
-from utad_monai.allocator import keep_freed_memory
-from utad_monai.distributed import stop
 from utad_monai.handlers import TrainAsOne
 from utad_monai.keys import BatchKey
+from utad_monai.runtime.parallel import stop
+from utad_monai.runtime.workers import keep_freed_memory
 
 WORK = ("training", "completion")
 OWN_BATCH = 8
@@ -138,7 +138,7 @@ if __name__ == "__main__":
     size = replace(SIZES[given.size].in_box(), batch_size=OWN_BATCH)
     if given.rank is not None:
         if given.asleep:
-            utad_monai.distributed._AWAKE_SECONDS = 0.0
+            utad_monai.runtime.parallel._AWAKE_SECONDS = 0.0
         if given.processes > 1:
             where = f"file://{given.rendezvous}"
             distributed.init_process_group("gloo", init_method=where, rank=given.rank, world_size=given.processes)

@@ -16,9 +16,8 @@ from typing import Any
 
 from benchmarks.paired import spread
 from benchmarks.quality import MEASURES, Quality, preset_quality, train_preset
-from utad_monai.allocator import keep_freed_memory
 from utad_monai.metrics.statistics import estimate
-from utad_monai.processes import default_workers, worker_pool
+from utad_monai.runtime.workers import default_workers, keep_freed_memory, worker_pool
 
 Sides = Mapping[str, Mapping[str, Any]]
 """What each side changes in the preset, by the side's name."""

@@ -20,14 +20,14 @@ from pathlib import Path
 import torch
 
 from benchmarks.kills import Job, Report, kill_until_done, run_whole
-from transforms import IntensityWindow
-from utad_monai.checkpoints import Translator, save_translator
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.data import Preprocessing
-from utad_monai.data.phantom import write_phantom_cohort
 from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel, save_translator
+from utad_monai.models.stages import HEALTH_FILE, HISTORY_FILE, MODEL_FILE, Stage
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
-from utad_monai.stages import HEALTH_FILE, HISTORY_FILE, MODEL_FILE, Stage
+from utad_monai.phantom.cohort import write_phantom_cohort
+from utad_monai.transforms import IntensityWindow
 
 KILLS_A_TRIAL = 3
 
@@ -117,7 +117,7 @@ def phantom_jobs(folder: Path) -> list[Job]:
     student = student_from_teacher(TumourAwareGenerator(8), "complete").eval()
     windows = {modality: IntensityWindow(0.0, 1000.0) for modality in Modality}
     preprocessing = Preprocessing((200.0, 160.0), (80, 64))
-    save_translator(folder / "model.pt", Translator(student, preprocessing, windows))
+    save_translator(folder / "model.pt", TranslatorModel(student, preprocessing, windows))
     return [completion_job(cohort, folder / "model.pt", workers) for workers in (1, 2)]
 
 

@@ -19,21 +19,21 @@ import pandas
 import torch
 from torch import Tensor
 
-from transforms import LabelsToTumourRegions
-from utad_monai.checkpoints import load_translator
 from utad_monai.contrast import fit_yardsticks
 from utad_monai.data import Preprocessing, SliceStore, look_for_cases, prepare_slices
 from utad_monai.data.intensity_histogram import PatientHistograms, mean_over_patients, patient_histograms
-from utad_monai.data.slices import PreparedCase
+from utad_monai.data.slice_store import SlicedCase
 from utad_monai.inferers import Calibration, fit_calibration
+from utad_monai.inferers.starter_method import starter_method
 from utad_monai.keys import ImageSource, Modality
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
 from utad_monai.metrics.statistics import estimate
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL, tissue_contrast
-from utad_monai.processes import worker_pool
-from utad_monai.starter import load_starter
-from utad_monai.starter.method import starter_method
-from utad_monai.tables import read_table
+from utad_monai.models import load_translator
+from utad_monai.models.starter import load_starter
+from utad_monai.runtime.tables import read_table
+from utad_monai.runtime.workers import worker_pool
+from utad_monai.transforms import LabelsToTumourRegions
 
 STARTER, UNCALIBRATED = "starter", "starter, not calibrated"
 MEASURES = ("ssim", "mae", "tumour_ssim", "tumour_mae", "tissue_order", "tissue_contrast")
@@ -112,9 +112,9 @@ class _Job:
     def __init__(
         self,
         store: SliceStore,
-        cases: Sequence[PreparedCase],
+        cases: Sequence[SlicedCase],
         histograms: PatientHistograms,
-        case: PreparedCase,
+        case: SlicedCase,
         model: Path | None,
         step: int,
     ) -> None:

@@ -22,14 +22,14 @@ import torch
 from torch.optim import Adam
 
 from benchmarks.paired import take_turns
-from utad_monai.allocator import keep_freed_memory
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.engines import GeneratorTrainer
 from utad_monai.handlers import Teaching
 from utad_monai.keys import BatchKey
 from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.phantom import TeachingBatches, TeachingBrains
+from utad_monai.runtime.workers import keep_freed_memory
 
 STARVED = 0.25
 """Drawing may take this share of a step's time; more is worth a loading worker."""

@@ -18,13 +18,13 @@ from torch.optim import Adam
 
 from benchmarks.literal import LiteralTraining, literal_layers
 from benchmarks.paired import RivalProcess, count_flops, matrix_products, matrix_rate, serve, take_turns
-from transforms import BACKGROUND
-from utad_monai.allocator import keep_freed_memory
 from utad_monai.engines import TranslationTrainer
-from utad_monai.engines.translation_batch import TranslationBatch
+from utad_monai.engines.batch import TranslationBatch
 from utad_monai.handlers import DistillationHandler
 from utad_monai.keys import AdversarialGame, BatchKey
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
+from utad_monai.runtime.workers import keep_freed_memory
+from utad_monai.transforms import BACKGROUND
 
 LOSS_TOLERANCE = 1e-5
 """Largest relative difference of the losses after one cycle in float64. In float32 both are rounded in other places,

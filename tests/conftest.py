@@ -15,16 +15,15 @@ import pytest
 import torch
 from hypothesis import settings
 
-from transforms import IntensityWindow
-from utad_monai import starter
-from utad_monai.checkpoints import Translator, load_translator, save_translator
+from utad_monai.apps.study import StudyPlan, load_plan, run_study
 from utad_monai.data import BRATS_2017_TO_2021, Layout, PreparedCohort, Preprocessing, prepare_cohort
-from utad_monai.data.intensity_profile import intensity_profiles
+from utad_monai.data.intensity import intensity_profiles
 from utad_monai.keys import Modality, SecondInput, TumourLabel
+from utad_monai.models import TranslatorModel, load_translator, save_translator, starter
+from utad_monai.models.starter import STARTER_FILE, save_starter
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.phantom import TeachingBrains
-from utad_monai.starter import STARTER_FILE, save_starter
-from utad_monai.study import StudyPlan, load_plan, run_study
+from utad_monai.transforms import IntensityWindow
 
 Volume = np.ndarray[Any, Any]
 WriteCase = Callable[..., Path]
@@ -129,12 +128,14 @@ def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.
     profiles = intensity_profiles(prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
     path = tmp_path_factory.mktemp("student") / "model.pt"
     preprocessing = prepared_tiny_cohort.store.preprocessing
-    save_translator(path, Translator(student, preprocessing, windows, errors, profiles, training={"stage": "student"}))
+    save_translator(
+        path, TranslatorModel(student, preprocessing, windows, errors, profiles, training={"stage": "student"})
+    )
     return path
 
 
 @pytest.fixture(scope="session")
-def student_translator(student_file: Path) -> Translator:
+def student_translator(student_file: Path) -> TranslatorModel:
     """Give a tiny untrained student as it comes from its file; do not change it."""
     return load_translator(student_file)
 
@@ -155,7 +156,7 @@ def several_generator() -> TumourAwareGenerator:
 
 @pytest.fixture
 def starter_file(
-    student_translator: Translator,
+    student_translator: TranslatorModel,
     several_generator: TumourAwareGenerator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,12 +9,27 @@ from pathlib import Path
 
 import pytest
 
-import transforms
 import utad_monai
+from utad_monai import transforms
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted(path for package in ("utad_monai", "transforms") for path in (ROOT / package).rglob("*.py"))
 IDS = [str(path.relative_to(ROOT)) for path in LIBRARY]
+LAYERS = (
+    ("earlier_names", "errors", "keys"),
+    ("runtime", "transforms"),
+    ("data", "metrics"),
+    ("phantom", "networks"),
+    ("losses", "models"),
+    ("contrast", "bundle"),
+    ("inferers",),
+    ("engines",),
+    ("handlers",),
+    ("apps",),
+    ("translator", "__main__"),
+)
+"""What lies directly under `utad_monai`, from the ground up; nothing imports upward (docs/design.md)."""
+LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
 Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 every_module = pytest.mark.parametrize("path", LIBRARY, ids=IDS)
@@ -56,17 +71,85 @@ def test_library_was_found() -> None:
 
 
 def test_packages_are_those_of_this_checkout() -> None:
-    assert Path(transforms.__file__).resolve() == ROOT / "transforms" / "__init__.py"
+    assert Path(str(transforms.__file__)).resolve() == ROOT / "transforms" / "__init__.py"
     assert Path(utad_monai.__file__).resolve() == ROOT / "utad_monai" / "__init__.py"
+
+
+@cache
+def module_of(path: Path) -> str:
+    """Return the dotted name of a module; `transforms` is installed inside the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    inside = parts if parts[0] == "utad_monai" else ("utad_monai", *parts)
+    return ".".join(inside[:-1] if inside[-1] == "__init__" else inside)
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return which modules of the project each module imports, also inside functions."""
+    modules = {module_of(path) for path in LIBRARY}
+    return {
+        module_of(path): {name for name in imports_of(tree_of(path)) if name in modules - {module_of(path)}}
+        for path in LIBRARY
+    }
+
+
+def room(module: str, depth: int) -> str:
+    """Return the sub-package that a module lies in, `depth` levels below `utad_monai`."""
+    return ".".join(module.split(".")[1 : 1 + depth])
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """Return what is left when all that imports nothing that is left is taken away, again and again."""
+    while free := {name for name, others in edges.items() if not others & set(edges)}:
+        edges = {name: others for name, others in edges.items() if name not in free}
+    return sorted(edges)
+
+
+def test_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert circle({name: others - {"utad_monai"} for name, others in graph().items() if name != "utad_monai"}) == []
+
+
+@pytest.mark.parametrize("package", ["", "apps", "handlers", "inferers", "models"])
+def test_no_sub_package_imports_itself_through_others(package: str) -> None:
+    """A package's own face (`__init__`) belongs to the package that it lies in."""
+    depth = 2 if package else 1
+    edges: dict[str, set[str]] = {}
+    for name, others in graph().items():
+        if name != "utad_monai" and room(name, depth).startswith(package):
+            edges.setdefault(room(name, depth), set()).update(room(other, depth) for other in others)
+    edges = {name: {other for other in others - {name, ""} if other != package} for name, others in edges.items()}
+    assert circle({name: others for name, others in edges.items() if name != package}) == []
+
+
+@every_module
+def test_nothing_imports_upward(path: Path) -> None:
+    module = module_of(path)
+    if module == "utad_monai":
+        return
+    height = LAYER[room(module, 1)]
+    upward = [other for other in graph()[module] if other != "utad_monai" and LAYER[room(other, 1)] > height]
+    assert upward == []
+
+
+def test_top_level_is_small() -> None:
+    inside = [path for path in (ROOT / "utad_monai").iterdir() if path.name != "__pycache__"]
+    assert len([path for path in inside if path.suffix == ".py"]) <= 6
+    assert len([path for path in inside if path.is_dir()]) <= 14
 
 
 @every_module
 def test_dependencies_point_one_way(path: Path) -> None:
     imported = set(imports_of(tree_of(path)))
     assert not {name for name in imported if name.split(".")[0] in ("bundles", "tests", "benchmarks", "docs")}
+    assert not {name for name in imported if name.split(".")[0] == "transforms"}, "it is `utad_monai.transforms`"
     if path.is_relative_to(ROOT / "transforms"):
-        own = {name for name in imported if name.split(".")[0] == "utad_monai"}
-        assert all(name.split(".")[1] in ("keys", "errors") for name in own)
+        own = {name for name in imported if name.startswith("utad_monai.") and name != "utad_monai.transforms"}
+        assert all(name.split(".")[1] in ("keys", "errors", "transforms") for name in own)
 
 
 def test_transforms_really_use_the_keys() -> None:

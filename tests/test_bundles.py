@@ -20,7 +20,7 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import BundleProperty, BundlePropertyConfig
 
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.losses import LossWeights
 
 FOLDER = bundles_dir()
@@ -207,8 +207,8 @@ def test_published_overlay_has_the_published_networks() -> None:
 def test_errors_are_plain_and_overrides_checked_before_anything_else(name: str) -> None:
     for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
         first, second, *_ = load(*names)["initialize"]
-        assert first["_target_"] == "utad_monai.errors.print_expected_errors_plainly"
-        assert second["_target_"] == "utad_monai.configuration.refuse_unknown_overrides"
+        assert first["_target_"] == "utad_monai.runtime.console.print_expected_errors_plainly"
+        assert second["_target_"] == "utad_monai.bundle.configs.refuse_unknown_overrides"
 
 
 @pytest.mark.parametrize("name", [*TAUGHT, *INFERENCE])

@@ -14,9 +14,9 @@ import numpy as np
 import pandas
 import pytest
 
-from utad_monai.configuration import bundles_dir
+from utad_monai.apps.complete.provenance import is_synthetic
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.keys import Modality
-from utad_monai.provenance import is_synthetic
 
 pytestmark = pytest.mark.command_line
 

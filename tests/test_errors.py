@@ -11,22 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from transforms import InvalidImageError
 from utad_monai import errors
-from utad_monai.checkpoints import CheckpointError
-from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.errors import (
-    TRACEBACK_VARIABLE,
-    OutputError,
-    UserError,
-    expected_cause,
-    print_expected_errors_plainly,
-    required_module,
-)
-from utad_monai.folder_lock import FolderInUseError
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.errors import OutputError, UserError, expected_cause, required_module
 from utad_monai.handlers import NonFiniteLossError
-from utad_monai.stages import MissingStageError, Stage
-from utad_monai.training_state import ResumeError
+from utad_monai.handlers.resume.state import ResumeError
+from utad_monai.models import CheckpointError
+from utad_monai.models.stages import MissingStageError, Stage
+from utad_monai.runtime.console import TRACEBACK_VARIABLE, print_expected_errors_plainly
+from utad_monai.runtime.folder_lock import FolderInUseError
+from utad_monai.transforms import InvalidImageError
 
 COHORT = CohortError(
     [

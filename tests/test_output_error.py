@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from utad_monai.atomic import atomic_folder, atomic_path, write_json
 from utad_monai.errors import OutputError, unwritable
+from utad_monai.runtime.files import atomic_folder, atomic_path, write_json
 
 FULL = OSError(errno.ENOSPC, "No space left on device", "file")
 _NOBODY = 65534
@@ -104,8 +104,8 @@ def test_folder_of_another_user_is_refused_in_one_line(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest makes them for its user alone
         folder.chmod(0o755)
     program = (
-        "from utad_monai import errors, folder_lock\n"
-        "errors.print_expected_errors_plainly()\n"
+        "from utad_monai.runtime import console, folder_lock\n"
+        "console.print_expected_errors_plainly()\n"
         "if os.getuid() == 0:\n"
         "    os.setgroups([])\n"
         f"    os.setuid({_NOBODY})\n"
@@ -123,8 +123,8 @@ def test_model_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path: Path) 
     torch.save({"old": 1}, tmp_path / "model.pt")
     before = (tmp_path / "model.pt").read_bytes()
     program = (
-        "import torch; from utad_monai import errors; from utad_monai.checkpoints import content\n"
-        "errors.print_expected_errors_plainly()\n"
+        "import torch; from utad_monai.models import content; from utad_monai.runtime import console\n"
+        "console.print_expected_errors_plainly()\n"
         "weights = {'generator': {'weight': torch.zeros(300000)}}\n"
         "content.save_content(sys.argv[1], content.ModelKind.TRANSLATOR, weights, {})"
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas
 import pytest
 
-from utad_monai.checkpoints import load_translator
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.keys import Modality
+from utad_monai.models import load_translator
 
 pytestmark = pytest.mark.command_line
 

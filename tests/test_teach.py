@@ -16,11 +16,11 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
-from utad_monai.checkpoints import load_translator
-from utad_monai.configuration import bundles_dir
-from utad_monai.digest import weights_sha256
+from utad_monai.bundle.configs import bundles_dir
+from utad_monai.handlers.resume.state import ResumeError
 from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
-from utad_monai.training_state import ResumeError
+from utad_monai.models import load_translator
+from utad_monai.models.torch_file import weights_sha256
 
 TINY: dict[str, Any] = {
     "device": "cpu",

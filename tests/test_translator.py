@@ -18,11 +18,11 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 import utad_monai
-from transforms import InvalidImageError
 from utad_monai import Translator, translator
-from utad_monai.completion import CaseCompleter, CompletionSettings
+from utad_monai.apps.complete import CaseCompleter, CompletionSettings
 from utad_monai.data import CohortError, find_cases
 from utad_monai.keys import Modality
+from utad_monai.transforms import InvalidImageError
 
 FLAIR, T1, T1CE, T2 = Modality
 README = Path(__file__).resolve().parents[1] / "README.md"

@@ -1,6 +1,7 @@
 """MONAI transforms of UTAD-MONAI: NIfTI loading, skull-stripped normalisation, tumour masking and cropping."""
 
-from transforms.labels import (
+from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.labels import (
     CanonicalLabels,
     CanonicalLabelsd,
     LabelsToTumourRegions,
@@ -8,13 +9,19 @@ from transforms.labels import (
     StoredLabels,
     regions_to_labels,
 )
-from transforms.load import LoadNifti, LoadNiftid
-from transforms.nifti import NiftiVolume, read_header, read_nifti
-from transforms.normalise import BACKGROUND, BRAIN_FLOOR, IntensityWindow, NormaliseBrain, NormaliseBraind, brain_window
-from transforms.orient import OrientLPS, OrientLPSd, from_lps
-from transforms.slice_frame import FramePlacement, SliceFrame
-from transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
-from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.load import LoadNifti, LoadNiftid
+from utad_monai.transforms.nifti import NiftiVolume, read_header, read_nifti
+from utad_monai.transforms.normalise import (
+    BACKGROUND,
+    BRAIN_FLOOR,
+    IntensityWindow,
+    NormaliseBrain,
+    NormaliseBraind,
+    brain_window,
+)
+from utad_monai.transforms.orient import OrientLPS, OrientLPSd, from_lps
+from utad_monai.transforms.slice_frame import FramePlacement, SliceFrame
+from utad_monai.transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
 
 __all__ = [
     "BACKGROUND",

@@ -12,18 +12,18 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from transforms.nifti import read_nifti
+from utad_monai.transforms.nifti import read_nifti
 
 WARNINGS = "warnings"
 """Meta key of the phrases that describe what was doubtful about a file."""
 PLACEMENT = "placement"
-"""Meta key of where the file says that its voxels lie (`transforms.nifti_affine.Placement`)."""
+"""Meta key of where the file says that its voxels lie (`utad_monai.transforms.nifti_affine.Placement`)."""
 ORIENTATION = "stored_orientation"
 """Meta key of the directions in which the file's voxel axes grow, such as `LPS`."""
 
 
 class LoadNifti(Transform):
-    """Read one `.nii` or `.nii.gz` file with every check of `transforms.nifti.read_nifti`."""
+    """Read one `.nii` or `.nii.gz` file with every check of `utad_monai.transforms.nifti.read_nifti`."""
 
     def __call__(self, path: str | Path, channel: int | None = None, channel_count: int | None = None) -> MetaTensor:
         """Return the volume as `(1, X, Y, Z)` float32 in file units, with `affine` and `filename_or_obj` in its meta.

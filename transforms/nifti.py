@@ -16,9 +16,9 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from transforms.nifti_affine import Matrix, Placement, read_placement
-from transforms.nifti_bytes import check_expansion, check_regular_file, is_compressed, read_bytes
 from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.nifti_affine import Matrix, Placement, read_placement
+from utad_monai.transforms.nifti_bytes import check_expansion, check_regular_file, is_compressed, read_bytes
 
 MAX_VOXELS = 512**3
 """Largest accepted volume (134 million voxels, 0.5 GiB as float32); a larger claim is refused before allocation."""

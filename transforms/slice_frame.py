@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional
 
-from transforms.normalise import BACKGROUND, BRAIN_FLOOR
+from utad_monai.transforms.normalise import BACKGROUND, BRAIN_FLOOR
 
 _COVERED = 0.5
 """A resized pixel is brain (or region) when at least this share of it is."""

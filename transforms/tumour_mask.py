@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform, generate_spatial_bounding_box
 from torch import Tensor
 
-from transforms.normalise import BACKGROUND
+from utad_monai.transforms.normalise import BACKGROUND
 
 
 def mask_tumour(image: Tensor, tumour_mask: Tensor) -> Tensor:

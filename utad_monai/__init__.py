@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+from utad_monai.earlier_names import EarlierNames
 
 if TYPE_CHECKING:
     from utad_monai.translator import Translator
@@ -10,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["Translator", "__version__"]
 
 __version__ = "0.1.0"
+
+sys.meta_path.append(EarlierNames())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m utad_monai` is the `utad-monai` command."""
 
-from utad_monai.cli import main
+from utad_monai.apps.cli import main
 
 main()

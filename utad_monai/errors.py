@@ -5,23 +5,21 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from utad_monai.interruption import interruptible
-from utad_monai.visible import visible
+from utad_monai.earlier_names import component_of_earlier_name
 
-TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
-"""Set this environment variable to see tracebacks all the same."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE = (*_NO_ROOM, errno.EROFS)
 """What only writing raises, so that it is told apart from sources that cannot be read."""
-_until_the_end = ExitStack()
-"""What stays as it is while the process lives."""
+
+
+def __getattr__(name: str) -> Any:
+    """Find what configs of earlier versions look for here: no package, so that an import does not reach it."""
+    return component_of_earlier_name(f"{__name__}.{name}")
 
 
 class UserError(Exception):
@@ -181,23 +179,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-
-
-def print_expected_errors_plainly() -> None:
-    """Make this process end with `error: <text>` and exit code 1 on an expected error.
-
-    A process of `python -m monai.bundle` also ends in order on SIGTERM and SIGINT from now on, with 143 and 130.
-    """
-    if "monai" in Path(sys.argv[0]).parts:
-        _until_the_end.enter_context(interruptible())
-    previous = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        cause = expected_cause(error)
-        if cause is None or os.environ.get(TRACEBACK_VARIABLE):
-            previous(kind, error, traceback)
-            return
-        for line in str(cause).splitlines():
-            sys.stderr.write(f"error: {visible(line)}\n")
-
-    sys.excepthook = hook

@@ -117,6 +117,11 @@ class AdversarialGame(StrEnum):
     LEAST_SQUARES = "least_squares"
     """Realness is 1 for real and 0 for fake, each modality has its own, and the critic's layers are normalised."""
 
+    @property
+    def realness_per_modality(self) -> bool:
+        """Whether a critic judges an image as one of its modality; its layers are normalised then."""
+        return self is AdversarialGame.LEAST_SQUARES
+
 
 class Split(StrEnum):
     """A part of the cohort; a patient is in exactly one."""

@@ -12,19 +12,18 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
-from utad_monai.checkpoints import Translator as TrainedTranslator
-from utad_monai.checkpoints import load_translator
-from utad_monai.completion.guards import doubts, profiles_of, refusal
-from utad_monai.completion.intensities import CohortIntensities, measure_cohort
-from utad_monai.configuration import default_device
+from utad_monai.apps.complete.intensities import CohortIntensities, measure_cohort
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
-from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.unlike import doubts, refusal
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
 from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
-from utad_monai.starter import is_starter, load_starter
+from utad_monai.models import TranslatorModel, load_translator
+from utad_monai.models.starter import is_starter, load_starter
+from utad_monai.runtime.workers import default_device
+from utad_monai.transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
 
 Array = np.ndarray[Any, Any]
 Image = str | Path | Array | MetaTensor
@@ -54,7 +53,7 @@ class Translator:
 
     Images must be skull-stripped (background 0) and, within a case, lie on one grid. What comes back is synthetic:
     computed, not measured, not for clinical use. To have it written with provenance, use `utad-monai complete` or
-    `utad_monai.completion.CaseCompleter`.
+    `utad_monai.apps.complete.CaseCompleter`.
 
     Args:
         model: the model and its preprocessing.
@@ -89,7 +88,7 @@ class Translator:
 
     def __init__(
         self,
-        model: TrainedTranslator,
+        model: TranslatorModel,
         device: torch.device | str | None = None,
         fusion: FusionMethod | str = FusionMethod.BEST,
         flips: bool | None = None,
@@ -223,7 +222,7 @@ class Translator:
         reason = refusal(loaded)
         if reason:
             raise ValueError(reason)
-        for doubt in doubts(loaded, profiles_of(self.model), self.model.preprocessing):
+        for doubt in doubts(loaded, self.model.known_profiles, self.model.preprocessing):
             _logger.warning("%s", doubt)
         return loaded
 

@@ -11,7 +11,7 @@ from benchmarks.brain_box import SETTINGS, WHOLE, Setting, box_against_frame
 from benchmarks.quality import MEASURES
 from benchmarks.seeds import Sides
 from benchmarks.training_step import SIZES, SWITCHES
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.data.brain_box import ROOM_MM, box_pixels
 
 LARGEST_PHANTOM_MM = (200.0, 156.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.commands import MISSING, Work, account, of_a_large_cohort, untrained_model
-from utad_monai.data.phantom import write_phantom_cohort
+from utad_monai.phantom.cohort import write_phantom_cohort
 
 
 @pytest.fixture(scope="module")

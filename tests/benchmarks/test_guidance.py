@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from benchmarks.guidance import SIDES, WITHOUT
-from utad_monai.configuration import bundles_dir
+from utad_monai.bundle.configs import bundles_dir
 
 
 def test_the_sides_differ_in_tumour_guidance_alone() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from benchmarks import starter
-from utad_monai.checkpoints import Translator, save_translator
 from utad_monai.data import Preprocessing
 from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator
 
 PREPROCESSING = Preprocessing(frame_size_mm=(36, 36), image_size=(32, 32))
@@ -25,7 +25,7 @@ def rows(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> pandas.
         2, "global_only", "whole_image", sources="several", conditional_norms=True, gain_head=True
     )
     histograms = dict.fromkeys(Modality, [1 / 256] * 256)
-    save_translator(folder / "model.pt", Translator(generator, PREPROCESSING, reference_histograms=histograms))
+    save_translator(folder / "model.pt", TranslatorModel(generator, PREPROCESSING, reference_histograms=histograms))
     return starter.measure(tiny_cohort, PREPROCESSING, folder / "slices", folder / "model.pt", step=4)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms import IntensityWindow
-from utad_monai.data import PreparedCase, Preprocessing, SliceStore
+from utad_monai.data import Preprocessing, SlicedCase, SliceStore
 from utad_monai.keys import Modality
+from utad_monai.transforms import IntensityWindow
 
 LEVELS = {
     Modality.FLAIR: (0.15, 0.7, 0.45),
@@ -21,7 +21,7 @@ LEVELS = {
 }
 """Intensity of CSF, grey and white matter on [0, 1]."""
 SIZE = 32
-Cohort = Callable[..., tuple[SliceStore, list[PreparedCase]]]
+Cohort = Callable[..., tuple[SliceStore, list[SlicedCase]]]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def cohort(tmp_path: Path) -> Cohort:
 
     def _cohort(
         patients: Sequence[Sequence[Modality]], scattered: bool = False, tumour: float = 0.0
-    ) -> tuple[SliceStore, list[PreparedCase]]:
+    ) -> tuple[SliceStore, list[SlicedCase]]:
         cases = [
             _write(tmp_path / f"{number}", f"P{number}", modalities, number, scattered, tumour)
             for number, modalities in enumerate(patients)
@@ -46,7 +46,7 @@ def cohort(tmp_path: Path) -> Cohort:
 
 def _write(
     folder: Path, name: str, modalities: Sequence[Modality], seed: int, scattered: bool, tumour: float
-) -> PreparedCase:
+) -> SlicedCase:
     draw = np.random.default_rng(seed)
     depth = 10 + seed % 3
     z, y, x = np.meshgrid(np.linspace(-0.8, 0.8, depth), *[np.linspace(-1, 1, SIZE)] * 2, indexing="ij")
@@ -69,4 +69,4 @@ def _write(
     windows = {modality: IntensityWindow(0.0, 1.0) for modality in Modality if modality in modalities}
     pixels = tuple(int(count) for count in brain.sum(axis=(1, 2)))
     tumour_pixels = tuple(int(count) for count in (labels > 0).sum(axis=(1, 2)))
-    return PreparedCase(name, name, folder, windows, 0, 2.0, pixels, tumour_pixels, ())
+    return SlicedCase(name, name, folder, windows, 0, 2.0, pixels, tumour_pixels, ())

@@ -1,20 +1,22 @@
+"""Intensity maps and their curves: what they do to a brain, and that they find what they should."""
+
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from utad_monai.contrast import ContrastMaps
-from utad_monai.contrast.maps import KNOTS, apply_curve
+from utad_monai.contrast.maps import GRID, KnotMeans, apply_curve, histogram_matching, mean, spread, stretched
 from utad_monai.keys import Modality
-
-GRID = torch.linspace(0, 1, KNOTS)
 
 
 @pytest.fixture
 def maps() -> ContrastMaps:
     """Give identities, but T1 to T2 turns the contrast over, and T1ce to T2 goes to black."""
-    curves, agreement = GRID.repeat(4, 4, 1), torch.zeros(4, 4)
-    curves[Modality.T1.channel, Modality.T2.channel] = 1 - GRID
+    identity = torch.from_numpy(GRID).float()
+    curves, agreement = identity.repeat(4, 4, 1), torch.zeros(4, 4)
+    curves[Modality.T1.channel, Modality.T2.channel] = 1 - identity
     curves[Modality.T1CE.channel, Modality.T2.channel] = 0
     agreement[Modality.T1.channel, Modality.T2.channel] = 0.7
     agreement[Modality.T1CE.channel, Modality.T2.channel] = 0.3
@@ -75,3 +77,56 @@ def test_where_one_source_shows_no_brain_the_others_stand_alone(maps: ContrastMa
 def test_no_source_is_an_error(maps: ContrastMaps) -> None:
     with pytest.raises(ValueError, match="t2 needs a source"):
         maps({}, Modality.T2)
+
+
+FLAT = np.full(64, 1 / 64)
+
+
+def test_means_by_intensity_give_back_a_line() -> None:
+    intensities = np.random.default_rng(0).uniform(0, 1, 100_000)
+    means = KnotMeans()
+    means.add(intensities[:50_000], 0.8 - 0.5 * intensities[:50_000])
+    means.add(intensities[50_000:], 0.8 - 0.5 * intensities[50_000:])
+    assert means.curve() == pytest.approx(0.8 - 0.5 * GRID, abs=0.01)
+    assert means.weights.sum() == pytest.approx(100_000)
+
+
+def test_knots_without_voxels_follow_their_neighbours() -> None:
+    means = KnotMeans()
+    for intensity, value in ((GRID[10], 0.2), (GRID[20], 0.4)):
+        means.add(np.full(100, intensity), np.full(100, value))
+    curve = means.curve()
+    assert curve[[0, 10, 15, 20, 63]] == pytest.approx([0.2, 0.2, 0.3, 0.4, 0.4])
+
+
+def test_too_few_voxels_make_no_curve() -> None:
+    means = KnotMeans()
+    means.add(np.linspace(0, 1, 10), np.ones(10))
+    assert not means.known
+    with pytest.raises(ValueError, match="enough voxels"):
+        means.curve()
+
+
+def test_stretching_multiplies_the_spread_and_keeps_the_mean_within_the_range() -> None:
+    curve = 0.4 + 0.2 * GRID
+    wide = stretched(curve, FLAT, 3)
+    assert mean(wide, FLAT) == pytest.approx(mean(curve, FLAT))
+    assert spread(wide, FLAT) == pytest.approx(3 * spread(curve, FLAT))
+    clipped = stretched(curve, FLAT, 100)
+    assert (clipped.min(), clipped.max()) == (0, 1)
+
+
+def test_matching_gives_the_target_its_histogram() -> None:
+    draw = np.random.default_rng(0)
+    source, target = draw.beta(2, 5, 200_000), draw.beta(6, 2, 200_000)
+    histograms = [np.bincount((v * 63).round().astype(int), minlength=64) / len(v) for v in (source, target)]
+    matched = np.interp(source, GRID, histogram_matching(*histograms))
+    levels = (0.1, 0.3, 0.5, 0.7, 0.9)
+    assert np.quantile(matched, levels) == pytest.approx(np.quantile(target, levels), abs=0.01)
+
+
+def test_matching_copes_with_empty_intensities() -> None:
+    lonely = np.zeros(64)
+    lonely[30] = 1
+    assert np.isfinite(histogram_matching(FLAT, lonely)).all()
+    assert histogram_matching(FLAT, FLAT) == pytest.approx(GRID)

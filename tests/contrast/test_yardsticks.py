@@ -1,3 +1,5 @@
+"""What a network must beat: a flat brain and fitted maps."""
+
 from __future__ import annotations
 
 import math
@@ -9,6 +11,23 @@ import torch
 
 from utad_monai.contrast import YARDSTICK_PROTOCOL, ContrastMaps, FlatBrain, fit_yardsticks, not_beaten
 from utad_monai.keys import ImageSource, Modality
+
+
+def test_the_brain_carries_the_mean_and_the_background_stays() -> None:
+    image = torch.tensor([[[-1.0, 0.3], [0.9, -1.0]]])
+    made = FlatBrain({Modality.T2: -0.25})({Modality.T1: image}, Modality.T2)
+    assert made.tolist() == [[[-1.0, -0.25], [-0.25, -1.0]]]
+
+
+def test_a_modality_without_a_mean_lies_in_the_middle_of_its_window() -> None:
+    made = FlatBrain({})({Modality.T1: torch.zeros(1, 2, 2)}, Modality.FLAIR)
+    assert made.tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+
+
+def test_brain_is_what_is_brain_in_any_image() -> None:
+    images = {Modality.T1: torch.tensor([[[0.5, -1.0, -1.0]]]), Modality.T2: torch.tensor([[[-1.0, 0.5, -1.0]]])}
+    assert FlatBrain({Modality.FLAIR: 0.125})(images, Modality.FLAIR).tolist() == [[[0.125, 0.125, -1.0]]]
+
 
 MAP = {"ssim": 0.5, "tumour_ssim": 0.3, "tumour_mae": 0.2, "mae": 0.1}
 

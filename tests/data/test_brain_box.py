@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from utad_monai.data import Preprocessing, find_cases
 from utad_monai.data.brain_box import BRAIN_BOX_FILE, box_pixels, fit_to_brains
 from utad_monai.data.preprocessing import load_case
-from utad_monai.data.problems import CohortError
+from utad_monai.data.quality.finding import CohortError
 
 EXTENTS = st.lists(st.tuples(st.floats(1, 220), st.floats(1, 220)), min_size=1, max_size=5)
 

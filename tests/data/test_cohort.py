@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utad_monai.data import CohortError, PreparedCase, PreparedCohort, Preprocessing, find_cases, prepare_cohort
+from utad_monai.data import CohortError, PreparedCohort, Preprocessing, SlicedCase, find_cases, prepare_cohort
 from utad_monai.data.cohort import describe
 from utad_monai.data.split import SPLIT_FILE
 from utad_monai.keys import Modality, Split
@@ -29,7 +29,7 @@ def mixed(tmp_path: Path, write_case: WriteCase) -> Path:
     return root
 
 
-def names(cases: list[PreparedCase]) -> list[str]:
+def names(cases: list[SlicedCase]) -> list[str]:
     return [case.case_id for case in cases]
 
 
@@ -80,7 +80,7 @@ def test_split_and_slices_of_an_earlier_run_are_reused(
     def fail(*_: object) -> None:
         raise AssertionError("a cached case was loaded again")
 
-    monkeypatch.setattr("utad_monai.data.slices.load_case", fail)
+    monkeypatch.setattr("utad_monai.data.slice_store.load_case", fail)
     again = prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, 0.4, 0.3, seed=9, workers=1, progress=False)
     assert again.split == first.split
     assert again.store.cases == first.store.cases

@@ -13,7 +13,6 @@ import pytest
 import torch
 from nibabel.orientations import aff2axcodes, axcodes2ornt, io_orientation, ornt_transform
 
-from transforms import BACKGROUND, LabelsToTumourRegions
 from utad_monai.data import (
     BRATS_2023,
     Case,
@@ -25,6 +24,7 @@ from utad_monai.data import (
     slice_case,
 )
 from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND, LabelsToTumourRegions
 
 WriteCase = Callable[..., Path]
 CASE_ID = "BraTS_000"

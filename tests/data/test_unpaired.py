@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from transforms import BACKGROUND
 from utad_monai.data import (
     CohortError,
     EpochSampler,
@@ -26,6 +25,7 @@ from utad_monai.data import (
     unpaired,
 )
 from utad_monai.keys import BatchKey, Modality, Split
+from utad_monai.transforms import BACKGROUND
 
 WriteCase = Callable[..., Path]
 DRAWS = 300

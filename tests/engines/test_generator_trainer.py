@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from utad_monai.engines import GeneratorTrainer, TranslationEvents
-from utad_monai.engines.translation_batch import prepare_teaching_batch
+from utad_monai.engines.batch import prepare_teaching_batch
 from utad_monai.handlers import Teaching
 from utad_monai.keys import BatchKey, LossTerm, OutputKey, SecondInput, SourceInput, StudentScheme
 from utad_monai.losses import LossWeights

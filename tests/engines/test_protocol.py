@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from monai.networks.nets import UNet
 
-from utad_monai.checkpoints import Segmenter, Translator
 from utad_monai.data import PreparedCohort
-from utad_monai.data.phantom import CASE_PREFIX
-from utad_monai.data.slices import SliceStore
+from utad_monai.data.slice_store import SliceStore
 from utad_monai.engines import evaluation_protocol
 from utad_monai.keys import Modality, Split
+from utad_monai.models import Segmenter, TranslatorModel
+from utad_monai.phantom.cohort import CASE_PREFIX
 
 
 @pytest.fixture
-def models(student_translator: Translator) -> tuple[Translator, Translator, Segmenter]:
+def models(student_translator: TranslatorModel) -> tuple[TranslatorModel, TranslatorModel, Segmenter]:
     unet: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
     student = replace(student_translator, sha256="5", training={"validation_metric": "unpaired_score"})
     segmenter = Segmenter(UNet(**unet), student.preprocessing, unet, sha256="e")
@@ -26,7 +26,7 @@ def models(student_translator: Translator) -> tuple[Translator, Translator, Segm
 
 
 def test_protocol_names_cases_grid_window_choice_and_models(
-    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+    prepared_tiny_cohort: PreparedCohort, models: tuple[TranslatorModel, TranslatorModel, Segmenter]
 ) -> None:
     protocol = evaluation_protocol(prepared_tiny_cohort, "test", *models)
     assert protocol["cohort"] == "given by the user"
@@ -42,7 +42,7 @@ def test_protocol_names_cases_grid_window_choice_and_models(
 
 
 def test_protocol_says_when_checkpoints_were_not_chosen_on_the_validation_split(
-    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+    prepared_tiny_cohort: PreparedCohort, models: tuple[TranslatorModel, TranslatorModel, Segmenter]
 ) -> None:
     student = replace(models[0], training=dict(models[0].training) | {"validated_on": "12 pairs of 4 training cases"})
     protocol = evaluation_protocol(prepared_tiny_cohort, "test", student, *models[1:])
@@ -50,7 +50,7 @@ def test_protocol_says_when_checkpoints_were_not_chosen_on_the_validation_split(
 
 
 def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
-    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+    prepared_tiny_cohort: PreparedCohort, models: tuple[TranslatorModel, TranslatorModel, Segmenter]
 ) -> None:
     without = evaluation_protocol(prepared_tiny_cohort, "test", *models)
     assert "not measured" in without["starter"]
@@ -68,14 +68,14 @@ def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
 
 
 def test_protocol_is_plain_data(
-    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+    prepared_tiny_cohort: PreparedCohort, models: tuple[TranslatorModel, TranslatorModel, Segmenter]
 ) -> None:
     protocol = evaluation_protocol(prepared_tiny_cohort, Split.TEST, *models)
     assert json.loads(json.dumps(protocol)) == protocol
 
 
 def test_phantom_is_never_presented_as_a_real_cohort(
-    prepared_tiny_cohort: PreparedCohort, models: tuple[Translator, Translator, Segmenter]
+    prepared_tiny_cohort: PreparedCohort, models: tuple[TranslatorModel, TranslatorModel, Segmenter]
 ) -> None:
     store = prepared_tiny_cohort.store
     renamed = [replace(case, case_id=CASE_PREFIX + name) for name, case in store.cases.items()]

@@ -10,12 +10,12 @@ from ignite.engine import Engine
 from torch import Tensor
 from torch.optim import SGD
 
-from transforms import mask_tumour
 from utad_monai.engines import TranslationEvents, TranslationTrainer
 from utad_monai.handlers import DistillationHandler
 from utad_monai.keys import BatchKey, LossTerm, StudentScheme
 from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
+from utad_monai.transforms import mask_tumour
 
 DISTILLED = {LossTerm.IMAGE_DISTILLATION, LossTerm.FEATURE_DISTILLATION}
 

@@ -19,8 +19,8 @@ from utad_monai.engines import TranslationTrainer
 from utad_monai.handlers import HealthMonitor
 from utad_monai.handlers.health import CHECKS
 from utad_monai.keys import AdversarialGame, BatchKey, LossTerm
+from utad_monai.models.stages import HEALTH_FILE
 from utad_monai.networks import TumourAwareGenerator, critic_pair
-from utad_monai.stages import HEALTH_FILE
 
 SOUND = {
     "critic_gap": 0.01,

@@ -13,11 +13,11 @@ from ignite.engine import Engine
 from monai.networks.nets import UNet
 from torch import Tensor
 
-from utad_monai.checkpoints import Segmenter, save_segmenter
 from utad_monai.data import EvaluationCases, Preprocessing
 from utad_monai.handlers import SegmentationEvaluator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.models import Segmenter, save_segmenter
 
 Images = Mapping[Modality, Tensor]
 Make = Callable[..., Any]

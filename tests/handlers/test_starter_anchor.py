@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.optim import SGD
 
-from utad_monai.checkpoints import Translator, save_translator
 from utad_monai.data import PreparedCohort, Preprocessing
 from utad_monai.engines import TranslationTrainer
-from utad_monai.engines.translation_batch import prepare_translation_batch
+from utad_monai.engines.batch import prepare_translation_batch
 from utad_monai.handlers import StarterAnchor
 from utad_monai.keys import BatchKey, LossTerm, Modality, TumourLabel
 from utad_monai.losses import LossWeights
+from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator, critic_pair, generator_input
 
 SWITCHES: dict[str, Any] = {"sources": "several", "conditional_norms": True, "gain_head": True}
@@ -28,7 +28,7 @@ def starter(tmp_path: Path) -> Path:
     generator = TumourAwareGenerator(2, "global_only", "whole_image", **SWITCHES)
     for weight in generator.parameters():
         weight.data.add_(0.1 * torch.randn_like(weight))
-    translator = Translator(
+    translator = TranslatorModel(
         generator, Preprocessing(image_size=(32, 32)), reference_histograms=dict.fromkeys(Modality, FLAT)
     )
     save_translator(tmp_path / "starter.pt", translator)

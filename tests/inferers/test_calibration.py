@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms import BRAIN_FLOOR
 from utad_monai.data import PreparedCohort
 from utad_monai.data.intensity_histogram import (
     BINS,
@@ -33,6 +32,7 @@ from utad_monai.inferers import calibration as calibration_module
 from utad_monai.inferers.calibration import STRAIGHT_ABOVE
 from utad_monai.keys import Modality
 from utad_monai.networks import TumourAwareGenerator
+from utad_monai.transforms import BRAIN_FLOOR
 
 FLAIR, T1, T1CE, T2 = Modality
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms import BRAIN_FLOOR
 from utad_monai.inferers import fuse
 from utad_monai.keys import FusionMethod, Modality
+from utad_monai.transforms import BRAIN_FLOOR
 
 FLAIR, T1, T1CE, T2 = Modality
 ERRORS = {T1: {FLAIR: 0.4, T1CE: 0.1, T2: 0.2}}

@@ -8,19 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from utad_monai.checkpoints import Translator
 from utad_monai.data import Preprocessing
 from utad_monai.inferers import RandTranslateModalityd
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.models import TranslatorModel
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 
 
 @pytest.fixture
-def translator(tiny_preprocessing: Preprocessing) -> Translator:
+def translator(tiny_preprocessing: Preprocessing) -> TranslatorModel:
     torch.manual_seed(0)
     errors = {Modality.T1CE: {Modality.T2: 0.1, Modality.T1: 0.2, Modality.FLAIR: 0.3}}
     student = student_from_teacher(TumourAwareGenerator(2), "complete").eval()
-    return Translator(student, tiny_preprocessing, source_errors=errors)
+    return TranslatorModel(student, tiny_preprocessing, source_errors=errors)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def sample() -> dict[str, Tensor]:
 
 
 def test_one_modality_at_most_is_replaced_and_the_input_stays(
-    translator: Translator, sample: dict[str, Tensor]
+    translator: TranslatorModel, sample: dict[str, Tensor]
 ) -> None:
     transform = RandTranslateModalityd("image", translator, prob=0.5).set_random_state(seed=3)
     before = sample[BatchKey.IMAGE].clone()
@@ -48,7 +48,7 @@ def test_one_modality_at_most_is_replaced_and_the_input_stays(
 
 
 def test_the_translation_is_the_students_from_the_best_source(
-    translator: Translator, sample: dict[str, Tensor]
+    translator: TranslatorModel, sample: dict[str, Tensor]
 ) -> None:
     transform = RandTranslateModalityd("image", translator, prob=1.0).set_random_state(seed=0)
     made = transform(sample)
@@ -60,7 +60,7 @@ def test_the_translation_is_the_students_from_the_best_source(
 
 
 def test_student_of_several_sources_starts_from_all_others(
-    translator: Translator, sample: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+    translator: TranslatorModel, sample: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator = TumourAwareGenerator(2, "global_only", sources="several", conditional_norms=True)
     transform = RandTranslateModalityd("image", replace(translator, generator=generator), prob=1.0)
@@ -72,12 +72,12 @@ def test_student_of_several_sources_starts_from_all_others(
     assert given == [(transform.target, *(m for m in Modality if m != transform.target))]
 
 
-def test_with_probability_0_nothing_changes(translator: Translator, sample: dict[str, Tensor]) -> None:
+def test_with_probability_0_nothing_changes(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:
     transform = RandTranslateModalityd("image", translator, prob=0.0)
     assert torch.equal(transform(sample)[BatchKey.IMAGE], sample[BatchKey.IMAGE])
 
 
-def test_the_same_seed_draws_the_same(translator: Translator, sample: dict[str, Tensor]) -> None:
+def test_the_same_seed_draws_the_same(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:
     runs = []
     for _ in range(2):
         transform = RandTranslateModalityd("image", translator).set_random_state(seed=7)

@@ -1,4 +1,4 @@
-"""Whole volumes: translated, fused, smoothed, and back on the images' grid."""
+"""Smoothing from slice to slice touches neither background nor the plane."""
 
 from __future__ import annotations
 
@@ -10,14 +10,57 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
-from transforms import BRAIN_FLOOR, IntensityWindow
-from utad_monai.checkpoints import CheckpointError, Translator
 from utad_monai.data import Case, CohortError, Preprocessing, find_cases
 from utad_monai.data.preprocessing import LoadedCase
-from utad_monai.inferers import SliceTranslator, SyntheticVolume, VolumeTranslator
+from utad_monai.inferers import SliceTranslator, SyntheticVolume, VolumeTranslator, smooth_through_plane
 from utad_monai.keys import FusionMethod, Modality
+from utad_monai.models import CheckpointError, TranslatorModel
 from utad_monai.networks import TumourAwareGenerator
+from utad_monai.transforms import BRAIN_FLOOR, IntensityWindow
+
+
+def striped() -> torch.Tensor:
+    slices = torch.full((12, 6, 6), -1.0)
+    slices[1:11, 1:5, 1:5] = torch.tensor([0.2, 0.6] * 5)[:, None, None]
+    return slices
+
+
+def test_stripes_become_fainter_and_the_mean_stays() -> None:
+    smooth = smooth_through_plane(striped(), 2.0, 1.0)
+    brain = striped() > -1
+    assert float(smooth[brain].std()) < 0.1 * float(striped()[brain].std())
+    assert float(smooth[brain].mean()) == pytest.approx(0.4, abs=0.02)
+
+
+def test_background_is_neither_changed_nor_mixed_in() -> None:
+    smooth = smooth_through_plane(striped(), 3.0, 1.0)
+    assert torch.equal(smooth > -1, striped() > -1)
+    assert float(smooth[smooth > -1].min()) > 0.2
+    assert bool((smooth[striped() == -1] == -1).all())
+
+
+def test_sigma_is_in_mm() -> None:
+    thick, thin = smooth_through_plane(striped(), 3.0, 3.0), smooth_through_plane(striped(), 1.0, 1.0)
+    torch.testing.assert_close(thick, thin)
+
+
+def test_inside_the_brain_it_is_the_gaussian_of_scipy() -> None:
+    slices = torch.rand(9, 4, 4) - 0.5
+    expected = gaussian_filter1d(slices.numpy(), 1.5, axis=0, mode="constant")
+    shares = gaussian_filter1d(torch.ones(9, 4, 4).numpy(), 1.5, axis=0, mode="constant")
+    torch.testing.assert_close(smooth_through_plane(slices, 1.5, 1.0), torch.from_numpy(expected / shares))
+
+
+def test_zero_changes_nothing_and_negative_is_refused() -> None:
+    assert smooth_through_plane(striped(), 0.0, 1.0) is not None
+    assert torch.equal(smooth_through_plane(striped(), 0.0, 1.0), striped())
+    with pytest.raises(ValueError, match="at least 0"):
+        smooth_through_plane(striped(), -1.0, 1.0)
+    with pytest.raises(ValueError, match="slice_mm positive"):
+        smooth_through_plane(striped(), 1.0, 0.0)
+
 
 Make = Callable[..., Any]
 FLAIR, T1, T1CE, T2 = Modality
@@ -33,27 +76,27 @@ def case(tmp_path: Path, write_case: Make) -> Case:
 
 
 @pytest.fixture
-def model(student_translator: Translator) -> Translator:
+def model(student_translator: TranslatorModel) -> TranslatorModel:
     return replace(student_translator, source_errors=ERRORS)
 
 
 @pytest.fixture
-def loaded(model: Translator, case: Case) -> LoadedCase:
+def loaded(model: TranslatorModel, case: Case) -> LoadedCase:
     return VolumeTranslator(model).load(case)
 
 
-def make(model: Translator, loaded: LoadedCase, sources: Any = (), **arguments: Any) -> SyntheticVolume:
+def make(model: TranslatorModel, loaded: LoadedCase, sources: Any = (), **arguments: Any) -> SyntheticVolume:
     return VolumeTranslator(model, **arguments).translate(loaded, TARGET, sources)
 
 
-def unscaled(model: Translator, loaded: LoadedCase) -> tuple[Translator, LoadedCase]:
+def unscaled(model: TranslatorModel, loaded: LoadedCase) -> tuple[TranslatorModel, LoadedCase]:
     """Return both with a frame of the volume's own voxels."""
     preprocessing = Preprocessing(frame_size_mm=(48, 48), image_size=(32, 32))
     placement = preprocessing.frame.place(loaded.brain, loaded.spacing_mm)
     return replace(model, preprocessing=preprocessing), replace(loaded, placement=placement)
 
 
-def test_volume_is_the_slices_translation_put_back(case: Case, student_translator: Translator) -> None:
+def test_volume_is_the_slices_translation_put_back(case: Case, student_translator: TranslatorModel) -> None:
     model = replace(student_translator, preprocessing=Preprocessing(frame_size_mm=(48, 48), image_size=(32, 32)))
     volumes = VolumeTranslator(model)
     loaded = volumes.load(case)
@@ -69,7 +112,7 @@ def test_volume_is_the_slices_translation_put_back(case: Case, student_translato
     assert int(brain.sum()) > 500
 
 
-def test_best_fusion_is_the_translation_of_the_best_source(model: Translator, loaded: LoadedCase) -> None:
+def test_best_fusion_is_the_translation_of_the_best_source(model: TranslatorModel, loaded: LoadedCase) -> None:
     made = make(model, loaded)
     assert made.sources == (T2,)
     np.testing.assert_array_equal(made.volume, make(model, loaded, (T2,)).volume)
@@ -78,7 +121,7 @@ def test_best_fusion_is_the_translation_of_the_best_source(model: Translator, lo
 
 
 def test_best_fusion_with_uncertainty_looks_at_every_source_and_gives_the_same_image(
-    model: Translator, loaded: LoadedCase
+    model: TranslatorModel, loaded: LoadedCase
 ) -> None:
     made = make(model, loaded, uncertainty=True)
     assert made.weights == {FLAIR: 0.0, T1: 0.0, T2: 1.0}
@@ -87,7 +130,9 @@ def test_best_fusion_with_uncertainty_looks_at_every_source_and_gives_the_same_i
 
 
 @pytest.mark.parametrize("fusion", [FusionMethod.MEAN, FusionMethod.WEIGHTED, FusionMethod.MEDIAN])
-def test_fused_volume_lies_between_its_sources(model: Translator, loaded: LoadedCase, fusion: FusionMethod) -> None:
+def test_fused_volume_lies_between_its_sources(
+    model: TranslatorModel, loaded: LoadedCase, fusion: FusionMethod
+) -> None:
     model, loaded = unscaled(model, loaded)  # resizing would mix pixels of different sources
     made = make(model, loaded, fusion=fusion)
     single = np.stack([make(model, loaded, (source,)).volume for source in (FLAIR, T1, T2)])
@@ -98,7 +143,9 @@ def test_fused_volume_lies_between_its_sources(model: Translator, loaded: Loaded
     assert not any(np.array_equal(made.volume, volume) for volume in single)
 
 
-def test_uncertainty_is_the_spread_of_the_translations_in_file_units(model: Translator, loaded: LoadedCase) -> None:
+def test_uncertainty_is_the_spread_of_the_translations_in_file_units(
+    model: TranslatorModel, loaded: LoadedCase
+) -> None:
     model, loaded = unscaled(model, loaded)
     made = make(model, loaded, fusion="mean", uncertainty=True)
     single = np.stack([make(model, loaded, (source,)).volume for source in (FLAIR, T1, T2)])
@@ -109,13 +156,13 @@ def test_uncertainty_is_the_spread_of_the_translations_in_file_units(model: Tran
     assert bool((made.uncertainty[made.volume == 0] == 0).all())
 
 
-def test_target_image_that_exists_is_not_looked_at(model: Translator, case: Case, loaded: LoadedCase) -> None:
+def test_target_image_that_exists_is_not_looked_at(model: TranslatorModel, case: Case, loaded: LoadedCase) -> None:
     without = replace(case, images={m: path for m, path in case.images.items() if m is not TARGET})
     made, blind = make(model, loaded, fusion="mean"), make(model, VolumeTranslator(model).load(without), fusion="mean")
     np.testing.assert_array_equal(made.volume, blind.volume)
 
 
-def test_flips_average_a_translation_with_that_of_the_mirror_image(model: Translator, loaded: LoadedCase) -> None:
+def test_flips_average_a_translation_with_that_of_the_mirror_image(model: TranslatorModel, loaded: LoadedCase) -> None:
     made = make(model, loaded, (SOURCE,), flips=True)
     plain = make(model, loaded, (SOURCE,))
     assert made.uncertainty is not None
@@ -125,7 +172,7 @@ def test_flips_average_a_translation_with_that_of_the_mirror_image(model: Transl
     np.testing.assert_allclose(back, made.volume, atol=0.01)
 
 
-def test_smoothing_brings_neighbouring_slices_together_and_says_so(model: Translator, loaded: LoadedCase) -> None:
+def test_smoothing_brings_neighbouring_slices_together_and_says_so(model: TranslatorModel, loaded: LoadedCase) -> None:
     plain, smooth = make(model, loaded), make(model, loaded, smooth_mm=4.0)
     assert plain.through_plane.written == plain.through_plane.translated == smooth.through_plane.translated
     assert smooth.through_plane.written < smooth.through_plane.translated
@@ -134,7 +181,7 @@ def test_smoothing_brings_neighbouring_slices_together_and_says_so(model: Transl
     np.testing.assert_array_equal(plain.volume > 0, smooth.volume > 0)
 
 
-def test_window_decides_the_intensities(model: Translator, loaded: LoadedCase) -> None:
+def test_window_decides_the_intensities(model: TranslatorModel, loaded: LoadedCase) -> None:
     volumes = VolumeTranslator(model)
     trained, unit = volumes.translate(loaded, TARGET), volumes.translate(loaded, TARGET, (), IntensityWindow(0.0, 1.0))
     low, high = model.target_windows[TARGET].lower, model.target_windows[TARGET].upper
@@ -143,7 +190,7 @@ def test_window_decides_the_intensities(model: Translator, loaded: LoadedCase) -
     assert 0 < float(unit.volume[brain].min()) <= float(unit.volume.max()) <= 1
 
 
-def test_a_bad_segmentation_is_a_problem_of_its_file_alone(case: Case, student_translator: Translator) -> None:
+def test_a_bad_segmentation_is_a_problem_of_its_file_alone(case: Case, student_translator: TranslatorModel) -> None:
     assert case.segmentation is not None
     case.segmentation.write_bytes(b"no segmentation at all")
     with pytest.raises(CohortError) as refusal:
@@ -152,23 +199,23 @@ def test_a_bad_segmentation_is_a_problem_of_its_file_alone(case: Case, student_t
     assert VolumeTranslator(student_translator).load(replace(case, segmentation=None)).regions is None
 
 
-def test_modality_that_the_model_never_saw_is_refused(loaded: LoadedCase, student_translator: Translator) -> None:
+def test_modality_that_the_model_never_saw_is_refused(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
     with pytest.raises(CheckpointError, match="without t1ce images"):
         make(replace(student_translator, target_windows={}), loaded)
 
 
-def test_weights_need_validation_errors(loaded: LoadedCase, student_translator: Translator) -> None:
+def test_weights_need_validation_errors(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
     with pytest.raises(ValueError, match="stores no validation error"):
         make(replace(student_translator, source_errors={}), loaded, fusion="weighted")
 
 
-def test_teacher_is_refused(student_translator: Translator) -> None:
+def test_teacher_is_refused(student_translator: TranslatorModel) -> None:
     with pytest.raises(CheckpointError, match="teacher"):
         VolumeTranslator(replace(student_translator, generator=TumourAwareGenerator(2)))
 
 
 def test_model_of_several_sources_uses_all_that_there_are_at_once(
-    several_translator: Translator, loaded: LoadedCase
+    several_translator: TranslatorModel, loaded: LoadedCase
 ) -> None:
     model, loaded = unscaled(several_translator, loaded)
     volumes = VolumeTranslator(model)
@@ -183,7 +230,7 @@ def test_model_of_several_sources_uses_all_that_there_are_at_once(
     assert not np.array_equal(made.volume, make(model, loaded, (FLAIR, T1)).volume)
 
 
-def test_model_of_several_sources_has_nothing_to_fuse(several_translator: Translator, loaded: LoadedCase) -> None:
+def test_model_of_several_sources_has_nothing_to_fuse(several_translator: TranslatorModel, loaded: LoadedCase) -> None:
     expected = make(several_translator, loaded).volume
     for fusion in FusionMethod:
         made = make(several_translator, loaded, fusion=fusion)
@@ -191,7 +238,7 @@ def test_model_of_several_sources_has_nothing_to_fuse(several_translator: Transl
 
 
 def test_uncertainty_of_several_sources_is_the_spread_of_single_ones_and_all(
-    several_translator: Translator, loaded: LoadedCase
+    several_translator: TranslatorModel, loaded: LoadedCase
 ) -> None:
     model, loaded = unscaled(several_translator, loaded)
     made = make(model, loaded, uncertainty=True)
@@ -204,7 +251,7 @@ def test_uncertainty_of_several_sources_is_the_spread_of_single_ones_and_all(
 
 
 def test_uncertainty_of_several_sources_is_made_only_when_it_is_asked_and_there_are_two(
-    several_translator: Translator, loaded: LoadedCase, monkeypatch: pytest.MonkeyPatch
+    several_translator: TranslatorModel, loaded: LoadedCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
     translate = SliceTranslator.__call__
@@ -220,7 +267,7 @@ def test_uncertainty_of_several_sources_is_made_only_when_it_is_asked_and_there_
     assert sorted(calls[2:]) == [1, 1, 1, 3]
 
 
-def test_brain_of_several_sources_is_that_of_any(several_translator: Translator, loaded: LoadedCase) -> None:
+def test_brain_of_several_sources_is_that_of_any(several_translator: TranslatorModel, loaded: LoadedCase) -> None:
     half = loaded.images[FLAIR].clone()
     half[:, :12] = -1.0
     other = loaded.images[T2].clone()
@@ -231,7 +278,7 @@ def test_brain_of_several_sources_is_that_of_any(several_translator: Translator,
 
 
 def test_mirror_image_of_several_sources_gives_the_mirrored_mean(
-    several_translator: Translator, loaded: LoadedCase
+    several_translator: TranslatorModel, loaded: LoadedCase
 ) -> None:
     made = make(several_translator, loaded, flips=True)
     mirrored = replace(loaded, images={m: image.flip(1) for m, image in loaded.images.items()})

@@ -20,15 +20,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from transforms import IntensityWindow
-from utad_monai import cli
-from utad_monai.checkpoints import Translator, save_translator
+from utad_monai.apps import cli
 from utad_monai.data import CohortError, Preprocessing, prepare_cohort
-from utad_monai.data.refused import REFUSED_FILE
+from utad_monai.data.quality.finding import REFUSED_FILE
 from utad_monai.errors import OutputError
 from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
-from utad_monai.visible import visible
+from utad_monai.runtime.console import visible
+from utad_monai.transforms import IntensityWindow
 
 NEIGHBOURS = ("BraTS_000", "BraTS_002")
 """The sound cases of every cohort."""
@@ -225,6 +225,8 @@ def bench() -> Iterator[Bench]:
     errors = {target: {source: 0.1 for source in Modality if source != target} for target in Modality}
     folder = Path(tempfile.mkdtemp(prefix="malformed-"))
     folder.chmod(0o777)
-    save_translator(folder / "model.pt", Translator(student, FRAME, windows, errors, training={"stage": "student"}))
+    save_translator(
+        folder / "model.pt", TranslatorModel(student, FRAME, windows, errors, training={"stage": "student"})
+    )
     yield Bench(folder, folder / "model.pt")
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from transforms import BACKGROUND
 from utad_monai.metrics.consistency import slice_consistency, through_plane_variation
+from utad_monai.transforms import BACKGROUND
 
 
 def stairs(step: float, slices: int = 5) -> torch.Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
+from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 from utad_monai.networks.blocks import (
     ConvNormAct,
     Decoder,
@@ -14,6 +17,7 @@ from utad_monai.networks.blocks import (
     Fusion,
     InstanceNorm,
     convolution,
+    kaiming_normal,
     mean_of_groups,
 )
 from utad_monai.networks.cpu_layers import NarrowConv2d
@@ -125,3 +129,37 @@ def test_fusion_is_twice_conv_batch_norm_leaky_relu_back_to_its_own_width() -> N
     assert sum(isinstance(m, nn.BatchNorm2d) for m in fusion.modules()) == 2
     assert [m.negative_slope for m in fusion.modules() if isinstance(m, nn.LeakyReLU)] == [0.1, 0.1]
     assert fusion(torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)).shape == (2, 4, 3, 3)
+
+
+@pytest.mark.parametrize("network", [TumourAwareGenerator(4), ModalityCritic((32, 32), 8, 4)], ids=["G", "D"])
+def test_networks_start_kaiming_normal_with_zero_bias(network: nn.Module) -> None:
+    checked = 0
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        if module.bias is not None:
+            assert module.bias.abs().max().item() == 0
+        if module.weight.numel() >= 4000:
+            expected = math.sqrt(2 / (1 + 0.01**2) / module.weight[0].numel())
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.08)
+            checked += 1
+    assert checked >= 2
+
+
+def test_weights_are_normal_and_not_uniform() -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(64, 64, 3)
+    kaiming_normal(convolution)
+    beyond_two_deviations = (convolution.weight.abs() > 2 * convolution.weight.std()).float().mean()
+    assert beyond_two_deviations.item() == pytest.approx(0.0455, abs=0.01)
+
+
+def test_other_modules_are_left_alone() -> None:
+    norm = nn.BatchNorm2d(3)
+    nn.init.constant_(norm.weight, 5.0)
+    kaiming_normal(norm)
+    assert norm.weight.tolist() == [5, 5, 5]
+
+
+def test_convolution_without_bias_is_accepted() -> None:
+    kaiming_normal(nn.Conv2d(1, 1, 3, bias=False))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from utad_monai.keys import AdversarialGame
-from utad_monai.networks import ModalityCritic
+from utad_monai.networks import ModalityCritic, critic_pair
 
 
 def test_paper_size_has_44_8_million_parameters() -> None:
@@ -101,3 +101,27 @@ def test_judgement_of_an_image_does_not_depend_on_the_others_of_its_batch() -> N
 def test_least_squares_with_a_single_pixel_left_are_refused() -> None:
     with pytest.raises(ValueError, match="leave one pixel of"):
         ModalityCritic((16, 31), 2, 4, AdversarialGame.LEAST_SQUARES)
+
+
+def test_pair_has_one_architecture_and_different_weights() -> None:
+    whole, tumour = critic_pair([32, 48], 2, 4)
+    assert whole.description() == tumour.description()
+    assert whole.image_size == (32, 48)
+    assert not any(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), tumour.parameters(), strict=True) if a.dim() > 1
+    )
+
+
+def test_defaults_are_the_papers() -> None:
+    with torch.device("meta"):
+        whole, _ = critic_pair([128, 128])
+    assert (whole.base_channels, whole.layers) == (64, 6)
+
+
+def test_both_play_the_same_game() -> None:
+    assert [critic.game for critic in critic_pair([32, 48], 2, 4, "least_squares")] == ["least_squares"] * 2
+
+
+def test_size_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 64"):
+        critic_pair([96, 48])

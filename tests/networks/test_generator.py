@@ -19,7 +19,7 @@ from utad_monai.networks import (
     with_target_planes,
 )
 from utad_monai.networks.blocks import InstanceNorm
-from utad_monai.networks.gain_head import SATURATION
+from utad_monai.networks.conditioning import SATURATION
 
 BRANCHES = {
     StudentScheme.COMPLETE: (True, True, True),

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from utad_monai.phantom.acquisition import TeachingTissue
 from utad_monai.phantom.patient import PatientVariation, TeachingPatient, draw_patient
-from utad_monai.phantom.tissues import TeachingTissue
 
 DrawPatients = Callable[..., list[TeachingPatient]]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from utad_monai.phantom.acquisition import TUMOUR_TISSUES, TeachingTissue
 from utad_monai.phantom.patient import TeachingPatient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
-from utad_monai.phantom.tissues import TUMOUR_TISSUES, TeachingTissue
 
 DrawPatients = Callable[..., list[TeachingPatient]]
 SIZE, PIXEL_MM = (48, 40), 5.0

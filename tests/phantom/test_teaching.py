@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from transforms import BRAIN_FLOOR
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.phantom import (
     PatientVariation,
@@ -26,8 +25,9 @@ from utad_monai.phantom import (
     default_brains_dir,
     reference_histograms,
 )
+from utad_monai.phantom.acquisition import TeachingTissue
 from utad_monai.phantom.plane import BrainSlices
-from utad_monai.phantom.tissues import TeachingTissue
+from utad_monai.transforms import BRAIN_FLOOR
 
 SIZE = (32, 32)
 TENSORS = [

@@ -15,11 +15,10 @@ from benchmarks import fuzz as fuzzer
 from benchmarks.fuzz import Result, fuzz, limits
 from benchmarks.fuzz_targets import Images, targets
 from benchmarks.mutations import damaged_data, damaged_nifti, tiny_nifti
-from transforms import InvalidImageError, read_nifti
-from utad_monai.atomic import write_json
+from utad_monai.apps.prepare.case_files import is_finished
 from utad_monai.data.layouts import look_for_cases
-from utad_monai.preparation.case_files import is_finished
-from utad_monai.records import read_record
+from utad_monai.runtime.files import read_record, write_json
+from utad_monai.transforms import InvalidImageError, read_nifti
 
 MUTATIONS = 2000
 

@@ -18,9 +18,9 @@ import pytest
 
 from benchmarks.kills import Job, digests, kill_until_done, run_whole, survivors
 from benchmarks.soak import completion_job
-from utad_monai.completion import MANIFEST_FILE
-from utad_monai.folder_lock import locked_folder
+from utad_monai.apps.complete import MANIFEST_FILE
 from utad_monai.keys import Modality
+from utad_monai.runtime.folder_lock import locked_folder
 
 pytestmark = pytest.mark.command_line
 

@@ -14,12 +14,12 @@ from nibabel.orientations import inv_ornt_aff, ornt_transform
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.transform import Rotation
 
-from transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps, read_nifti
-from utad_monai.atomic import atomic_folder, atomic_path, remove_partials
-from utad_monai.completion import SyntheticFiles, write_volume
+from utad_monai.apps.complete import SyntheticFiles, write_volume
+from utad_monai.apps.complete.provenance import Provenance
 from utad_monai.data.layouts import look_for_cases, unsafe_name
 from utad_monai.keys import Modality, VoxelType
-from utad_monai.provenance import Provenance
+from utad_monai.runtime.files import atomic_folder, atomic_path, remove_partials
+from utad_monai.transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps, read_nifti
 
 SHAPE = (5, 4, 3)
 FILE_NAMES = st.text(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-import transforms
-from transforms import InvalidImageError
+from utad_monai import transforms
+from utad_monai.transforms import InvalidImageError
 
 
 def test_message_has_file_reason_and_remedy() -> None:
@@ -27,4 +27,4 @@ def test_parts_cross_a_process_border() -> None:
 
 
 def test_transforms_is_the_package_of_this_project() -> None:
-    assert Path(str(transforms.__file__)).parent == Path(__file__).resolve().parents[2] / "transforms"
+    assert Path(str(transforms.__file__)).resolve().parent == Path(__file__).resolve().parents[2] / "transforms"

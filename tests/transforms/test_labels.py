@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from monai.data import MetaTensor
 
-from transforms import (
+from utad_monai.keys import TumourLabel, TumourRegion
+from utad_monai.transforms import (
     CanonicalLabels,
     CanonicalLabelsd,
     LabelsToTumourRegions,
@@ -19,7 +20,6 @@ from transforms import (
     StoredLabels,
     regions_to_labels,
 )
-from utad_monai.keys import TumourLabel, TumourRegion
 
 CANONICAL = arrays("u1", (1, 3, 4, 2), elements=st.integers(0, 3))
 NECROTIC, OEDEMA, ENHANCING = TumourLabel.NECROTIC, TumourLabel.OEDEMA, TumourLabel.ENHANCING

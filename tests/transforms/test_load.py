@@ -10,8 +10,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from transforms import InvalidImageError, LoadNifti, LoadNiftid
-from transforms.load import ORIENTATION, WARNINGS
+from utad_monai.transforms import InvalidImageError, LoadNifti, LoadNiftid
+from utad_monai.transforms.load import ORIENTATION, WARNINGS
 
 AFFINE = np.array([[-1.5, 0, 0, 4], [0, -2, 0, 5], [0, 0, 3, -6], [0, 0, 0, 1]])
 VOXELS = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import InvalidImageError, nifti, read_nifti
+from utad_monai.transforms import InvalidImageError, nifti, read_nifti
 
 SHAPE = (6, 5, 4)
 AFFINE = np.array([[-1.5, 0, 0, 4], [0, -2, 0, 5], [0, 0, 3, -6], [0, 0, 0, 1]])

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
 
-from transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow, NormaliseBrain, NormaliseBraind, brain_window
+from utad_monai.transforms import (
+    BACKGROUND,
+    BRAIN_FLOOR,
+    IntensityWindow,
+    NormaliseBrain,
+    NormaliseBraind,
+    brain_window,
+)
 
 SHAPE = (1, 12, 10, 8)
 

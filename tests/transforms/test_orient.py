@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes, axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from transforms import OrientLPS, OrientLPSd, from_lps
+from utad_monai.transforms import OrientLPS, OrientLPSd, from_lps
 
 ORIENTATIONS = [
     "".join(codes) for axes in permutations([("L", "R"), ("P", "A"), ("I", "S")]) for codes in product(*axes)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import BACKGROUND, BRAIN_FLOOR, FramePlacement, LabelsToTumourRegions, SliceFrame
+from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR, FramePlacement, LabelsToTumourRegions, SliceFrame
 
 SHAPE = (24, 20, 6)
 

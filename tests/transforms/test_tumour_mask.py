@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import BACKGROUND, CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
+from utad_monai.transforms import BACKGROUND, CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
 
 
 def image(*shape: int) -> torch.Tensor:

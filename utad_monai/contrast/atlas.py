@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import Modality
 
 Floats = NDArray[np.floating]
@@ -50,7 +50,7 @@ class CohortAtlas:
         self.counts = np.zeros(shape, np.float32)
         self.slices = np.zeros(shape[:2], np.float32)
 
-    def add(self, store: SliceStore, case: PreparedCase) -> None:
+    def add(self, store: SliceStore, case: SlicedCase) -> None:
         """Count one case in."""
         for modality in case.modalities:
             self._add(modality.channel, case_intensities(store, case, modality, self.positions))
@@ -81,7 +81,7 @@ class CohortAtlas:
         return inside
 
 
-def cohort_atlas(store: SliceStore, cases: Sequence[PreparedCase], positions: int) -> CohortAtlas:
+def cohort_atlas(store: SliceStore, cases: Sequence[SlicedCase], positions: int) -> CohortAtlas:
     """Return the atlas of some cases, which are read one at a time."""
     atlas = CohortAtlas(positions, store.preprocessing.image_size)
     for case in cases:
@@ -89,18 +89,18 @@ def cohort_atlas(store: SliceStore, cases: Sequence[PreparedCase], positions: in
     return atlas
 
 
-def brain_positions(cases: Sequence[PreparedCase]) -> int:
+def brain_positions(cases: Sequence[SlicedCase]) -> int:
     """Return how many positions every brain of the cases has at least one slice for, at most `POSITIONS`."""
     return max(1, min([POSITIONS, *(_extent(case)[1] - _extent(case)[0] for case in cases)]))
 
 
-def by_patient(cases: Sequence[PreparedCase]) -> Iterator[list[PreparedCase]]:
+def by_patient(cases: Sequence[SlicedCase]) -> Iterator[list[SlicedCase]]:
     """Yield the cases of each patient together."""
     for patient in dict.fromkeys(case.patient_id for case in cases):
         yield [case for case in cases if case.patient_id == patient]
 
 
-def case_intensities(store: SliceStore, case: PreparedCase, modality: Modality, positions: int) -> CaseIntensities:
+def case_intensities(store: SliceStore, case: SlicedCase, modality: Modality, positions: int) -> CaseIntensities:
     """Read the brain slices of one image of a case; a case without segmentation counts as one without tumour.
 
     Raises:
@@ -114,7 +114,7 @@ def case_intensities(store: SliceStore, case: PreparedCase, modality: Modality, 
     return CaseIntensities(image, counted, np.arange(end - first) * positions // max(1, end - first))
 
 
-def _extent(case: PreparedCase) -> tuple[int, int]:
+def _extent(case: SlicedCase) -> tuple[int, int]:
     """Return the first slice with brain and the one after the last."""
     shown = np.flatnonzero(np.asarray(case.brain_pixels))
     return (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)

@@ -19,9 +19,8 @@ from utad_monai.contrast.atlas import (
     case_intensities,
     cohort_atlas,
 )
-from utad_monai.contrast.curves import GRID, KnotMeans, histogram_matching, spread, stretched
-from utad_monai.contrast.maps import KNOTS, ContrastMaps
-from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.contrast.maps import GRID, KNOTS, ContrastMaps, KnotMeans, histogram_matching, spread, stretched
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import Modality
 
 SHARED_SPACE = 0.02
@@ -33,7 +32,7 @@ Pair = tuple[Modality, Modality]
 _logger = logging.getLogger(__name__)
 
 
-def fit_contrast_maps(store: SliceStore, cases: Sequence[PreparedCase], paired: bool = False) -> ContrastMaps:
+def fit_contrast_maps(store: SliceStore, cases: Sequence[SlicedCase], paired: bool = False) -> ContrastMaps:
     """Fit the map of every pair of modalities.
 
     Without pairs, the target of a voxel is the mean of the target modality over the **other** patients at the same
@@ -68,7 +67,7 @@ def fit_contrast_maps(store: SliceStore, cases: Sequence[PreparedCase], paired: 
     return _assembled(histograms, curves, agreement)
 
 
-def intensity_histograms(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[Modality, Floats]:
+def intensity_histograms(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Modality, Floats]:
     """Return the histogram over the knots of brain without tumour, of sum 1, of every modality that a case has.
 
     Every case counts the same.
@@ -82,9 +81,7 @@ def intensity_histograms(store: SliceStore, cases: Sequence[PreparedCase]) -> di
     return {modality: total / total.sum() for modality, total in sums.items() if total.sum() > 0}
 
 
-def _paired_maps(
-    store: SliceStore, cases: Sequence[PreparedCase], histograms: Mapping[Modality, Floats]
-) -> ContrastMaps:
+def _paired_maps(store: SliceStore, cases: Sequence[SlicedCase], histograms: Mapping[Modality, Floats]) -> ContrastMaps:
     """Return the mean target by source intensity; it agrees with the target by the share of spread that it explains."""
     curves = _paired_curves(store, cases)
     agreement = {}
@@ -94,7 +91,7 @@ def _paired_maps(
     return _assembled(histograms, curves, agreement, paired=True)
 
 
-def _paired_curves(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[Pair, Floats]:
+def _paired_curves(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Pair, Floats]:
     means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in permutations(Modality, 2)}
     for case in cases:
         images = {modality: case_intensities(store, case, modality, 1) for modality in case.modalities}
@@ -104,7 +101,7 @@ def _paired_curves(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[Pai
     return {pair: found.curve() for pair, found in means.items() if found.known}
 
 
-def _means_through_atlas(store: SliceStore, cases: Sequence[PreparedCase], atlas: CohortAtlas) -> dict[Pair, KnotMeans]:
+def _means_through_atlas(store: SliceStore, cases: Sequence[SlicedCase], atlas: CohortAtlas) -> dict[Pair, KnotMeans]:
     """Return for each pair, and each modality with itself, the others' mean target by source intensity."""
     means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in product(Modality, Modality)}
     for patient in by_patient(cases):

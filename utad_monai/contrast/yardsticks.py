@@ -1,16 +1,41 @@
-"""The yardsticks of every evaluation: what a translation must beat to be worth its training."""
+"""The flat brain: every brain pixel carries the mean of the training images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from utad_monai.contrast.fitting import fit_contrast_maps
-from utad_monai.contrast.flat_brain import FlatBrain
 from utad_monai.data.intensity import mean_brain_intensities
-from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import ImageSource, Modality
+from utad_monai.transforms import BACKGROUND
+
+
+@dataclass(frozen=True)
+class FlatBrain:
+    """A translation without any detail: what pixel measures reward in it, they reward for nothing.
+
+    Attributes:
+        means: mean brain intensity of each modality in the training images, in [-1, 1]
+            (`utad_monai.data.intensity.mean_brain_intensities`); 0, the window's middle, for one that is missing.
+    """
+
+    means: Mapping[Modality, float]
+
+    def __call__(
+        self, images: Mapping[Modality, Tensor], target: Modality, _tumour_mask: Tensor | None = None, /
+    ) -> Tensor:
+        """Fill what is brain in any of the images, `(Z, H, W)` in [-1, 1], with the mean of the target.
+
+        Called like a `SliceTranslator`.
+        """
+        brain = torch.stack([image > BACKGROUND for image in images.values()]).any(dim=0)
+        return torch.where(brain, self.means.get(target, 0.0), BACKGROUND)
+
 
 TranslationMethod = Callable[[Mapping[Modality, Tensor], Modality, Tensor | None], Tensor]
 """Makes a target from `(Z, H, W)` images of its sources and the tumour mask of the case, like a `SliceTranslator`."""
@@ -34,7 +59,7 @@ HIGHER_IS_BETTER = {"ssim": True, "tumour_ssim": True, "tumour_mae": False}
 """The measures in which a method has to beat its contrast map."""
 
 
-def fit_yardsticks(store: SliceStore, cases: Sequence[PreparedCase]) -> dict[ImageSource, TranslationMethod]:
+def fit_yardsticks(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[ImageSource, TranslationMethod]:
     """Fit the flat brain and both contrast maps on the training cases.
 
     Args:

@@ -2,8 +2,7 @@
 
 from utad_monai.data.brain_box import fit_to_brains
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
-from utad_monai.data.complete import CompleteSlices, EvaluationCases, single_case
-from utad_monai.data.inference import InferenceCases, the_case
+from utad_monai.data.complete import CompleteSlices, EvaluationCases, InferenceCases, single_case, the_case
 from utad_monai.data.layouts import (
     BIDS,
     BRATS_2017_TO_2021,
@@ -17,13 +16,11 @@ from utad_monai.data.layouts import (
     find_cases,
     look_for_cases,
 )
-from utad_monai.data.phantom import default_dataset_dir, write_phantom_cohort
 from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
-from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.data.shuffled import ShuffledSampler
-from utad_monai.data.slices import PreparedCase, SliceStore, prepare_slices
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_slices
 from utad_monai.data.split import keep_split, split_by_patient
-from utad_monai.data.unpaired import EpochSampler, UnpairedSlices
+from utad_monai.data.unpaired import EpochSampler, ShuffledSampler, UnpairedSlices
 
 __all__ = [
     "BIDS",
@@ -41,13 +38,12 @@ __all__ = [
     "FoundCohort",
     "InferenceCases",
     "Layout",
-    "PreparedCase",
     "PreparedCohort",
     "Preprocessing",
     "ShuffledSampler",
     "SliceStore",
+    "SlicedCase",
     "UnpairedSlices",
-    "default_dataset_dir",
     "find_cases",
     "fit_to_brains",
     "keep_split",
@@ -59,5 +55,4 @@ __all__ = [
     "slice_case",
     "split_by_patient",
     "the_case",
-    "write_phantom_cohort",
 ]

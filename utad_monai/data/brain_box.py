@@ -18,11 +18,11 @@ from pathlib import Path
 
 from monai.transforms import generate_spatial_bounding_box
 
-from utad_monai.atomic import write_json
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing, load_case
-from utad_monai.data.problems import CohortError
-from utad_monai.threads import map_in_threads
+from utad_monai.data.quality.finding import CohortError
+from utad_monai.runtime.files import write_json
+from utad_monai.runtime.workers import map_in_threads
 
 BRAIN_BOX_FILE = "brain_box.json"
 """Name of the box in an output folder."""

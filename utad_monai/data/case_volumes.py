@@ -6,13 +6,13 @@ from pathlib import Path
 
 from monai.data import MetaTensor
 
-from transforms import InvalidImageError, LoadNifti
-from transforms.load import WARNINGS
-from utad_monai.data.grids import agree_on_grid, file_of, in_lps, other_grids
+from utad_monai.data.grid import agree_on_grid, file_of, in_lps, other_grids
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.problems import CohortProblem
+from utad_monai.data.quality.finding import CohortProblem
 from utad_monai.keys import Modality
+from utad_monai.transforms import InvalidImageError, LoadNifti
+from utad_monai.transforms.load import WARNINGS
 
 SMALLEST_BACKGROUND = 0.05
 """Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""

@@ -10,9 +10,8 @@ from pathlib import Path
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing
-from utad_monai.data.problems import SPLIT_FILE, CohortError, CohortProblem
-from utad_monai.data.refused import settle
-from utad_monai.data.slices import PreparedCase, SliceStore, prepare_sound_slices
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, CohortProblem, settle
+from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split
 from utad_monai.keys import Modality, OnBadCase, Split
 
@@ -33,7 +32,7 @@ class PreparedCohort:
     store: SliceStore
     split: dict[str, Split]
 
-    def cases(self, split: Split | str, with_segmentation: bool = False) -> list[PreparedCase]:
+    def cases(self, split: Split | str, with_segmentation: bool = False) -> list[SlicedCase]:
         """Return the cases of one split, by name; only those with a segmentation when asked."""
         wanted = Split(split)
         return [
@@ -42,11 +41,11 @@ class PreparedCohort:
             if self.split[case_id] is wanted and not (with_segmentation and case.tumour_pixels is None)
         ]
 
-    def complete_cases(self, split: Split | str) -> list[PreparedCase]:
+    def complete_cases(self, split: Split | str) -> list[SlicedCase]:
         """Return the cases of one split that have all four modalities and a segmentation."""
         return [case for case in self.cases(split, with_segmentation=True) if len(case.modalities) == len(Modality)]
 
-    def cases_to_score(self) -> list[PreparedCase]:
+    def cases_to_score(self) -> list[SlicedCase]:
         """Return what checkpoints are chosen on: segmented validation cases, or training cases where there is none."""
         cases = self.cases(Split.VALIDATION, with_segmentation=True)
         if cases:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transforms import LabelsToTumourRegions
-from utad_monai.data.slices import PreparedCase, SliceStore
-from utad_monai.digest import digest
-from utad_monai.keys import BatchKey, Modality
-from utad_monai.random_state import restore_transform_state, transform_state
+from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, CohortProblem, empty_split
+from utad_monai.data.slice_store import SlicedCase, SliceStore
+from utad_monai.data.split import read_split
+from utad_monai.keys import BatchKey, Modality, OnBadCase, Split
+from utad_monai.runtime.files import digest
+from utad_monai.runtime.random_state import restore_transform_state, transform_state
+from utad_monai.transforms import LabelsToTumourRegions
 
 
 class CompleteSlices(Dataset[dict[str, Any]]):
@@ -31,7 +35,7 @@ class CompleteSlices(Dataset[dict[str, Any]]):
     def __init__(
         self,
         store: SliceStore,
-        cases: Sequence[PreparedCase],
+        cases: Sequence[SlicedCase],
         min_brain_fraction: float = 0.02,
         transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         modalities: Sequence[Modality | str] = tuple(Modality),
@@ -74,7 +78,7 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         restore_transform_state(self.transform, state_dict["transforms"])
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the samples, as plain data (`utad_monai.handlers.training_identity`)."""
+        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.identity`)."""
         return {"modalities": list(map(str, self.modalities)), "training slices (hash)": digest(self.slices)}
 
 
@@ -86,7 +90,7 @@ class EvaluationCases(Dataset[dict[str, Any]]):
         cases: cases to evaluate.
     """
 
-    def __init__(self, store: SliceStore, cases: Sequence[PreparedCase]) -> None:
+    def __init__(self, store: SliceStore, cases: Sequence[SlicedCase]) -> None:
         self.store = store
         self.cases = list(cases)
 
@@ -107,10 +111,10 @@ class EvaluationCases(Dataset[dict[str, Any]]):
             BatchKey.SPACING_MM: (case.slice_mm, *self.store.preprocessing.pixel_mm),
         }
 
-    def _image(self, case: PreparedCase, modality: Modality) -> Tensor:
+    def _image(self, case: SlicedCase, modality: Modality) -> Tensor:
         return torch.from_numpy(self.store.image(case.case_id, modality).astype(np.float32))
 
-    def _label(self, case: PreparedCase) -> Tensor | None:
+    def _label(self, case: SlicedCase) -> Tensor | None:
         if case.tumour_pixels is None:
             return None
         return LabelsToTumourRegions()(torch.from_numpy(self.store.labels(case.case_id).copy())[None])
@@ -118,5 +122,68 @@ class EvaluationCases(Dataset[dict[str, Any]]):
 
 def single_case(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Collate one case as it is: cases differ in their number of slices."""
+    (case,) = batch
+    return case
+
+
+class InferenceCases(Dataset[Case]):
+    """Every case of a folder, or those of one split.
+
+    Args:
+        dataset_dir: root of the cohort, or one case's folder.
+        split: a split's name; empty for all cases.
+        output_dir: folder with the `split.csv` of the training run; needed with `split`.
+        case_ids: names of the only cases to look at; empty for all.
+        on_bad_case: whether files of which the case cannot be told stop everything (`refuse`) or are left out (`skip`).
+
+    Attributes:
+        cases: what is looked at.
+        problems: what was left out, and why.
+
+    Raises:
+        CohortError: when there is no such cohort, case or split.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        split: Split | str = "",
+        output_dir: str | Path = "",
+        case_ids: Sequence[str] = (),
+        on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
+    ) -> None:
+        found = look_for_cases(dataset_dir)
+        cases, self.problems = list(found.cases), found.problems
+        if self.problems and (OnBadCase(on_bad_case) is OnBadCase.REFUSE or not cases):
+            raise CohortError(self.problems)
+        if split:
+            assigned = read_split(Path(output_dir) / SPLIT_FILE, cases)
+            cases = [case for case in cases if assigned[case.case_id] is Split(split)]
+        if case_ids:
+            _refuse_unknown(dataset_dir, case_ids, cases)
+            cases = [case for case in cases if case.case_id in case_ids]
+        if not cases:
+            raise empty_split(f"{split} case")
+        self.cases = cases
+
+    def __len__(self) -> int:
+        """Return the number of cases."""
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> Case:
+        """Return one case; nothing is loaded yet."""
+        return self.cases[index]
+
+
+def _refuse_unknown(dataset_dir: str | Path, case_ids: Sequence[str], cases: Sequence[Case]) -> None:
+    unknown = sorted(set(case_ids) - {case.case_id for case in cases})
+    if unknown:
+        names = ", ".join(unknown)
+        problem = CohortProblem("", Path(dataset_dir), f"has no case {names}", "check the names")
+        raise CohortError([problem])
+
+
+def the_case(batch: Sequence[Case]) -> Case:
+    """Collate one case as it is."""
     (case,) = batch
     return case

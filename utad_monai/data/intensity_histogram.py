@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transforms import BACKGROUND
-from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND
 
 BINS = 256
 """Bins of a histogram, of equal width on [0, 1]."""
@@ -127,7 +127,7 @@ def mean_histogram(histograms: Iterable[IntensityHistogram]) -> IntensityHistogr
     return mean
 
 
-def patient_histograms(store: SliceStore, cases: Sequence[PreparedCase]) -> PatientHistograms:
+def patient_histograms(store: SliceStore, cases: Sequence[SlicedCase]) -> PatientHistograms:
     """Describe prepared cases: for each modality one histogram per patient, the mean of the patient's images.
 
     Args:

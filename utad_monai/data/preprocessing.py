@@ -12,7 +12,14 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from transforms import (
+from utad_monai.data.case_volumes import load_volumes
+from utad_monai.data.grid import grid_difference, header_file_of
+from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
+from utad_monai.data.quality.soundness import doubtful_segmentation, doubtful_volumes
+from utad_monai.keys import Modality, Normalisation, SlicePlane
+from utad_monai.transforms import (
     BACKGROUND,
     CanonicalLabels,
     FramePlacement,
@@ -22,14 +29,6 @@ from transforms import (
     SliceFrame,
     regions_to_labels,
 )
-from utad_monai.data.case_volumes import load_volumes
-from utad_monai.data.doubts import doubtful_segmentation, doubtful_volumes
-from utad_monai.data.findings import Finding, FindingKind
-from utad_monai.data.grids import grid_difference, header_file_of
-from utad_monai.data.layouts import Case
-from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.keys import Modality, Normalisation, SlicePlane
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, RandomSampler, Sampler
 
-from utad_monai.data.problems import CohortError, CohortProblem
-from utad_monai.data.slices import PreparedCase, SliceStore
-from utad_monai.digest import digest
-from utad_monai.distributed import rank, world_size
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.runtime.files import digest
+from utad_monai.runtime.parallel import from_every_process, rank, world_size
 
 _Index = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -40,7 +41,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
     def __init__(
         self,
         store: SliceStore,
-        cases: Sequence[PreparedCase],
+        cases: Sequence[SlicedCase],
         tumour_fraction: float = 0.0,
         min_brain_fraction: float = 0.02,
         flip: bool = False,
@@ -94,7 +95,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         }
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the samples, as plain data (`utad_monai.handlers.training_identity`)."""
+        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.identity`)."""
         cases = [(case.case_id, sorted(case.windows), case.brain_pixels, case.tumour_pixels) for case in self.cases]
         return {
             "seed": self.seed,
@@ -145,3 +146,27 @@ class EpochSampler(Sampler[int]):
         begin = first + self._drawn * world_size()
         self.epoch, self._drawn = self.epoch + 1, 0
         yield from range(begin + rank(), first + len(self) * world_size(), world_size())
+
+
+class ShuffledSampler(Sampler[int]):
+    """Hand out a data set in random order; of several processes each gets as many, and none the same sample.
+
+    Alone it draws what torch's `RandomSampler` draws. The last samples that cannot be shared evenly wait for another
+    epoch.
+
+    Args:
+        dataset: the data set that the numbers are for.
+    """
+
+    def __init__(self, dataset: Sized) -> None:
+        self._samples = len(dataset)
+
+    def __len__(self) -> int:
+        """Return the number of samples of one epoch that this process draws."""
+        return self._samples // world_size()
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield this process's samples of the next epoch."""
+        seed = from_every_process(int(torch.empty((), dtype=torch.int64).random_().item()))[0]
+        order = RandomSampler(range(self._samples), generator=torch.Generator().manual_seed(seed))
+        yield from islice(order, rank(), len(self) * world_size(), world_size())

@@ -7,7 +7,6 @@ from utad_monai.engines.teaching_validator import TeachingValidator
 from utad_monai.engines.translation_evaluator import TranslationEvaluator
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.engines.translation_validator import TranslationValidator, ValidationMetric
-from utad_monai.engines.volume_synthesizer import VolumeSynthesizer
 
 __all__ = [
     "GeneratorTrainer",
@@ -17,7 +16,6 @@ __all__ = [
     "TranslationTrainer",
     "TranslationValidator",
     "ValidationMetric",
-    "VolumeSynthesizer",
     "evaluation_protocol",
     "linear_decay",
 ]

@@ -1,8 +1,9 @@
-"""The trainer of a generator alone: its terms come from handlers; `TranslationTrainer` adds the critics."""
+"""The numbers that a training computes in: float32, or half of it with a loss that is scaled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
@@ -12,12 +13,51 @@ from monai.engines import IterationEvents, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from utad_monai.distributed import average_gradients
-from utad_monai.engines.precision import TrainingPrecision
-from utad_monai.engines.translation_batch import TranslationBatch, prepare_teaching_batch
+from utad_monai.engines.batch import TranslationBatch, prepare_teaching_batch
 from utad_monai.keys import AutocastType, LossTerm, OutputKey, SecondInput
 from utad_monai.losses import LossWeights
 from utad_monai.networks import Translation, TumourAwareGenerator, generator_input
+from utad_monai.runtime.parallel import average_gradients
+
+
+class TrainingPrecision:
+    """Autocast forward passes, and backward passes that keep small gradients above float16's smallest number.
+
+    Args:
+        amp: the type of convolutions and products; weights and losses stay float32.
+        device_type: where it computes, such as `cpu` or `cuda`.
+
+    Raises:
+        ValueError: when the type is unknown.
+    """
+
+    def __init__(self, amp: AutocastType | str = AutocastType.NONE, device_type: str = "cpu") -> None:
+        self.amp = AutocastType(amp)
+        self._device_type = device_type
+        self._dtype = torch.float16 if self.amp is AutocastType.FLOAT16 else torch.bfloat16
+        self._scaler = torch.amp.GradScaler(device_type, enabled=self.amp is AutocastType.FLOAT16)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Compute in the type while a block runs."""
+        return torch.autocast(self._device_type, self._dtype, enabled=self.amp is not AutocastType.NONE)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a scalar loss, scaled."""
+        self._scaler.scale(loss).backward()
+
+    def step(self, optimizer: Optimizer) -> None:
+        """Let an optimiser step on its gradients, without the scale; steps with infinite ones are left out."""
+        self._scaler.step(optimizer)
+        self._scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scale and its growth; nothing where there is none."""
+        return dict(self._scaler.state_dict())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with an earlier scale."""
+        if state_dict:
+            self._scaler.load_state_dict(state_dict)
 
 
 class TranslationEvents(EventEnum):
@@ -101,7 +141,7 @@ class GeneratorTrainer(Trainer):
         batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
         self.precision.load_state_dict(engine.state.loss_scale)
         output = self._update(
-            self.generator_optimizer, batch.parts(self.accumulate), self._generator_terms, OutputKey.LOSS
+            self.generator_optimizer, batch.parts(self.accumulate), self._generator_losses, OutputKey.LOSS
         )
         engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
         engine.state.loss_scale = self.precision.state_dict()
@@ -110,7 +150,7 @@ class GeneratorTrainer(Trainer):
         return engine.state.output  # type: ignore[no-any-return]
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
+        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.identity`)."""
         precise = {"accumulate": self.accumulate, "amp": str(self.precision.amp)}
         return {"loss weights": asdict(self.loss_weights)} | precise
 
@@ -134,7 +174,7 @@ class GeneratorTrainer(Trainer):
         self,
         optimizer: Optimizer,
         parts: Sequence[TranslationBatch],
-        terms_of: Callable[[TranslationBatch], dict[LossTerm, Tensor]],
+        losses_of: Callable[[TranslationBatch], dict[LossTerm, Tensor]],
         total: OutputKey,
     ) -> dict[str, float]:
         """Let an optimiser take one step on all parts of a batch; return its total and its terms as floats."""
@@ -143,7 +183,7 @@ class GeneratorTrainer(Trainer):
         for part in parts:
             share = len(part) / sum(map(len, parts))
             with self.precision.autocast():
-                terms = terms_of(part)
+                terms = losses_of(part)
                 loss = self.loss_weights.total(terms)
             self.precision.backward(loss * share)
             for name, value in [(total, loss), *terms.items()]:
@@ -152,7 +192,7 @@ class GeneratorTrainer(Trainer):
         self.precision.step(optimizer)
         return output
 
-    def _generator_terms(self, batch: TranslationBatch) -> dict[LossTerm, Tensor]:
+    def _generator_losses(self, batch: TranslationBatch) -> dict[LossTerm, Tensor]:
         self.translation_batch, self.translation = batch, self.translate(batch)
         self.generator_terms = {}
         self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transforms import BACKGROUND
 from utad_monai.contrast import TranslationMethod, takes_several
 from utad_monai.keys import Modality
 from utad_monai.metrics.image_quality import image_quality
 from utad_monai.metrics.tissue_contrast import tissue_contrast
+from utad_monai.transforms import BACKGROUND
 
 QUALITY = (
     *("ssim", "psnr", "nmse", "mae"),

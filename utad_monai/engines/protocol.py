@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from utad_monai import __version__
-from utad_monai.checkpoints import Segmenter, Translator
 from utad_monai.contrast import YARDSTICK_PROTOCOL
 from utad_monai.data.cohort import PreparedCohort
-from utad_monai.data.phantom import CASE_PREFIX
 from utad_monai.engines.method_quality import sources_protocol
 from utad_monai.keys import Split
 from utad_monai.metrics.image_quality import PROTOCOL
 from utad_monai.metrics.segmentation import DICE_PROTOCOL
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL
-from utad_monai.starter import MEANING
+from utad_monai.models import Segmenter, TranslatorModel
+from utad_monai.models.starter import MEANING
+from utad_monai.phantom.cohort import CASE_PREFIX
 
 _CALIBRATED = "given the cohort's intensities by histograms of training patients, none of them judged (docs/complete)"
 
@@ -23,10 +23,10 @@ _CALIBRATED = "given the cohort's intensities by histograms of training patients
 def evaluation_protocol(
     cohort: PreparedCohort,
     split: Split | str,
-    student: Translator,
-    teacher: Translator,
+    student: TranslatorModel,
+    teacher: TranslatorModel,
     segmenter: Segmenter,
-    starter: Translator | None = None,
+    starter: TranslatorModel | None = None,
     starter_flips: bool = True,
     source_slices: int = 0,
 ) -> dict[str, Any]:
@@ -73,14 +73,14 @@ def evaluation_protocol(
     }
 
 
-def _starter(starter: Translator | None, flips: bool) -> dict[str, str]:
+def _starter(starter: TranslatorModel | None, flips: bool) -> dict[str, str]:
     if starter is None:
         return {"starter": "not measured: this installation has no starter weights"}
     mirrored = ", mean of a translation and that of the mirror image" if flips else ""
     return {"starter": f"{MEANING}{mirrored}", "starter_sha256": starter.sha256}
 
 
-def _calibration(models: Mapping[str, Translator | None]) -> dict[str, str]:
+def _calibration(models: Mapping[str, TranslatorModel | None]) -> dict[str, str]:
     """Return which models are calibrated, and on what; nothing where none says what it paints."""
     calibrated = [name for name, model in models.items() if model is not None and model.reference_histograms]
     return {"calibration": f"{', '.join(calibrated)}: {_CALIBRATED}"} if calibrated else {}

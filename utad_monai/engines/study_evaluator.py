@@ -14,17 +14,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from transforms import BACKGROUND
 from utad_monai.contrast import TranslationMethod, takes_several
-from utad_monai.data.problems import empty_split
+from utad_monai.data.quality.finding import empty_split
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.downstream import DownstreamSegmentation
-from utad_monai.metrics.identity_copy import identity_copy_score
-from utad_monai.metrics.image_quality import image_quality, multi_scale_ssim
-from utad_monai.metrics.lesion_volume import lesion_volume_change
-from utad_monai.metrics.segmentation import region_dice, region_hausdorff
+from utad_monai.metrics.image_quality import identity_copy_score, image_quality, multi_scale_ssim
+from utad_monai.metrics.segmentation import lesion_volume_change, region_dice, region_hausdorff
 from utad_monai.metrics.tissue_contrast import tissue_contrast
+from utad_monai.transforms import BACKGROUND
 
 Images = Mapping[Modality, Tensor]
 Fill = Callable[[tuple[Modality, ...], Modality], Tensor]

@@ -10,11 +10,11 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
 
-from transforms import mask_tumour
-from utad_monai.engines.translation_batch import TranslationBatch, prepare_teaching_batch
+from utad_monai.engines.batch import TranslationBatch, prepare_teaching_batch
 from utad_monai.keys import SecondInput
 from utad_monai.metrics.image_quality import image_quality
 from utad_monai.networks import TumourAwareGenerator
+from utad_monai.transforms import mask_tumour
 
 KEY_METRIC = "phantom_score"
 """SSIM of the brain and of the tumour, added up: what chooses the best model."""

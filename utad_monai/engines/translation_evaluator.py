@@ -14,13 +14,13 @@ from monai.engines import Evaluator, IterationEvents
 from torch import Tensor
 from tqdm import tqdm
 
-from utad_monai.atomic import write_json
 from utad_monai.contrast import TranslationMethod, not_beaten, takes_several
-from utad_monai.data.problems import empty_split
+from utad_monai.data.quality.finding import empty_split
 from utad_monai.engines.method_quality import QUALITY, SOURCES, evenly_spaced, method_quality, several_sources
 from utad_monai.keys import BatchKey, ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
-from utad_monai.tables import write_table
+from utad_monai.runtime.files import write_json
+from utad_monai.runtime.tables import write_table
 
 TABLE_FILE = "evaluation.csv"
 SUMMARY_FILE = "summary.json"

@@ -12,9 +12,8 @@ from monai.engines import IterationEvents
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from transforms import mask_tumour
+from utad_monai.engines.batch import TranslationBatch, prepare_translation_batch
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
-from utad_monai.engines.translation_batch import TranslationBatch, prepare_translation_batch
 from utad_monai.keys import AutocastType, LossTerm, OutputKey
 from utad_monai.losses import (
     AdversarialLoss,
@@ -26,6 +25,7 @@ from utad_monai.losses import (
     tumour_guidance_loss,
 )
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
+from utad_monai.transforms import mask_tumour
 
 
 class TranslationTrainer(GeneratorTrainer):
@@ -111,23 +111,25 @@ class TranslationTrainer(GeneratorTrainer):
         """
         batch: TranslationBatch = self.prepare_batch(batchdata, engine.state.device)
         parts = batch.parts(self.accumulate)
-        self.precision.load_state_dict(engine.state.loss_scale)
         output = dict(engine.state.last_output)  # ignite forgets the last output before each iteration
-        trains_generator = engine.state.iteration % self.critic_steps == 0
+        updates_critics = not self.critics_rest
+        updates_generator = engine.state.iteration % self.critic_steps == 0
+        # one forward pass serves both: its graph is kept only when the generator will use it
+        shared_pass = updates_critics and updates_generator and len(parts) == 1
+        self.precision.load_state_dict(engine.state.loss_scale)
 
-        # one forward pass serves both players: its graph is kept only when the generator will use it
-        shares_pass = trains_generator and len(parts) == 1 and not self.critics_rest
-        if not self.critics_rest:
-            critic_terms_of = partial(self._critic_terms, keep_graph=shares_pass)
-            output |= self._update(self.critic_optimizer, parts, critic_terms_of, OutputKey.CRITIC_LOSS)
+        # ------------ (1) critics: tell real images from translations, and their modality ------------
+        if updates_critics:
+            critic_losses = partial(self._critic_losses, keep_graph=shared_pass)
+            output |= self._update(self.critic_optimizer, parts, critic_losses, OutputKey.CRITIC_LOSS)
             engine.fire_event(TranslationEvents.CRITICS_UPDATED)
 
-        if trains_generator:
-            # gradients leave once they are used: their memory is the next graph's
-            self.critic_optimizer.zero_grad(set_to_none=True)
+        # ------------ (2) generator: translate so that the critics find it real, and keep the tumour ------------
+        if updates_generator:
+            self.critic_optimizer.zero_grad(set_to_none=True)  # the memory of used gradients is the next graph's
             with _frozen(self.whole_critic, self.tumour_critic):
-                generator_terms_of = partial(self._generator_terms, translated=shares_pass)
-                output |= self._update(self.generator_optimizer, parts, generator_terms_of, OutputKey.LOSS)
+                generator_losses = partial(self._generator_losses, translated=shared_pass)
+                output |= self._update(self.generator_optimizer, parts, generator_losses, OutputKey.LOSS)
             engine.fire_event(TranslationEvents.GENERATOR_UPDATED)
             self.generator_optimizer.zero_grad(set_to_none=True)
 
@@ -137,7 +139,7 @@ class TranslationTrainer(GeneratorTrainer):
         return engine.state.output  # type: ignore[no-any-return]
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the steps, as plain data (`utad_monai.handlers.training_identity`)."""
+        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.identity`)."""
         late = {"critics_from_epoch": self.critics_from_epoch} if self.critics_from_epoch else {}
         return {"critic_steps": self.critic_steps} | late | super().identity()
 
@@ -146,7 +148,7 @@ class TranslationTrainer(GeneratorTrainer):
         second = mask_tumour(translation.image, batch.tumour_mask) if self._needs_mask else translation.image
         return self._generate(translation.image, second, batch.target_modality, batch.source_modality)
 
-    def _critic_terms(self, batch: TranslationBatch, keep_graph: bool) -> dict[LossTerm, Tensor]:
+    def _critic_losses(self, batch: TranslationBatch, keep_graph: bool) -> dict[LossTerm, Tensor]:
         with torch.set_grad_enabled(keep_graph):
             translation = self.translate(batch)
         self.translation_batch, self.translation = batch, translation
@@ -159,15 +161,15 @@ class TranslationTrainer(GeneratorTrainer):
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
 
-    def _generator_terms(self, batch: TranslationBatch, translated: bool = False) -> dict[LossTerm, Tensor]:
+    def _generator_losses(self, batch: TranslationBatch, translated: bool = False) -> dict[LossTerm, Tensor]:
         if not translated or self.translation is None:
             self.translation_batch, self.translation = batch, self.translate(batch)
         reconstruction = self.reconstruct(batch, self.translation) if self.loss_weights.cycle > 0 else None
-        self.generator_terms = self._own_generator_terms(batch, self.translation, reconstruction)
+        self.generator_terms = self._generator_terms(batch, self.translation, reconstruction)
         self.fire_event(TranslationEvents.GENERATOR_FORWARD_COMPLETED)
         return self.generator_terms
 
-    def _own_generator_terms(
+    def _generator_terms(
         self, batch: TranslationBatch, translation: Translation, reconstruction: Translation | None
     ) -> dict[LossTerm, Tensor]:
         terms = {} if self.critics_rest else self._adversarial_terms(batch, translation)

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.keys import AdversarialGame, LossTerm
+from utad_monai.keys import LossTerm
 from utad_monai.losses.adversarial import realness_as
+from utad_monai.models.stages import HEALTH_FILE
 from utad_monai.networks import Judgement
-from utad_monai.stages import HEALTH_FILE
-from utad_monai.tables import write_table
+from utad_monai.runtime.tables import write_table
 
 _logger = logging.getLogger(__name__)
 _KEPT_BATCHES = 8
@@ -170,19 +170,14 @@ class HealthMonitor:
     def _balance(self, engine: TranslationTrainer, last: _Judged | None) -> dict[str, float]:
         """Return the mean gap between real and fake as a share of the largest honest one, and the mean penalty.
 
-        A critic whose gradient is at most 1 cannot judge two images further apart than they are, which is at most
-        `2 sqrt(H W)` for slices of H x W pixels in [-1, 1]; the gradient is that of the sum of the patches, the loss
-        their mean. Least squares have no penalty, and their gap is measured in the last batches.
+        A loss without a largest gap has its gap measured in the last batches (`AdversarialLoss.largest_gap`).
         """
         iterations = self._sums["iterations"] or 1.0
         critics = 1 if engine.translation is None or engine.translation.tumour_image is None else 2
         penalty = self._sums["penalty"] / iterations / critics
-        critic = engine.whole_critic
-        if critic.game is AdversarialGame.LEAST_SQUARES:
-            return {"critic_gap": _least_squares_gap(last), "gradient_penalty": penalty}
-        patches = math.prod(size // 2**critic.layers for size in critic.image_size)
-        largest = 2 * math.sqrt(math.prod(critic.image_size)) / patches
-        return {"critic_gap": self._sums["gap"] / iterations / critics / largest, "gradient_penalty": penalty}
+        largest = engine.adversarial_loss.largest_gap(engine.whole_critic.image_size, engine.whole_critic.layers)
+        gap = _gap_in_last_batches(last) if largest is None else self._sums["gap"] / iterations / critics / largest
+        return {"critic_gap": gap, "gradient_penalty": penalty}
 
     @torch.no_grad()
     def _judge_last(self, engine: TranslationTrainer) -> _Judged | None:
@@ -207,7 +202,7 @@ class _Judged(NamedTuple):
     source: Tensor
 
 
-def _least_squares_gap(last: _Judged | None) -> float:
+def _gap_in_last_batches(last: _Judged | None) -> float:
     """Return how much more real real images are than fakes: 1 when the critic never errs."""
     if last is None:
         return float("nan")

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from transforms import BACKGROUND
-from utad_monai.atomic import atomic_path
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
+from utad_monai.runtime.files import atomic_path
+from utad_monai.transforms import BACKGROUND
 
 
 class SampleGrid:

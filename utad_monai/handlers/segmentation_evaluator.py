@@ -10,14 +10,14 @@ from statistics import fmean
 
 from ignite.engine import Engine, Events
 
-from utad_monai.checkpoints import load_segmenter
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
-from utad_monai.source_choice import best_source, usable_sources
-from utad_monai.stages import Stage, model_path
+from utad_monai.models import load_segmenter
+from utad_monai.models.source_choice import best_source, usable_sources
+from utad_monai.models.stages import Stage, model_path
 
 _logger = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ import torch
 from ignite.engine import Engine
 from torch import Tensor
 
-from transforms import BRAIN_FLOOR
-from utad_monai.checkpoints import load_translator
-from utad_monai.data.region_intensity import region_intensities, with_region_intensities
-from utad_monai.data.slices import PreparedCase, SliceStore
-from utad_monai.digest import weights_sha256
+from utad_monai.data.intensity import region_intensities, with_region_intensities
+from utad_monai.data.slice_store import SlicedCase, SliceStore
+from utad_monai.engines.batch import TranslationBatch
 from utad_monai.engines.generator_trainer import TranslationEvents
-from utad_monai.engines.translation_batch import TranslationBatch
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.inferers import Calibration, fit_store_calibration
 from utad_monai.keys import Modality
 from utad_monai.losses import anchor_terms
+from utad_monai.models import load_translator
+from utad_monai.models.torch_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, generator_input
+from utad_monai.transforms import BRAIN_FLOOR
 
 
 class StarterAnchor:
@@ -39,7 +39,7 @@ class StarterAnchor:
         flips: whether the start weights see mirror images, too: a better anchor, for twice its time.
     """
 
-    def __init__(self, path: str | Path, store: SliceStore, cases: Sequence[PreparedCase], flips: bool = False) -> None:
+    def __init__(self, path: str | Path, store: SliceStore, cases: Sequence[SlicedCase], flips: bool = False) -> None:
         self.starter: TumourAwareGenerator | None = None
         self.calibration = Calibration()
         self.flips = flips

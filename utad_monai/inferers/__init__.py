@@ -8,12 +8,10 @@ from utad_monai.inferers.calibration import (
     fit_calibration,
     fit_store_calibration,
 )
-from utad_monai.inferers.mirroring import MirroringTranslator
-from utad_monai.inferers.slice_translator import SliceTranslator, source_channels
+from utad_monai.inferers.slice_translator import MirroringTranslator, SliceTranslator, source_channels
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
-from utad_monai.inferers.through_plane import smooth_through_plane
 from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
-from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator
+from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator, smooth_through_plane
 
 __all__ = [
     "Calibration",

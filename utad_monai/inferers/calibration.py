@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transforms import BACKGROUND, BRAIN_FLOOR
 from utad_monai.data.intensity_histogram import (
     BINS,
     EDGES,
@@ -27,8 +26,9 @@ from utad_monai.data.intensity_histogram import (
     mean_over_patients,
     patient_histograms,
 )
-from utad_monai.data.slices import PreparedCase, SliceStore
+from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
 
 _LEAST_SLOPE = 1e-6
 """Added to both distributions: where one has no pixels, its map still rises and stays defined."""
@@ -133,7 +133,7 @@ def fit_calibration(
 def fit_store_calibration(
     painted: Mapping[Modality, Sequence[float]],
     store: SliceStore,
-    cases: Sequence[PreparedCase],
+    cases: Sequence[SlicedCase],
     without: Collection[str] = (),
 ) -> Calibration:
     """Fit a calibration on prepared cases.
@@ -171,7 +171,7 @@ class CohortCalibrator:
         judged: cases of the patients that are left out.
     """
 
-    def __init__(self, store: SliceStore, cases: Sequence[PreparedCase], judged: Sequence[PreparedCase] = ()) -> None:
+    def __init__(self, store: SliceStore, cases: Sequence[SlicedCase], judged: Sequence[SlicedCase] = ()) -> None:
         self.store = store
         left_out = {case.patient_id for case in judged}
         self.cases = [case for case in cases if case.patient_id not in left_out]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transforms import BACKGROUND, BRAIN_FLOOR
 from utad_monai.keys import FusionMethod, Modality
-from utad_monai.source_choice import SourceErrors, best_source, source_weights
+from utad_monai.models.source_choice import SourceErrors, best_source, source_weights
+from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 
-from utad_monai.checkpoints import Translator
 from utad_monai.inferers.slice_translator import SliceTranslator
 from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel
 
 
 class RandTranslateModalityd(MapTransform, RandomizableTransform):
@@ -28,7 +28,7 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, translator: Translator, device: torch.device | str = "cpu", prob: float = 0.5
+        self, keys: KeysCollection, translator: TranslatorModel, device: torch.device | str = "cpu", prob: float = 0.5
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)

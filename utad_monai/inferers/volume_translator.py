@@ -1,4 +1,4 @@
-"""Whole volumes: from a case's images through the student, fused, and back onto the images' own grid."""
+"""Smoothing from slice to slice, for volumes that were translated slice by slice."""
 
 from __future__ import annotations
 
@@ -9,21 +9,48 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow
-from utad_monai.checkpoints import CheckpointError, Translator
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
+from utad_monai.inferers.backends import usable_engine
 from utad_monai.inferers.calibration import Calibration
-from utad_monai.inferers.engines import usable_engine
-from utad_monai.inferers.mirroring import both_ways
-from utad_monai.inferers.slice_translator import SliceTranslator
+from utad_monai.inferers.slice_translator import SliceTranslator, both_ways
 from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
-from utad_monai.inferers.through_plane import smooth_through_plane
 from utad_monai.keys import FusionMethod, InferenceEngine, Modality
 from utad_monai.metrics.consistency import through_plane_variation
-from utad_monai.source_choice import usable_sources
+from utad_monai.models import CheckpointError, TranslatorModel
+from utad_monai.models.source_choice import usable_sources
+from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow
+
+
+def smooth_through_plane(slices: Tensor, sigma_mm: float, slice_mm: float) -> Tensor:
+    """Smooth along the slices with a Gaussian that averages brain only; nothing changes within a slice.
+
+    Args:
+        slices: `(Z, H, W)` in [-1, 1], background exactly -1.
+        sigma_mm: standard deviation of the Gaussian in mm; 0 changes nothing.
+        slice_mm: distance of neighbouring slices in mm.
+
+    Returns:
+        `(Z, H, W)` in [-1, 1]; brain and background stay what they were.
+
+    Raises:
+        ValueError: when `sigma_mm` is negative or `slice_mm` not positive.
+    """
+    if sigma_mm < 0 or slice_mm <= 0:
+        raise ValueError(f"sigma_mm must be at least 0 and slice_mm positive, got {sigma_mm} and {slice_mm}")
+    if sigma_mm == 0:
+        return slices
+    brain = slices > BACKGROUND
+    inside = brain.to(torch.float32).numpy()
+    sigma = sigma_mm / slice_mm
+    shares = gaussian_filter1d(inside, sigma, axis=0, mode="constant")
+    sums = gaussian_filter1d(slices.to(torch.float32).numpy() * inside, sigma, axis=0, mode="constant")
+    mean = torch.from_numpy(sums) / torch.from_numpy(shares).clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.where(brain, mean.clamp(BRAIN_FLOOR, 1.0), slices)
+
 
 Volume = np.ndarray[Any, np.dtype[np.float32]]
 _UNIT = IntensityWindow(0.0, 1.0)
@@ -94,7 +121,7 @@ class VolumeTranslator:
 
     def __init__(
         self,
-        translator: Translator,
+        translator: TranslatorModel,
         device: torch.device | str = "cpu",
         batch_size: int = 16,
         fusion: FusionMethod | str = FusionMethod.BEST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -49,6 +50,15 @@ class AdversarialLoss(Protocol):
         """
         ...
 
+    def largest_gap(self, image_size: tuple[int, int], layers: int) -> float | None:
+        """Return the largest `E[D(real)] - E[D(fake)]` of an honest critic; None where the terms do not tell the gap.
+
+        Args:
+            image_size: height and width of the critic's input in pixels.
+            layers: number of its stride-2 convolutions.
+        """
+        ...
+
 
 def loss_of_game(game: AdversarialGame | str) -> AdversarialLoss:
     """Return both sides of a game by its name."""
@@ -86,6 +96,16 @@ class WassersteinLoss:
             LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
         }
 
+    def largest_gap(self, image_size: tuple[int, int], layers: int) -> float:
+        """Return `2 sqrt(H W)` over the number of patches.
+
+        A critic whose gradient is at most 1 cannot judge two images further apart than they are, which is at most
+        `2 sqrt(H W)` for slices of H x W pixels in [-1, 1]; the gradient is that of the sum of the patches, the loss
+        their mean.
+        """
+        patches = math.prod(size >> layers for size in image_size)
+        return 2 * math.sqrt(math.prod(image_size)) / patches
+
 
 class LeastSquaresLoss:
     """Least squares, in which each modality has its own realness (Mao et al. 2017, arXiv 1611.04076).
@@ -120,6 +140,9 @@ class LeastSquaresLoss:
             LossTerm.ADVERSARIAL: (realness_as(judged, target_modality).to(fake.dtype) - 1).square().mean(),
             LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
         }
+
+    def largest_gap(self, image_size: tuple[int, int], layers: int) -> None:
+        """Return None: the terms are squares, which do not tell how far apart real and fake are."""
 
 
 _LOSSES: dict[AdversarialGame, AdversarialLoss] = {

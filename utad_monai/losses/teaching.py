@@ -6,11 +6,11 @@ from monai.losses import SSIMLoss
 from torch import Tensor
 from torch.nn import functional
 
-from transforms import mask_tumour
 from utad_monai.keys import LossTerm
-from utad_monai.losses.guidance import tumour_guidance_loss
+from utad_monai.losses.consistency import tumour_guidance_loss
 from utad_monai.losses.weights import LossWeights
 from utad_monai.networks import Translation
+from utad_monai.transforms import mask_tumour
 
 _structure = SSIMLoss(spatial_dims=2, data_range=1.0)
 _PAIRED = (LossTerm.PAIRED, LossTerm.PAIRED_TUMOUR, LossTerm.PAIRED_STRUCTURE)

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from transforms import BACKGROUND
+from utad_monai.transforms import BACKGROUND
 
 
 def through_plane_variation(volume: Tensor) -> float:

@@ -8,9 +8,9 @@ import torch
 from monai.networks.layers import SkipConnection
 from torch import Tensor, nn
 
-from transforms import BACKGROUND
 from utad_monai.keys import Modality, TumourRegion
 from utad_monai.metrics.segmentation import region_dice
+from utad_monai.transforms import BACKGROUND
 
 
 class DownstreamSegmentation:

@@ -9,6 +9,8 @@ from monai.metrics.regression import KernelType, compute_ms_ssim, compute_ssim_a
 from torch import Tensor
 from torch.nn import functional
 
+from utad_monai.transforms import BACKGROUND
+
 DATA_RANGE = 1.0
 """Intensities are compared on [0, 1]: the normalised [-1, 1] halved and shifted."""
 SSIM_KERNEL = 11
@@ -131,3 +133,24 @@ def _region_quality(real: Tensor, translated: Tensor, similarity: Tensor, region
         "nmse": mean_squared / power if power else math.nan,
         "mae": float(error.abs().mean()),
     }
+
+
+def identity_copy_score(source: Tensor, translated: Tensor, real: Tensor) -> float:
+    """Return how much a translation keeps to its source where the real target does not.
+
+    `1 - E|translated - source| / E|real - source|` over the brain: 1 for a copy of the source, 0 for an image that is
+    as far from the source as the real target, negative for one that is farther.
+
+    Args:
+        source: `(Z, H, W)` in [-1, 1], background exactly -1.
+        translated: the same shape and range.
+        real: the same shape and range.
+
+    Returns:
+        The score; NaN where the real target equals the source, or there is no brain.
+    """
+    brain = source > BACKGROUND
+    needed = float((real - source).abs()[brain].mean()) if bool(brain.any()) else 0.0
+    if needed == 0:
+        return math.nan
+    return 1 - float((translated - source).abs()[brain].mean()) / needed

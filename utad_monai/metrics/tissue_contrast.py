@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transforms import BACKGROUND
 from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND
 
 CLASSES = 3
 """CSF, grey and white matter."""

@@ -1,7 +1,6 @@
 """Generator and critics."""
 
-from utad_monai.networks.critics import critic_pair
-from utad_monai.networks.discriminator import Judgement, ModalityCritic
+from utad_monai.networks.discriminator import Judgement, ModalityCritic, critic_pair
 from utad_monai.networks.generator import (
     StudentTranslator,
     TumourAwareGenerator,

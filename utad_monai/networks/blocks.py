@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utad_monai.networks.conditioning import Modulation
+from utad_monai.networks.conditioning import GainHead, Modulation
 from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
-from utad_monai.networks.gain_head import GainHead
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
@@ -239,3 +238,11 @@ class SkipFusion(nn.Module):
     def forward(self, image: list[Tensor], tumour: list[Tensor]) -> list[Tensor]:
         """Return the image's skips, finest first, each with its share of the tumour's, of the same shape."""
         return [image[place] + level(tumour[place]) for place, level in enumerate(self.levels)]
+
+
+def kaiming_normal(module: nn.Module) -> None:
+    """Initialise one convolution with Kaiming-normal weights and zero biases; made for `nn.Module.apply`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=ENCODER_SLOPE, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

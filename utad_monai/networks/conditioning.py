@@ -46,3 +46,51 @@ def condition_code(target_modality: Tensor, present: Tensor) -> Tensor:
     for place in range(present.shape[1]):  # ONNX knows no shift of tensors
         code = code + present[:, place].to(torch.int64) * (1 << place)
     return code
+
+
+SATURATION = 0.97
+"""Images are scaled by this before they become logits, which are infinite at -1 and 1."""
+
+
+class GainHead(nn.Module):
+    """`x^ = tanh(h + (1 + g) b)`: an offset h and a gain g, per pixel, of a base image b given as logits.
+
+    The base is a mixture of the images that are there, learned per condition, with a scale and a shift per condition.
+    All weights are 0 at the start: the first output is the mean, in logits, of the images that are there.
+
+    Args:
+        channels: channels F of the decoder's last features.
+        images: number S of images that the base is mixed from.
+        codes: number of conditions.
+    """
+
+    def __init__(self, channels: int, images: int, codes: int) -> None:
+        super().__init__()
+        self.change = nn.Conv2d(channels + images, 2, kernel_size=1)
+        self.mixture = nn.Embedding(codes, images)
+        self.window = nn.Embedding(codes, 2)
+        self.saturation = SATURATION  # TorchScript sees no constant of a module
+        self.start_at_base()
+
+    def start_at_base(self) -> None:
+        """Set all weights to 0, so that the output is the base image."""
+        for weight in self.parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, features: Tensor, images: Tensor, code: Tensor | None) -> Tensor:
+        """Return an image `(B, 1, H, W)` in (-1, 1).
+
+        Args:
+            features: `(B, F, H, W)`.
+            images: `(B, S, H, W)` in [-1, 1]; those that are background (-1) throughout are absent.
+            code: `(B,)` int64; None for the first condition.
+        """
+        if code is None:
+            code = torch.zeros(images.shape[0], dtype=torch.int64, device=images.device)
+        present = images.amax(dim=(2, 3)) > -1.0
+        logits = torch.atanh(self.saturation * images) * present[:, :, None, None]
+        weights = self.mixture(code).masked_fill(~present, -1e4).softmax(dim=1)[:, :, None, None]
+        scale, shift = self.window(code)[:, :, None, None].chunk(2, dim=1)
+        base = (weights * logits).sum(dim=1, keepdim=True) * (1 + scale) + shift
+        offset, gain = self.change(torch.cat([features, logits], dim=1)).chunk(2, dim=1)
+        return torch.tanh(offset + (1 + gain) * base)

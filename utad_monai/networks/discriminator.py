@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from utad_monai.keys import AdversarialGame, Modality
-from utad_monai.networks.initialise import kaiming_normal
+from utad_monai.networks.blocks import kaiming_normal
 
 FIRST_SLOPE = 0.001
 """Negative slope after the first convolution, as published."""
@@ -57,7 +57,7 @@ class ModalityCritic(nn.Module):
         self.base_channels = base_channels
         self.layers = layers
         self.game = AdversarialGame(game)
-        per_modality = self.game is AdversarialGame.LEAST_SQUARES
+        per_modality = self.game.realness_per_modality
         remaining = [size // 2**layers for size in image_size]
         if min(remaining) < 1:
             raise ValueError(f"image size must be at least {2**layers} for {layers} layers, got {image_size}")
@@ -90,3 +90,18 @@ class ModalityCritic(nn.Module):
         """Judge images `(B, 1, H, W)` in [-1, 1]."""
         features = self.features(image)
         return Judgement(self.realness(features), self.modality(features).flatten(1))
+
+
+def critic_pair(
+    image_size: Sequence[int],
+    base_channels: int = 64,
+    layers: int = 6,
+    game: AdversarialGame | str = AdversarialGame.WASSERSTEIN,
+) -> tuple[ModalityCritic, ModalityCritic]:
+    """Return a whole-image and a tumour-image critic of the same architecture, with weights of their own.
+
+    Raises:
+        ValueError: when the image size does not fit the number of layers or the game.
+    """
+    whole, tumour = (ModalityCritic(image_size, base_channels, layers, game) for _ in range(2))
+    return whole, tumour

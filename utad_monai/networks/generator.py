@@ -6,16 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transforms import BACKGROUND
 from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
-from utad_monai.networks.blocks import Decoder, Encoder, Fusion, SkipFusion
-from utad_monai.networks.conditioning import CODES, condition_code, present_modalities
-from utad_monai.networks.gain_head import GainHead
-from utad_monai.networks.initialise import kaiming_normal
+from utad_monai.networks.blocks import Decoder, Encoder, Fusion, SkipFusion, kaiming_normal
+from utad_monai.networks.conditioning import CODES, GainHead, condition_code, present_modalities
 from utad_monai.networks.translation import Translation
+from utad_monai.transforms import BACKGROUND
 
-IN_CHANNELS = 1 + len(Modality)
-"""Channels of each encoder's input: the image and the one-hot planes of the target modality."""
 SIZE_DIVISOR = 16
 """Height and width of an image must be multiples of this (four poolings)."""
 

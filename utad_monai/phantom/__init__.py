@@ -1,6 +1,7 @@
 """The randomised phantom: brains, tumours and scans as different as they come, for teaching; no patient is in it."""
 
 from utad_monai.phantom.acquisition import ScanVariation
+from utad_monai.phantom.cohort import default_dataset_dir, write_phantom_cohort
 from utad_monai.phantom.patient import PatientVariation
 from utad_monai.phantom.teaching import TeachingBatches, TeachingBrains, default_brains_dir, reference_histograms
 
@@ -10,5 +11,7 @@ __all__ = [
     "TeachingBatches",
     "TeachingBrains",
     "default_brains_dir",
+    "default_dataset_dir",
     "reference_histograms",
+    "write_phantom_cohort",
 ]

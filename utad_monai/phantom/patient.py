@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from utad_monai.data.phantom_anatomy import load_template
+from utad_monai.phantom.anatomy import load_template
 
 Range = tuple[float, float]
 MOST_FOCI = 3

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from utad_monai.data.phantom_anatomy import BOX_CENTRE_MM, load_template
+from utad_monai.phantom.acquisition import TeachingTissue
+from utad_monai.phantom.anatomy import BOX_CENTRE_MM, load_template
 from utad_monai.phantom.patient import MOST_FOCI, TeachingPatient
-from utad_monai.phantom.tissues import TeachingTissue
 
 _TUMOUR_SHARE = 0.35
 """Least share of tumour in a voxel that a rater would outline."""

@@ -16,17 +16,23 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from transforms import BACKGROUND, BRAIN_FLOOR
-from utad_monai.atomic import atomic_folder
-from utad_monai.data.mr_signal import SEQUENCES
-from utad_monai.digest import digest
-from utad_monai.folder_lock import locked_folder
-from utad_monai.home import home_dir
 from utad_monai.keys import BatchKey, Modality
-from utad_monai.phantom.acquisition import ScanVariation, draw_sequences, randomise, scan
+from utad_monai.phantom.acquisition import (
+    TUMOUR_TISSUES,
+    ScanVariation,
+    TeachingTissue,
+    draw_sequences,
+    draw_tissues,
+    randomise,
+    scan,
+)
+from utad_monai.phantom.mr_signal import SEQUENCES
 from utad_monai.phantom.patient import PatientVariation, draw_patient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
-from utad_monai.phantom.tissues import TUMOUR_TISSUES, TeachingTissue, draw_tissues
+from utad_monai.runtime.files import atomic_folder, digest
+from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.home import home_dir
+from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
 
 _SIZE, _PIXEL_MM = (192, 160), 1.25
 """Of the slices that are kept: a field of view of 240 x 200 mm."""
@@ -173,7 +179,7 @@ class TeachingBatches(Dataset[dict[str, Any]]):
         return self.length
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the batches, as plain data (`utad_monai.handlers.training_identity`)."""
+        """Return what decides the batches, as plain data (`utad_monai.handlers.resume.identity`)."""
         plain = {name: value for name, value in vars(self).items() if name not in ("brains", "scans", "length")}
         return {"brains": self.brains.identity(), "scans": asdict(self.scans)} | plain
 
@@ -225,7 +231,7 @@ class TeachingBatches(Dataset[dict[str, Any]]):
 
 
 def default_brains_dir() -> str:
-    """Return the folder in the user's own one (`utad_monai.home`) that keeps painted brains for all runs."""
+    """Return the folder in the user's own one (`utad_monai.runtime.home`) that keeps painted brains for all runs."""
     return str(home_dir() / "teaching")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
 from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
-from utad_monai.data.layouts.case_name import unsafe_name
 from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
-from utad_monai.data.layouts.table import TABLE_FILE, read_table, table_of
-from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
+from utad_monai.data.quality.case_name import unsafe_name
+from utad_monai.data.quality.finding import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
 _MAX_DEPTH = 4
@@ -70,7 +70,7 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     inside = Containment(table.parent if table else root)
     if table and table != root and inside.leaves(table):
         raise _cohort_error(table, LEAVES, REMEDY)
-    cases, problems = read_table(table, inside) if table else _cases_below(root, inside)
+    cases, problems = read_case_table(table, inside) if table else _cases_below(root, inside)
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
     problems = [*problems, *unsafe, *collisions]

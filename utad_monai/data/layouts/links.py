@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from utad_monai.atomic import write_json
-from utad_monai.home import home_dir
+from utad_monai.runtime.files import write_json
+from utad_monai.runtime.home import home_dir
 
 LINKS_VARIABLE = "UTAD_MONAI_LINKS"
 """Environment variable with the folders that links of a cohort may lead to, separated as in PATH."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
-from utad_monai.data.problems import CohortProblem
+from utad_monai.data.quality.finding import CohortProblem
 from utad_monai.keys import Modality, TumourLabel
 
 MSD_TASK01 = Layout(

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
-from utad_monai.data.layouts.case_name import unsafe_name
 from utad_monai.data.layouts.links import Containment
-from utad_monai.data.problems import CohortError, CohortProblem
+from utad_monai.data.quality.case_name import unsafe_name
+from utad_monai.data.quality.finding import CohortError, CohortProblem
 from utad_monai.keys import Modality
 
 TABLE_FILE = "cohort.csv"
@@ -31,7 +31,7 @@ def table_of(dataset_dir: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def read_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[CohortProblem]]:
+def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[CohortProblem]]:
     """Read the cases of a table; rows with problems are left out and reported.
 
     Raises:

@@ -1,0 +1,81 @@
+"""Settings are checked once and stay plain."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from utad_monai.apps.complete import CompletionSettings
+from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality, VoxelType
+from utad_monai.models import TranslatorModel
+from utad_monai.networks import TumourAwareGenerator
+
+
+def test_words_of_a_command_line_become_members() -> None:
+    settings = CompletionSettings(["t1"], ["t2"], "mean", intensities="cohort", dtype="float32")
+    assert settings == CompletionSettings(
+        (Modality.T1,),
+        (Modality.T2,),
+        FusionMethod.MEAN,
+        intensities=IntensityRange.COHORT,
+        dtype=VoxelType.FLOAT32,
+    )
+
+
+def test_unit_intensities_are_never_rounded_to_integers() -> None:
+    assert CompletionSettings(intensities="unit", dtype="int16").dtype is VoxelType.FLOAT32
+
+
+@pytest.mark.parametrize("wrong", [{"targets": ["t9"]}, {"fusion": "vote"}, {"dtype": "uint8"}, {"smooth_mm": -1.0}])
+def test_unknown_words_and_negative_smoothing_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"t9|vote|uint8|at least 0"):
+        CompletionSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_description_is_json_and_does_not_depend_on_which_targets_are_asked(
+    student_translator: TranslatorModel,
+) -> None:
+    settings = CompletionSettings(["t1"], fusion="median", smooth_mm=1.5).of_model(student_translator)
+    description = settings.description()
+    assert json.loads(json.dumps(description)) == {
+        "fusion": "median",
+        "flips": False,
+        "smooth_mm": 1.5,
+        "uncertainty": True,
+        "intensities": "training",
+        "dtype": "int16",
+        "engine": "torch",
+    }
+    other = CompletionSettings(fusion="median", smooth_mm=1.5, calibrate=False).of_model(student_translator)
+    assert description == other.description()
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_model_decides_what_was_not_asked(student_translator: TranslatorModel, taught: bool) -> None:
+    several = TumourAwareGenerator(2, "global_only", sources="several")
+    histograms = dict.fromkeys(Modality, (1 / 256,) * 256) if taught else {}
+    model = replace(student_translator, generator=several, reference_histograms=histograms)
+    settings = CompletionSettings(fusion="mean").of_model(model, "onnx")
+    assert settings.intensities is (IntensityRange.COHORT if taught else IntensityRange.TRAINING)
+    assert settings.calibrate is taught
+    assert settings.uncertainty is False
+    assert settings.fusion is FusionMethod.BEST
+    assert settings.engine is InferenceEngine.ONNX
+    asked = CompletionSettings(uncertainty=True, intensities="unit").of_model(model)
+    assert (asked.uncertainty, asked.intensities) == (True, IntensityRange.UNIT)
+    assert settings.of_model(model) == settings
+
+
+def test_mirror_images_are_translated_by_the_starter_unless_something_else_is_asked(
+    student_translator: TranslatorModel,
+) -> None:
+    starter = replace(student_translator, training={"stage": "starter"})
+    for model, asked, expected in (
+        (starter, None, True),
+        (starter, False, False),
+        (student_translator, None, False),
+        (student_translator, True, True),
+    ):
+        assert CompletionSettings(flips=asked).of_model(model).description()["flips"] is expected

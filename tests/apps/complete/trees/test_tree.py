@@ -1,0 +1,204 @@
+"""Trees: every file where the next tool looks, every label in its own values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas
+import pytest
+from monai.data import load_decathlon_datalist
+
+from utad_monai.apps.complete.provenance import MARK
+from utad_monai.apps.complete.trees import CompleteCase, tree_form, write_tree
+from utad_monai.data import BRATS_2023, CohortError, find_cases
+from utad_monai.data.layouts import MSD_TASK01
+from utad_monai.keys import Modality, Placing, TreeLayout
+
+FLAIR, T1, T1CE, T2 = Modality
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def cases(tmp_path: Path, write_case: Make) -> list[CompleteCase]:
+    """Two cases: `a` lacks T1, which was made; `b` lacks nothing and has no segmentation."""
+    write_case(tmp_path / "cohort", "a", [FLAIR, T1CE, T2], seed=1)
+    write_case(tmp_path / "cohort", "b", segmentation=False, seed=2)
+    a, b = find_cases(tmp_path / "cohort")
+    made = tmp_path / "out" / "synthetic" / "a" / "a_t1_synthetic.nii.gz"
+    made.parent.mkdir(parents=True)
+    image = nibabel.load(a.images[T2])
+    image.header["descrip"] = f"{MARK} t1".encode()
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) // 2, None, image.header), made)
+    return [CompleteCase(a, {T1: made}), CompleteCase(b, {})]
+
+
+@pytest.fixture
+def write(tmp_path: Path, cases: list[CompleteCase]) -> Make:
+    def _write(layout: str, placing: str = "link", chosen: Any = None) -> Any:
+        return write_tree(cases if chosen is None else chosen, layout, placing, tmp_path / "out", progress=False)
+
+    return _write
+
+
+def names(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if not path.is_dir()]
+
+
+def voxels(path: Path) -> Any:
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+def labels_of(path: Path) -> set[int]:
+    return set(np.unique(voxels(path)).astype(int).tolist())
+
+
+@pytest.mark.parametrize("placing", Placing)
+@pytest.mark.parametrize("layout", TreeLayout)
+def test_our_own_reader_finds_every_case_complete(
+    write: Make, cases: list[CompleteCase], layout: TreeLayout, placing: Placing
+) -> None:
+    tree = write(layout, placing)
+    assert tree.problems == ()
+    assert tree.cases == ("a", "b")
+    if layout is TreeLayout.NNUNET:
+        return  # an output for nnU-Net alone
+    found = find_cases(tree.folder)
+    assert [(case.case_id, case.missing, case.segmentation is None) for case in found] == [
+        ("a", (), False),
+        ("b", (), True),
+    ]
+    for case, given in zip(found, cases, strict=True):
+        for modality in Modality:
+            data = voxels(case.images[modality])
+            channel = case.channel(modality)
+            data = data if channel is None else data[..., channel]
+            np.testing.assert_array_equal(data, voxels(given.image(modality)[0]))
+            affine = nibabel.load(case.images[modality]).affine
+            assert affine.tobytes() == nibabel.load(given.image(modality)[0]).affine.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels"), [("brats2020", {0, 1, 2, 4}), ("brats2023", {0, 1, 2, 3}), ("nnunet", {0, 1, 2, 3})]
+)
+def test_labels_are_those_of_the_layout(write: Make, cases: list[CompleteCase], layout: str, labels: set[int]) -> None:
+    tree = write(layout)
+    path = tree_form(TreeLayout(layout)).segmentation(cases[0], tree.folder)
+    assert labels_of(path) == labels
+    original = cases[0].case.segmentation
+    assert original is not None
+    enhancing = {"brats2020": 4, "brats2023": 3, "nnunet": 3}[layout]
+    np.testing.assert_array_equal(voxels(path) == enhancing, voxels(original) == 4)
+    oedema = 1 if layout == "nnunet" else 2
+    np.testing.assert_array_equal(voxels(path) == oedema, voxels(original) == 2)
+
+
+def test_nnunet_tree_is_what_nnunet_reads(write: Make) -> None:
+    tree = write("nnunet")
+    assert names(tree.folder) == [
+        *[f"Dataset501_CompletedCohort/{name}" for name in ["dataset.json"]],
+        *[f"Dataset501_CompletedCohort/imagesTr/a_{channel:04d}.nii.gz" for channel in range(4)],
+        *[f"Dataset501_CompletedCohort/imagesTs/b_{channel:04d}.nii.gz" for channel in range(4)],
+        "Dataset501_CompletedCohort/labelsTr/a.nii.gz",
+        "synthetic.csv",
+    ]
+    content = json.loads((tree.folder / "Dataset501_CompletedCohort" / "dataset.json").read_text())
+    assert content["channel_names"] == {"0": "flair", "1": "t1", "2": "t1ce", "3": "t2"}
+    assert (content["numTraining"], content["file_ending"]) == (1, ".nii.gz")
+    assert content["labels"]["tumour_core"] == [2, 3]
+    assert tree.channel_order == "_0000 flair, _0001 t1, _0002 t1ce, _0003 t2"
+
+
+def test_decathlon_tree_is_read_by_monai(write: Make) -> None:
+    tree = write("msd")
+    (training,) = load_decathlon_datalist(str(tree.folder / "dataset.json"), True, "training")
+    assert Path(training["image"]).is_file()
+    assert Path(training["label"]).is_file()
+    image = nibabel.load(training["image"])
+    assert image.shape == (24, 20, 12, 4)
+    assert image.header["descrip"].tobytes().startswith(b"SYNTHETIC volumes: t1")
+    assert labels_of(training["label"]) == {0, 1, 2, 3}
+    assert tree.channel_order == "0 FLAIR, 1 T1w, 2 T1gd, 3 T2w"
+
+
+def test_datalist_has_the_order_of_the_model_zoo(write: Make) -> None:
+    tree = write("brats2020")
+    (training,) = load_decathlon_datalist(str(tree.folder / "datalist.json"), True, "training")
+    assert [Path(path).name.split("_")[-1].split(".")[0] for path in training["image"]] == ["t1ce", "t1", "t2", "flair"]
+    assert all(Path(path).is_file() for path in [*training["image"], training["label"]])
+
+
+def test_links_point_at_originals_and_survive_a_move_of_the_output(
+    write: Make, cases: list[CompleteCase], tmp_path: Path
+) -> None:
+    tree = write("brats2020")
+    real, made = tree.folder / "a" / "a_t2.nii.gz", tree.folder / "a" / "a_t1.nii.gz"
+    assert real.is_symlink()
+    assert real.resolve() == cases[0].case.images[T2].resolve()
+    (tmp_path / "out").rename(tmp_path / "moved")
+    moved = tmp_path / "moved" / "brats2020" / "a" / made.name
+    assert moved.resolve() == (tmp_path / "moved" / "synthetic" / "a" / "a_t1_synthetic.nii.gz").resolve()
+    assert moved.exists()
+
+
+def test_copies_are_files_of_their_own_and_not_copied_twice(write: Make) -> None:
+    tree = write("brats2020", "copy")
+    path = tree.folder / "a" / "a_t2.nii.gz"
+    assert not path.is_symlink()
+    inode = path.stat().st_ino
+    write("brats2020", "copy")
+    assert path.stat().st_ino == inode
+
+
+def test_what_is_synthetic_is_listed(write: Make) -> None:
+    table = pandas.read_csv(write("brats2023").folder / "synthetic.csv")
+    assert table.to_dict("records") == [{"case": "a", "modality": "t1", "file": "a_t1_synthetic.nii.gz"}]
+
+
+def test_uncompressed_and_four_dimensional_originals_are_written_anew(
+    write: Make, tmp_path: Path, write_case: Make
+) -> None:
+    write_case(tmp_path / "plain", "p", ending=".nii", layout=BRATS_2023)
+    (plain,) = find_cases(tmp_path / "plain")
+    first = write("msd", chosen=[CompleteCase(plain, {})])
+    (stacked,) = find_cases(first.folder)
+    assert stacked.layout is MSD_TASK01
+    tree = write("nnunet", chosen=[CompleteCase(plain, {}), CompleteCase(replace(stacked, case_id="s"), {})])
+    folder = tree.folder / "Dataset501_CompletedCohort" / "imagesTr"
+    for modality in Modality:
+        ours, theirs = (folder / f"{name}_{modality.channel:04d}.nii.gz" for name in "ps")
+        np.testing.assert_array_equal(voxels(ours), voxels(theirs))
+        assert nibabel.load(theirs).affine.tobytes() == nibabel.load(plain.images[modality]).affine.tobytes()
+    assert labels_of(tree.folder / "Dataset501_CompletedCohort" / "labelsTr" / "s.nii.gz") == {0, 1, 2, 3}
+
+
+def test_unusable_segmentation_is_left_out_and_reported(write: Make, cases: list[CompleteCase]) -> None:
+    path = cases[0].case.segmentation
+    assert path is not None
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) + 7, image.affine), path)
+    tree = write("brats2020")
+    assert "unknown label values" in str(tree.problems[0])
+    assert not (tree.folder / "a" / "a_seg.nii.gz").exists()
+    path.write_bytes(b"broken")
+    assert "a_seg.nii.gz" in str(write("brats2020").problems[0])
+
+
+def test_files_of_an_earlier_tree_are_removed(write: Make, cases: list[CompleteCase]) -> None:
+    write("brats2020")
+    tree = write("brats2020", chosen=cases[1:])
+    assert {name.split("/")[0] for name in names(tree.folder)} == {"b", "datalist.json", "synthetic.csv"}
+    assert all(path.exists() for path in cases[0].case.files)
+
+
+def test_folder_that_is_no_tree_is_refused(write: Make, tmp_path: Path) -> None:
+    (tmp_path / "out" / "msd").mkdir()
+    (tmp_path / "out" / "msd" / "mine.txt").write_text("x")
+    with pytest.raises(CohortError, match="was not written here"):
+        write("msd")
+    assert (tmp_path / "out" / "msd" / "mine.txt").exists()

@@ -1,0 +1,263 @@
+"""The report of a tiny run: complete, one file, and alive in a real browser without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ignite.engine import Events
+from markupsafe import escape
+from monai.networks.nets import UNet
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from torch.utils.data import DataLoader
+
+from utad_monai.apps.report.html_report import write_report
+from utad_monai.apps.report.study_figures import write_study_figures
+from utad_monai.apps.study import StudyPlan
+from utad_monai.data import EvaluationCases, Preprocessing, prepare_cohort, single_case
+from utad_monai.engines import TranslationEvaluator
+from utad_monai.inferers import SliceTranslator
+from utad_monai.keys import SecondInput
+from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
+from utad_monai.models.stages import HEALTH_FILE, MissingStageError, Stage, model_path
+from utad_monai.networks import TumourAwareGenerator
+
+UNET = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
+BROWSER_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-swiftshader",
+    "--use-angle=swiftshader",
+    "--window-size=1200,1400",
+)
+
+ATTACK = "<img src=x onerror=\"document.title='attacked'\">"
+CLICK = """document.body.insertAdjacentHTML('beforeend', '<a id=j href="javascript:document.title=1">x</a>');
+document.getElementById('j').click()"""
+INJECT = """const script = document.createElement('script');
+script.textContent = "document.title = 'attacked'"; document.body.append(script)"""
+
+
+@pytest.fixture(scope="module")
+def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Evaluate untrained models on the tiny cohort and write the report."""
+    output = tmp_path_factory.mktemp("run")
+    generator = TumourAwareGenerator(2, second_input=SecondInput.WHOLE_IMAGE)
+    save_translator(model_path(output, Stage.STUDENT), TranslatorModel(generator, tiny_preprocessing))
+    network = UNet(**UNET)
+    save_segmenter(model_path(output, Stage.SEGMENTATION), Segmenter(network, tiny_preprocessing, UNET))
+    cohort = prepare_cohort(tiny_cohort, output, tiny_preprocessing, workers=1, progress=False)
+    cases = EvaluationCases(cohort.store, cohort.cases("test"))
+    evaluator = TranslationEvaluator(
+        "cpu",
+        DataLoader(cases, batch_size=1, collate_fn=single_case),
+        {"student": SliceTranslator(generator)},
+        DownstreamSegmentation(network),
+        output / "evaluation",
+        {"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", ATTACK]},
+    )
+    assert evaluator.has_event_handler(evaluator._write, Events.COMPLETED)
+    evaluator.run()
+    for stage, warned in ((Stage.TEACHER, "copies_input"), (Stage.STUDENT, "")):
+        (output / stage).mkdir(exist_ok=True)
+        (output / stage / HEALTH_FILE).write_text(f"epoch,warnings\n1,\n2,{warned}\n3,{warned}\n")
+    return write_report(output, tiny_cohort)
+
+
+@pytest.fixture(scope="module")
+def study_report(finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, tmp_path_factory: Any) -> Path:
+    """Write the report of a finished study, which has no evaluation."""
+    output = tmp_path_factory.mktemp("report") / "study"
+    shutil.copytree(finished_study, output)
+    write_study_figures(tiny_plan, tiny_cohort, output)
+    return write_report(output, tiny_cohort)
+
+
+def test_a_study_shows_every_method_protocol_and_figure(study_report: Path, tiny_plan: StudyPlan) -> None:
+    page = study_report.read_text(encoding="utf-8")
+    for method in tiny_plan.methods:
+        assert f'<th scope="row">{method.name}</th>' in page
+        assert str(escape(method.note)) in page
+    for text in ("S-score", "every subset of missing modalities", "synthetic images added", "Every comparison with"):
+        assert text in page
+    figures = json.loads((study_report.parent / "figures" / "captions.json").read_text(encoding="utf-8"))
+    assert page.count('<img src="data:image/png;base64,') == len(figures)
+    assert all(caption in page for caption in figures.values())
+    assert 'id="browser"' in page
+
+
+def test_the_report_is_one_file_without_links_to_elsewhere(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    head = page[: page.index('<script id="niivue">')]
+    assert 'src="http' not in head
+    assert "<link" not in head
+    assert "Content-Security-Policy" in head
+    assert "Not for clinical use" in head
+
+
+def test_text_from_the_run_cannot_become_markup(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "<script>alert(1)</script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_every_measured_method_and_fill_is_in_the_tables(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    for name in ("student", "copy_source", "real", "synthesized", "zero_fill"):
+        assert f'<th scope="row">{name}</th>' in page
+
+
+def test_without_an_evaluation_the_command_to_run_is_named(tmp_path: Path, tiny_cohort: Path) -> None:
+    with pytest.raises(MissingStageError, match=r"monai.bundle run --config_file bundles/evaluate.json"):
+        write_report(tmp_path, tiny_cohort)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no chromium and chromedriver: install Debian's packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*BROWSER_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+def drawn(browser: webdriver.Chrome) -> str:
+    state = "return document.body.dataset.drawn"
+    return str(WebDriverWait(browser, 20).until(lambda page: page.execute_script(state)))
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, report: Path) -> webdriver.Chrome:
+    browser.get(report.as_uri())
+    drawn(browser)
+    return browser
+
+
+def test_it_opens_without_console_errors_or_network_requests(page: webdriver.Chrome, report: Path) -> None:
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    requested = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    ours = [request["request"]["url"] for request in requested if request["documentURL"] == report.as_uri()]
+    assert [url for url in ours if not url.startswith(("data:", "blob:", report.as_uri()))] == []
+
+
+def test_health_of_the_trainings_is_told(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    assert "copies input (epochs 2, 3): translations are copies of their input" in page
+    assert "student: no warnings in 3 epochs" in page
+
+
+def test_policy_allows_no_unsafe_source(report: Path, study_report: Path) -> None:
+    for path in (report, study_report):
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', path.read_text(encoding="utf-8"))
+        assert policy is not None
+        assert "unsafe" not in policy[1]
+        assert policy[1].startswith("default-src &#39;none&#39;")
+
+
+def test_names_from_elsewhere_run_nothing_even_where_they_become_markup(page: webdriver.Chrome) -> None:
+    assert page.title == "UTAD-MONAI report"
+    page.execute_script("document.querySelector('main').insertAdjacentHTML('beforeend', arguments[0])", ATTACK)
+    page.execute_script(INJECT)
+    page.execute_script(CLICK)
+    page.execute_async_script("setTimeout(arguments[0], 300)")
+    assert page.title == "UTAD-MONAI report"
+    refused = [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+    assert sum("Content Security Policy" in message for message in refused) >= 3
+
+
+def test_the_slider_moves_by_keyboard_through_the_volume(page: webdriver.Chrome) -> None:
+    before = drawn(page)
+    page.find_element(By.ID, "slice").send_keys(Keys.ARROW_LEFT)
+    WebDriverWait(page, 10).until(lambda _: drawn(page) != before)
+    assert int(drawn(page).split("/")[-1]) == int(before.split("/")[-1]) - 1
+
+
+def test_slices_show_brain_and_change_with_the_target(page: webdriver.Chrome) -> None:
+    levels = (
+        "const c = document.getElementById('panel-real');"
+        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    Select(page.find_element(By.ID, "overlay")).select_by_value("none")
+    first: list[Any] = page.execute_script(levels)
+    assert max(level for place, level in enumerate(first) if place % 4 < 3) > 100
+    Select(page.find_element(By.ID, "target")).select_by_visible_text("flair")
+    WebDriverWait(page, 10).until(lambda _: "/flair/" in drawn(page))
+    assert page.execute_script(levels) != first
+
+
+def test_a_heading_sorts_its_table(page: webdriver.Chrome) -> None:
+    table = page.find_elements(By.CSS_SELECTOR, "table.sortable")[2]
+    heading = next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "student ssim")
+    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("student ssim")
+    heading.click()
+    values = [
+        float(row.find_elements(By.TAG_NAME, "td")[column].text) for row in table.find_elements(By.XPATH, "tbody/tr")
+    ]
+    assert len(values) == 12
+    assert values == sorted(values)
+
+
+def test_the_viewer_shows_a_volume_or_says_why_not(page: webdriver.Chrome) -> None:
+    page.find_element(By.ID, "viewer-synthetic").click()
+    state = page.find_element(By.ID, "viewer-state")
+    WebDriverWait(page, 60).until(lambda _: "synthetic" in state.text or "not available" in state.text)
+    webgl = page.execute_script("return !!document.createElement('canvas').getContext('webgl2')")
+    assert ("synthetic t1ce" in state.text) is webgl
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: webdriver.Chrome) -> None:
+    page.set_window_size(500, 900)
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 380, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    )
+    overflow = page.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    if directory := os.environ.get("UTAD_MONAI_SCREENSHOTS"):
+        page.save_screenshot(str(Path(directory) / "report.png"))
+    assert overflow <= 1
+
+
+def test_a_study_opens_without_errors_and_its_tables_sort_by_their_means(
+    browser: webdriver.Chrome, study_report: Path
+) -> None:
+    browser.get(study_report.as_uri())
+    drawn(browser)
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    table = browser.find_element(By.CSS_SELECTOR, "table.sortable")
+    next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "mae").click()
+    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("mae") - 1
+    cells = [row.find_elements(By.TAG_NAME, "td")[column].text for row in table.find_elements(By.XPATH, "tbody/tr")]
+    means = [float(cell.split()[0].rstrip("*")) for cell in cells]
+    assert len(means) == 13
+    assert means == sorted(means)
+    assert means[0] == 0
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 380, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    )
+    overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert overflow <= 1

@@ -1,0 +1,101 @@
+"""A study, end to end on the tiny cohort: every table, honest about what each method was, repeatable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from utad_monai.apps.study import METRICS, StudyFile, StudyPlan, StudyProtocol, _protocol, run_study, training
+from utad_monai.apps.study.measuring import measure_study, study_cohort
+from utad_monai.keys import Modality
+from utad_monai.models import starter
+
+BASELINES = {"real", "copy_source", "zero_fill", "flat_brain", "contrast_map", "paired_contrast_map"}
+if (Path(starter.__file__).parent / starter.STARTER_FILE).is_file():
+    BASELINES |= {"starter"}
+
+
+def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, tiny_plan: StudyPlan) -> None:
+    results = pandas.read_csv(finished_study / StudyFile.RESULTS)
+    methods = {method.name for method in tiny_plan.methods} | BASELINES
+    translation = results[results["protocol"] == StudyProtocol.TRANSLATION]
+    assert set(translation["metric"]) == set(METRICS)
+    assert set(translation["method"]) == methods
+    assert len(translation) == len(METRICS) * len(methods)
+    assert set(results[results["protocol"] == StudyProtocol.MISSING]["method"]) == methods
+    assert set(results[results["protocol"] == StudyProtocol.DISTRIBUTION]["method"]) == methods - {"real"}
+    assert set(results[results["protocol"] == StudyProtocol.AUGMENTATION]["method"]) == {"real", "real_and_synthetic"}
+
+
+def test_the_tables_have_one_row_per_case_and_question(finished_study: Path, tiny_plan: StudyPlan) -> None:
+    methods, cases = len(tiny_plan.methods) + len(BASELINES), 1
+    pairs, subsets, augmentation, distribution = (
+        pandas.read_csv(finished_study / name)
+        for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.AUGMENTATION, StudyFile.DISTRIBUTION)
+    )
+    assert len(pairs) == cases * 12 * methods
+    assert len(subsets) == cases * 14 * methods
+    assert len(augmentation) == cases * 2
+    assert len(distribution) == (methods - 1) * len(Modality)
+    assert not pairs.duplicated(["case", "source", "target", "method"]).any()
+    assert not subsets.duplicated(["case", "available", "method"]).any()
+
+
+def test_the_protocol_names_budget_statistics_and_the_method_that_looks(finished_study: Path) -> None:
+    protocol = json.loads((finished_study / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
+    assert protocol["split"] == "test"
+    assert protocol["budget"]["max_epochs"] == 1
+    assert "PAIRED" in protocol["training"]
+    assert "PAIRED" in protocol["methods"]["paired_upper_bound"]["note"]
+    assert all(method["minutes"] >= 0 for method in protocol["methods"].values())
+    assert protocol["methods"]["stargan"]["iterations"] == 2
+    assert protocol["methods"]["stargan"]["best_epoch"] == 1
+    assert "USES PAIRS" in protocol["paired_contrast_map"]
+    for key in ("hd95", "distribution", "statistics", "data_range", "window", "region", "tissue_order", "contrast_map"):
+        assert protocol[key]
+
+
+def test_the_upper_bound_was_trained_on_pairs_and_the_others_were_not(finished_study: Path) -> None:
+    paired = pandas.read_csv(finished_study / "methods" / "paired_upper_bound" / "history.csv")
+    stargan = pandas.read_csv(finished_study / "methods" / "stargan" / "history.csv")
+    assert "generator/paired" in paired
+    assert "generator/paired" not in stargan
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(
+    finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "run_bundle", fail)
+    before = {name: (finished_study / name).read_bytes() for name in StudyFile}
+    run_study(tiny_plan, tiny_cohort, finished_study, workers=1)
+    assert {name: (finished_study / name).read_bytes() for name in StudyFile} == before
+
+
+def test_the_starter_is_measured_beside_the_methods_by_every_process(
+    finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, starter_file: Path
+) -> None:
+    assert starter_file.is_file()
+    measured = measure_study(tiny_plan, tiny_cohort, finished_study, workers=1)
+    pairs, subsets = pandas.DataFrame(measured.pairs), pandas.DataFrame(measured.subsets)
+    assert (pairs["method"] == "starter").sum() == 12
+    assert (subsets["method"] == "starter").sum() == 14
+    apart = measure_study(tiny_plan, tiny_cohort, finished_study, workers=2)
+    pandas.testing.assert_frame_equal(pandas.DataFrame(apart.pairs), pairs, rtol=1e-4)
+    protocol = _protocol(tiny_plan, study_cohort(tiny_plan, tiny_cohort, finished_study), finished_study)
+    assert "no patient was seen" in protocol["starter"]
+    assert protocol["calibration"].startswith("starter: ")
+
+
+def test_several_processes_measure_the_same_as_one(
+    finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path
+) -> None:
+    measured = pandas.DataFrame(measure_study(tiny_plan, tiny_cohort, finished_study, workers=2).pairs)
+    before = pandas.read_csv(finished_study / StudyFile.PAIRS)
+    pandas.testing.assert_frame_equal(measured, before, check_dtype=False, rtol=1e-4)

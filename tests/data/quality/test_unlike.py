@@ -1,0 +1,86 @@
+"""What must not be translated is refused, what was not trained for is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from utad_monai.data import find_cases
+from utad_monai.data.preprocessing import LoadedCase, load_case
+from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel
+
+
+@pytest.fixture
+def loaded(student_translator: TranslatorModel, tmp_path: Path, write_case: Callable[..., Any]) -> LoadedCase:
+    write_case(tmp_path / "cohort", "a", [Modality.T1, Modality.T2], seed=9)
+    (case,) = find_cases(tmp_path / "cohort")
+    return load_case(case, student_translator.preprocessing)
+
+
+def with_image(loaded: LoadedCase, change: Callable[[torch.Tensor], torch.Tensor]) -> LoadedCase:
+    image = loaded.images[Modality.T1]
+    changed = MetaTensor(change(image.as_tensor()), affine=image.affine)
+    return replace(loaded, images={**loaded.images, Modality.T1: changed})
+
+
+def phrases(loaded: LoadedCase, model: TranslatorModel) -> list[str]:
+    return list(doubts(loaded, model.known_profiles, model.preprocessing))
+
+
+def test_sound_case_is_not_refused(loaded: LoadedCase) -> None:
+    assert refusal(loaded) == ""
+
+
+def test_image_without_background_is_refused(loaded: LoadedCase) -> None:
+    text = refusal(with_image(loaded, lambda image: image.clamp_min(-0.9)))
+    assert "t1 image has no background of 0 (0.0% of its voxels)" in text
+    assert "skull-strip it" in text
+
+
+def test_image_like_those_of_the_training_is_not_doubted(
+    loaded: LoadedCase, student_translator: TranslatorModel
+) -> None:
+    assert not [text for text in phrases(loaded, student_translator) if "unlike" in text]
+
+
+def test_image_of_other_contrast_is_doubted(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
+    inverted = with_image(loaded, lambda image: torch.where(image > -1, (-image).clamp(-0.99, 1), image))
+    (text,) = [text for text in phrases(inverted, student_translator) if "unlike" in text]
+    assert text.startswith("the t1 image is unlike the t1 images of the training cohort")
+
+
+def test_modality_that_was_never_seen_is_doubted(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
+    blind = replace(student_translator, intensity_profiles={})
+    assert [text for text in phrases(loaded, blind) if "never saw t1 images" in text]
+
+
+def test_model_that_a_phantom_taught_to_take_any_intensities_doubts_none(
+    loaded: LoadedCase, student_translator: TranslatorModel
+) -> None:
+    taught = replace(student_translator, intensity_profiles={}, reference_histograms={Modality.T1: (1 / 256,) * 256})
+    assert not [text for text in phrases(loaded, taught) if "never saw" in text or "unlike" in text]
+    trained_on = replace(taught, intensity_profiles=student_translator.intensity_profiles)
+    inverted = with_image(loaded, lambda image: torch.where(image > -1, (-image).clamp(-0.99, 1), image))
+    assert [text for text in phrases(inverted, trained_on) if "unlike" in text]
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1.0, True), (5.0, False), (9.0, True)])
+def test_brain_of_another_size_than_brains_have_is_doubted(
+    loaded: LoadedCase, student_translator: TranslatorModel, scale: float, said: bool
+) -> None:
+    images = {
+        modality: MetaTensor(
+            image.as_tensor(), affine=image.affine @ torch.diag(torch.tensor([scale] * 3 + [1.0])).double()
+        )
+        for modality, image in loaded.images.items()
+    }
+    texts = phrases(replace(loaded, images=images), student_translator)
+    assert any("the brain measures" in text for text in texts) is said

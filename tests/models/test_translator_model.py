@@ -1,0 +1,424 @@
+"""Models on disk: what is saved comes back equal, and nothing damaged, foreign or dangerous is used."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import torch
+from monai.networks.nets import UNet
+from torch import nn
+
+from utad_monai.data import Preprocessing
+from utad_monai.data.intensity import IntensityProfile
+from utad_monai.keys import Modality, SecondInput, StudentScheme
+from utad_monai.models import (
+    CheckpointError,
+    Segmenter,
+    TranslatorModel,
+    common_preprocessing,
+    critics_for_student,
+    file_sha256,
+    load_segmenter,
+    load_stage,
+    load_start_weights,
+    load_translator,
+    read_weights_only,
+    save_segmenter,
+    save_translator,
+)
+from utad_monai.models.stages import MissingStageError
+from utad_monai.networks import TumourAwareGenerator, critic_pair
+from utad_monai.transforms import IntensityWindow
+
+PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), 1.0, 99.0)
+UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
+Content = dict[str, Any]
+
+
+def make_translator(seed: int = 0, width: int = 2, scheme: StudentScheme = StudentScheme.COMPLETE) -> TranslatorModel:
+    torch.manual_seed(seed)
+    return TranslatorModel(
+        TumourAwareGenerator(width, scheme, SecondInput.WHOLE_IMAGE, keep_background=False).eval(),
+        PREPROCESSING,
+        {Modality.T1: IntensityWindow(1.5, 800.0)},
+        {Modality.T1: {Modality.T2: 0.125, Modality.FLAIR: 0.3}},
+        {Modality.T1: IntensityProfile((-0.5, -0.2, 0.0, 0.2, 0.5), (0.1, 0.1, 0.2, 0.1, 0.1))},
+        critic_pair((32, 32), 2, 4),
+        {"epoch": 3, "validation_value": -0.2},
+    )
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "student" / "model.pt"
+    save_translator(path, make_translator())
+    return path
+
+
+@pytest.fixture
+def segmenter_file(tmp_path: Path) -> Path:
+    path = tmp_path / "segmentation" / "model.pt"
+    save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, UNET))
+    return path
+
+
+def rewrite(path: Path, change: Callable[[Content], object]) -> None:
+    """Change the content of a model file in place."""
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+def spoil(network: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = value
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    ours, theirs = first.state_dict(), second.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("scheme", StudentScheme)
+def test_translator_comes_back_equal(tmp_path: Path, scheme: StudentScheme) -> None:
+    saved = make_translator(scheme=scheme)
+    save_translator(tmp_path / "model.pt", saved)
+    loaded = load_translator(tmp_path / "model.pt")
+    assert loaded.generator.description() == saved.generator.description()
+    assert loaded.preprocessing == saved.preprocessing
+    assert loaded.target_windows == saved.target_windows
+    assert loaded.source_errors == saved.source_errors
+    assert loaded.intensity_profiles == saved.intensity_profiles
+    assert loaded.training == saved.training
+    assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
+    assert loaded.critics is not None
+    assert saved.critics is not None
+    assert all(map(same_weights, loaded.critics, saved.critics))
+    image, target = torch.rand(2, 1, 32, 32), torch.tensor([0, 3])
+    for ours, theirs in zip(loaded.generator(image, image, target), saved.generator(image, image, target), strict=True):
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)
+    assert not loaded.generator.training
+
+
+def test_translator_without_critics_comes_back_without(tmp_path: Path) -> None:
+    save_translator(tmp_path / "model.pt", replace(make_translator(), critics=None))
+    assert load_translator(tmp_path / "model.pt").critics is None
+
+
+def test_segmenter_comes_back_equal(tmp_path: Path) -> None:
+    network = UNet(**UNET).eval()
+    save_segmenter(tmp_path / "model.pt", Segmenter(network, PREPROCESSING, UNET))
+    loaded = load_segmenter(tmp_path / "model.pt")
+    image = torch.rand(1, 4, 32, 32)
+    assert torch.equal(loaded.network(image), network(image))
+    assert not loaded.network.training
+    assert (loaded.preprocessing, loaded.arguments) == (PREPROCESSING, UNET)
+    assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
+
+
+def test_segmenter_keeps_its_modalities_and_an_older_file_has_all(tmp_path: Path) -> None:
+    path, unet = tmp_path / "model.pt", {**UNET, "in_channels": 1}
+    save_segmenter(path, Segmenter(UNet(**unet), PREPROCESSING, unet, (Modality.T1CE,)))
+    assert load_segmenter(path).modalities == (Modality.T1CE,)
+    content = torch.load(path, weights_only=True)
+    del content["description"]["modalities"]
+    torch.save(content, path)
+    assert load_segmenter(path).modalities == tuple(Modality)
+
+
+def test_loading_leaves_the_random_state_alone(model: Path, segmenter_file: Path) -> None:
+    before = torch.get_rng_state()
+    load_translator(model)
+    load_segmenter(segmenter_file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_batch_statistics_travel_with_the_weights(tmp_path: Path) -> None:
+    translator = make_translator()
+    assert translator.generator.fusion is not None
+    translator.generator.fusion.layers[0][1].running_mean.fill_(2.5)
+    save_translator(tmp_path / "model.pt", translator)
+    assert same_weights(load_translator(tmp_path / "model.pt").generator, translator.generator)
+
+
+def test_file_holds_plain_data_only(model: Path) -> None:
+    content = torch.load(model, weights_only=True)
+    assert set(content) == {"format", "kind", "version", "description", "weights"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("part", ["generator", "critic"])
+def test_weights_that_are_not_finite_are_not_saved_and_the_old_file_survives(
+    model: Path, value: float, part: str
+) -> None:
+    old, bad = model.read_bytes(), make_translator(seed=1)
+    assert bad.critics is not None
+    spoil(bad.generator if part == "generator" else bad.critics[1], value)
+    with pytest.raises(CheckpointError, match=f"{model}.*NaN or infinite"):
+        save_translator(model, bad)
+    assert model.read_bytes() == old
+    assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+
+
+def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
+    old, network = segmenter_file.read_bytes(), UNet(**UNET)
+    spoil(network, float("nan"))
+    with pytest.raises(CheckpointError, match="NaN"):
+        save_segmenter(segmenter_file, Segmenter(network, PREPROCESSING, UNET))
+    assert segmenter_file.read_bytes() == old
+
+
+def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_content: object, file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    old = model.read_bytes()
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_translator(model, make_translator(seed=1))
+    assert model.read_bytes() == old
+    assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+
+
+def test_the_same_model_has_the_same_bytes(model: Path) -> None:
+    save_translator(model.parent / "again" / "other_name.pt", make_translator())
+    assert (model.parent / "again" / "other_name.pt").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["generator", "critic_0", "critic_1"])
+def test_weights_that_are_not_finite_are_not_loaded(model: Path, part: str) -> None:
+    rewrite(model, lambda content: next(iter(content["weights"][part].values())).view(-1)[:1].fill_(torch.nan))
+    with pytest.raises(CheckpointError, match=f"{model}.*NaN or infinite"):
+        load_translator(model)
+
+
+def test_segmenter_with_nan_weights_is_not_loaded(segmenter_file: Path) -> None:
+    rewrite(segmenter_file, lambda content: next(iter(content["weights"]["network"].values())).fill_(torch.nan))
+    with pytest.raises(CheckpointError, match=f"{segmenter_file}.*NaN or infinite"):
+        load_segmenter(segmenter_file)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_file_is_refused(model: Path, share: float) -> None:
+    whole = model.read_bytes()
+    model.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(CheckpointError, match=str(model)):
+        load_translator(model)
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 20, 100, 300, 600])
+def test_truncated_file_of_the_old_torch_format_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({"weights": {"a": torch.rand(200)}}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match=str(path)):
+        read_weights_only(path)
+
+
+@pytest.mark.parametrize("content", [b"\x80", b"0", b"\x80\x02.", b"no model", b"PK\x03\x04", bytes(300), b"]a."])
+def test_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=str(path)):
+        read_weights_only(path)
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere\.pt: checkpoint is missing"):
+        load_translator(tmp_path / "nowhere.pt")
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        load_translator(tmp_path)
+
+
+class Touch:
+    """Runs a shell command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch '{self.marker}'",)
+
+
+def write_payload(path: Path, marker: Path, container: str) -> None:
+    content = {"kind": "translator", "format": 1, "weights": Touch(marker), "description": {}}
+    if container == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=container == "zip")
+
+
+@pytest.mark.parametrize("container", ["pickle", "legacy", "zip"])
+def test_code_in_a_model_file_is_refused_and_never_run(tmp_path: Path, container: str) -> None:
+    path, marker = tmp_path / "evil.pt", tmp_path / "marker"
+    write_payload(path, marker, container)
+    for load in (load_translator, load_segmenter, read_weights_only):
+        with pytest.raises(CheckpointError, match=f"{path}.*unsafe"):
+            load(path)
+    assert not marker.exists()
+
+
+def test_payload_of_the_test_above_is_live(tmp_path: Path) -> None:
+    write_payload(tmp_path / "evil.pt", tmp_path / "marker", "pickle")
+    pickle.loads((tmp_path / "evil.pt").read_bytes())
+    assert (tmp_path / "marker").exists()
+
+
+def test_other_kind_is_refused_with_both_names(model: Path, segmenter_file: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"{segmenter_file}.*segmenter.*not a translator"):
+        load_translator(segmenter_file)
+    with pytest.raises(CheckpointError, match=f"{model}.*translator.*not a segmenter"):
+        load_segmenter(model)
+
+
+def test_other_format_is_refused(model: Path) -> None:
+    rewrite(model, lambda content: content.update(format=99))
+    with pytest.raises(CheckpointError, match="format 99"):
+        load_translator(model)
+
+
+@pytest.mark.parametrize("content", [{"a": torch.zeros(1)}, [1, 2], torch.zeros(3), {"kind": "translator"}, None])
+def test_file_without_description_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"model\.pt.*no description"):
+        load_translator(tmp_path / "model.pt")
+
+
+CHANGES: dict[str, Callable[[Content], object]] = {
+    "wider generator": lambda c: c["description"]["generator"].update(base_channels=3),
+    "other scheme": lambda c: c["description"]["generator"].update(scheme="global_only"),
+    "unknown scheme": lambda c: c["description"]["generator"].update(scheme="half"),
+    "unknown argument": lambda c: c["description"]["generator"].update(depth=5),
+    "generator is no mapping": lambda c: c["description"].update(generator=7),
+    "no preprocessing": lambda c: c["description"].pop("preprocessing"),
+    "impossible preprocessing": lambda c: c["description"]["preprocessing"].update(image_size=[30, 30]),
+    "unknown modality": lambda c: c["description"]["target_windows"].update(pet=[0, 1]),
+    "empty window": lambda c: c["description"]["target_windows"].update(t1=[5, 5]),
+    "windows are a list": lambda c: c["description"].update(target_windows=[1]),
+    "other critic": lambda c: c["description"]["critic"].update(base_channels=3),
+    "missing critic weights": lambda c: c["weights"].pop("critic_1"),
+    "missing generator weights": lambda c: c["weights"].pop("generator"),
+    "missing weight": lambda c: c["weights"]["generator"].pop("image_decoder.head.bias"),
+    "unexpected weight": lambda c: c["weights"]["generator"].update(extra=torch.zeros(1)),
+    "weight is a text": lambda c: c["weights"]["generator"].update({"image_decoder.head.bias": "0"}),
+    "weights are a list": lambda c: c.update(weights=[1]),
+    "description is a list": lambda c: c.update(description=[1]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_model_that_does_not_fit_its_description_is_refused(model: Path, change: Callable[[Content], object]) -> None:
+    rewrite(model, change)
+    with pytest.raises(CheckpointError) as refusal:
+        load_translator(model)
+    assert str(refusal.value).count(str(model)) == 1
+    assert refusal.value.path == model
+
+
+@pytest.mark.parametrize("change", ["other width", "no unet", "no weights"])
+def test_segmenter_that_does_not_fit_its_description_is_refused(segmenter_file: Path, change: str) -> None:
+    changes: dict[str, Callable[[Content], object]] = {
+        "other width": lambda c: c["description"]["unet"].update(channels=[4, 16]),
+        "no unet": lambda c: c["description"].pop("unet"),
+        "no weights": lambda c: c["weights"].clear(),
+    }
+    rewrite(segmenter_file, changes[change])
+    with pytest.raises(CheckpointError, match=str(segmenter_file)):
+        load_segmenter(segmenter_file)
+
+
+def test_best_source_follows_the_ranking_and_then_modality_order() -> None:
+    translator = make_translator()
+    assert translator.best_source(Modality.T1, (Modality.FLAIR, Modality.T2)) is Modality.T2
+    assert translator.best_source(Modality.T1, (Modality.T1CE,)) is Modality.T1CE
+    assert translator.best_source(Modality.T2, tuple(Modality)) is Modality.FLAIR
+    with pytest.raises(ValueError, match="no source image to make t1"):
+        translator.best_source(Modality.T1, (Modality.T1,))
+
+
+def test_stage_is_loaded_from_its_folder(tmp_path: Path, model: Path) -> None:
+    assert load_stage(tmp_path, "student").sha256 == file_sha256(model)
+    assert load_stage(tmp_path, "teacher", tmp_path / "student").sha256 == file_sha256(model)
+    with pytest.raises(MissingStageError, match="teacher"):
+        load_stage(tmp_path, "teacher")
+    with pytest.raises(MissingStageError, match="elsewhere"):
+        load_stage(tmp_path, "teacher", tmp_path / "elsewhere")
+
+
+def test_student_starts_with_the_teachers_critics_or_fresh_ones() -> None:
+    teacher = make_translator()
+    assert teacher.critics is not None
+    assert critics_for_student(teacher, warm_start=True) is teacher.critics
+    fresh = critics_for_student(teacher, warm_start=False)
+    assert [critic.description() for critic in fresh] == [critic.description() for critic in teacher.critics]
+    assert not any(map(same_weights, fresh, teacher.critics))
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_teacher_without_critics_is_refused(warm_start: bool) -> None:
+    with pytest.raises(CheckpointError, match="without critics"):
+        critics_for_student(replace(make_translator(), critics=None), warm_start)
+
+
+def test_training_starts_from_an_earlier_models_weights(model: Path) -> None:
+    start, new = make_translator(), make_translator(seed=5)
+    assert start.critics is not None
+    assert new.critics is not None
+    assert not same_weights(new.generator, start.generator)
+    assert load_start_weights(model, new.generator, new.critics)
+    assert same_weights(new.generator, start.generator)
+    assert all(map(same_weights, new.critics, start.critics))
+    assert new.generator.training
+
+
+def test_without_a_file_training_starts_fresh() -> None:
+    new, before = make_translator(seed=5), make_translator(seed=5)
+    assert new.critics is not None
+    assert not load_start_weights("", new.generator, new.critics)
+    assert same_weights(new.generator, before.generator)
+
+
+def test_start_weights_of_another_architecture_are_refused(model: Path) -> None:
+    wider = make_translator(width=3)
+    assert wider.critics is not None
+    with pytest.raises(CheckpointError, match=f"{model}.*does not fit"):
+        load_start_weights(model, wider.generator, wider.critics)
+
+
+def test_a_teacher_that_grows_from_a_student_without_tumour_branch_paints_what_it_paints(tmp_path: Path) -> None:
+    switches = {"sources": "several", "conditional_norms": True, "gain_head": True}
+    torch.manual_seed(3)
+    starter = TumourAwareGenerator(2, "global_only", "whole_image", **switches).eval()
+    for weight in starter.parameters():
+        weight.data.add_(0.1 * torch.randn_like(weight))
+    path = tmp_path / "starter.pt"
+    save_translator(path, replace(make_translator(), generator=starter, critics=None))
+    teacher = TumourAwareGenerator(2, "complete", residual_fusion=True, **switches)
+    critics = make_translator(seed=5).critics
+    assert critics is not None
+    assert load_start_weights(path, teacher, critics)
+    image = torch.full((1, 4, 32, 32), -1.0)
+    image[:, 1, 4:28, 4:28] = torch.rand(24, 24) - 0.5
+    target = torch.tensor([3])
+    with torch.no_grad():
+        expected = starter(image, image, target).image
+        painted = teacher.eval()(image, image, target)
+    torch.testing.assert_close(painted.image, expected)
+    assert painted.tumour_image is not None
+    torch.testing.assert_close(painted.tumour_image, expected)
+
+
+def test_models_of_one_preprocessing_are_compared_and_others_refused() -> None:
+    first = make_translator()
+    segmenter = Segmenter(nn.Identity(), PREPROCESSING, UNET)
+    assert common_preprocessing([first, segmenter, first]) == PREPROCESSING
+    other = replace(segmenter, preprocessing=replace(PREPROCESSING, upper_percentile=98.0))
+    with pytest.raises(CheckpointError, match="different preprocessing"):
+        common_preprocessing([first, first, other])

@@ -1,0 +1,92 @@
+"""The machine-readable form of a check; `docs/check.md` documents its keys."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from utad_monai import __version__
+from utad_monai.apps.check.cohort import CaseGrid, CaseReport, CohortReport
+from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding
+from utad_monai.keys import Modality
+from utad_monai.runtime.files import atomic_path
+
+SCHEMA = 1
+"""Raised whenever a key changes its name or meaning; new keys may come without."""
+
+
+def report_as_json(report: CohortReport) -> dict[str, Any]:
+    """Return a report as plain data; paths are relative to the cohort's folder, in POSIX form."""
+    parts = (*Modality, SEGMENTATION)
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "cohort": str(report.root),
+        "exit_code": report.exit_code,
+        "layouts": sorted({case.case.layout.description for case in report.cases}),
+        "cases": report.found,
+        "usable": report.usable,
+        "refused": report.refused,
+        "patients": report.patients,
+        "available": {str(part): sum(part in case.parts for case in report.cases) for part in parts},
+        "patterns": [{"parts": [str(part) for part in parts], "cases": count} for parts, count in report.patterns],
+        "grids": [{**_grid(grid), "cases": count} for grid, count in report.grids],
+        "problems": [_problem(report, problem) for problem in report.all_problems],
+        "warnings": [_finding(report, finding) for finding in report.all_findings],
+        "table": [_case(report, case) for case in report.cases],
+    }
+
+
+def _grid(grid: CaseGrid) -> dict[str, Any]:
+    return {"shape": list(grid.shape), "spacing_mm": list(grid.spacing_mm), "orientation": grid.orientation}
+
+
+def _problem(report: CohortReport, problem: CohortProblem) -> dict[str, Any]:
+    file = report.relative(problem.path).as_posix()
+    return {"case": problem.case_id, "file": file, "reason": problem.reason, "remedy": problem.remedy}
+
+
+def _finding(report: CohortReport, finding: Finding) -> dict[str, Any]:
+    file = None if finding.file is None else report.relative(finding.file).as_posix()
+    return {"kind": str(finding.kind), "case": finding.case_id, "file": file, "text": finding.text}
+
+
+def _case(report: CohortReport, checked: CaseReport) -> dict[str, Any]:
+    case = checked.case
+    return {
+        "case": case.case_id,
+        "patient": case.patient_id,
+        "layout": case.layout.name,
+        "usable": checked.usable,
+        "images": {str(modality): report.relative(path).as_posix() for modality, path in case.images.items()},
+        "channels": {str(m): case.channel(m) for m in case.images if case.channel(m) is not None},
+        "segmentation": report.relative(case.segmentation).as_posix() if case.segmentation else None,
+        "grid": _grid(checked.grid) if checked.grid else None,
+    }
+
+
+def write_report_json(report: CohortReport, destination: str | Path) -> None:
+    """Write a report as JSON.
+
+    Args:
+        report: what to write.
+        destination: a file outside the cohort, or `-` for standard output.
+
+    Raises:
+        CohortError: when the file would lie inside the cohort.
+    """
+    # in ASCII: file names may hold bytes that are no text
+    text = json.dumps(report_as_json(report), indent=4) + "\n"
+    if str(destination) == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(destination)
+    if path.resolve().is_relative_to(report.root.resolve()):
+        raise CohortError(
+            [CohortProblem("", path, "lies inside the cohort, into which nothing is written", "choose another place")]
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="ascii")

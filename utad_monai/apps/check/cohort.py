@@ -1,0 +1,230 @@
+"""What a check finds: one record for each case, one for the cohort."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from monai.data import MetaTensor
+from tqdm import tqdm
+
+from utad_monai.data.case_volumes import load_volumes
+from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.preprocessing import LoadedCase, Preprocessing, normalise_case
+from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
+from utad_monai.data.quality.mix_up import suspected_swap
+from utad_monai.data.quality.soundness import doubtful_volumes, voxel_digest
+from utad_monai.keys import Modality
+from utad_monai.runtime.workers import map_in_threads
+from utad_monai.transforms.load import ORIENTATION
+
+
+@dataclass(frozen=True)
+class CaseGrid:
+    """The voxel grid of a case.
+
+    Attributes:
+        shape: voxels along x, y and z in LPS order.
+        spacing_mm: voxel size in the same order, in mm.
+        orientation: directions in which the stored voxel axes grow.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    orientation: str
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """What is known of one case.
+
+    Attributes:
+        case: the case.
+        grid: where its first readable volume lies; None when nothing could be read.
+        problems: why it is refused; empty for a usable case.
+        findings: what is doubtful about it.
+        digests: hash of the voxels of each image that could be read and is not constant.
+    """
+
+    case: Case
+    grid: CaseGrid | None
+    problems: tuple[CohortProblem, ...]
+    findings: tuple[Finding, ...]
+    digests: Mapping[Modality, str]
+
+    @property
+    def usable(self) -> bool:
+        """Whether training and inference would take the case."""
+        return not self.problems
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The modalities that there are, and the segmentation."""
+        return (*self.case.images, *([SEGMENTATION] if self.case.segmentation else []))
+
+
+@dataclass(frozen=True)
+class CohortReport:
+    """What a cohort holds, and what is wrong with it.
+
+    Attributes:
+        root: the cohort's folder.
+        cases: one report for each case that could be told.
+        problems: files and folders that could not be assigned to a case.
+        findings: warnings that concern several cases.
+    """
+
+    root: Path
+    cases: tuple[CaseReport, ...]
+    problems: tuple[CohortProblem, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def all_problems(self) -> tuple[CohortProblem, ...]:
+        """Every problem, those of no case first."""
+        return (*self.problems, *(problem for report in self.cases for problem in report.problems))
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """Every warning, by case."""
+        findings = (*(finding for report in self.cases for finding in report.findings), *self.findings)
+        return tuple(sorted(findings, key=lambda finding: finding.case_id))
+
+    @property
+    def found(self) -> int:
+        """Number of cases, usable or refused."""
+        refused_at_once = {problem.case_id for problem in self.problems if problem.case_id}
+        return len(self.cases) + len(refused_at_once - {report.case.case_id for report in self.cases})
+
+    @property
+    def usable(self) -> int:
+        """Number of cases that training and inference would take."""
+        return sum(report.usable for report in self.cases)
+
+    @property
+    def refused(self) -> int:
+        """Number of cases that have a problem."""
+        return self.found - self.usable
+
+    @property
+    def patients(self) -> int:
+        """Number of patients of the cases that could be told."""
+        return len({report.case.patient_id for report in self.cases})
+
+    @property
+    def patterns(self) -> list[tuple[tuple[str, ...], int]]:
+        """Which modalities (and segmentation) occur together in how many cases, the most frequent first."""
+        return Counter(report.parts for report in self.cases).most_common()
+
+    @property
+    def grids(self) -> list[tuple[CaseGrid, int]]:
+        """Which grids occur in how many cases, the most frequent first."""
+        return Counter(report.grid for report in self.cases if report.grid).most_common()
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every case is usable, 2 when some are refused, 1 when none is usable."""
+        if not self.usable:
+            return 1
+        return 2 if self.all_problems else 0
+
+    def relative(self, path: Path) -> Path:
+        """Return a path relative to the cohort's folder, when it lies inside."""
+        return path.relative_to(self.root) if path.is_relative_to(self.root) else path
+
+
+def duplicates(reports: Sequence[CaseReport]) -> Iterator[Finding]:
+    """Yield a finding for each image whose voxels an image of an earlier case has."""
+    holders: dict[str, list[tuple[Case, Modality]]] = defaultdict(list)
+    for report in reports:
+        for modality, digest in report.digests.items():
+            holders[digest].append((report.case, modality))
+    for (first, first_modality), *others in holders.values():
+        for case, modality in others:
+            if case.case_id == first.case_id:
+                continue
+            text = f"{modality} holds the same voxels as {_whose(first, first_modality, case)}"
+            yield Finding(FindingKind.DUPLICATE, case.case_id, case.images[modality], f"{text}: a duplicate")
+
+
+def _whose(first: Case, modality: Modality, case: Case) -> str:
+    other = f"{modality} of case {first.case_id}"
+    return other if first.patient_id == case.patient_id else f"{other}, another patient (splits would leak)"
+
+
+def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
+    """Load a case as training and inference do, and report what is wrong or doubtful; nothing is raised."""
+    try:
+        return _check(case, preprocessing)
+    except (ArithmeticError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        # one case must not end the check of all others, whatever it does to the libraries
+        reason = f"could not be checked ({type(error).__name__}: {error})"
+        problem = CohortProblem(case.case_id, case.files[0], reason, "replace or re-export the case")
+        return CaseReport(case, None, (problem,), (), {})
+
+
+def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
+    volumes, problems = load_volumes(case)
+    images = {modality: volumes[modality] for modality in case.images if modality in volumes}
+    try:
+        loaded = normalise_case(case, volumes, problems, preprocessing)
+    except CohortError as error:
+        problems = list(error.problems)
+        findings = list(doubtful_volumes(case, volumes))
+    else:
+        findings = list(loaded.findings)
+        if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
+            findings.extend(_mix_up(case, loaded))  # its signs are those of brains
+    digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
+    return CaseReport(case, _grid(volumes), tuple(problems), tuple(findings), digests)
+
+
+def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:
+    for volume in volumes.values():
+        x, y, z = volume.shape[1:]
+        sizes = [round(float(size), 3) for size in volume.pixdim]
+        return CaseGrid((x, y, z), (sizes[0], sizes[1], sizes[2]), str(volume.meta[ORIENTATION]))
+    return None
+
+
+def _mix_up(case: Case, loaded: LoadedCase) -> Iterator[Finding]:
+    if swap := suspected_swap(loaded.images):
+        first, second = swap
+        text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
+        yield Finding(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
+
+
+def check_cohort(
+    dataset_dir: str | Path,
+    preprocessing: Preprocessing | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> CohortReport:
+    """Find and check every case of a cohort; nothing is written, and no case stops the others.
+
+    Args:
+        dataset_dir: the cohort's root, or a CSV table of its cases.
+        preprocessing: what would be done with the images; the default frame and percentiles when None.
+        workers: cases that are checked at a time, by default one per processor; each holds one case in memory.
+        progress: whether to show a progress bar on stderr.
+
+    Returns:
+        The report; a cohort that cannot be read at all is one without cases.
+    """
+    path = Path(dataset_dir)
+    root = path.parent if path.is_file() else path
+    try:
+        found = look_for_cases(path)
+    except CohortError as error:
+        return CohortReport(root, (), error.problems, ())
+    check = partial(check_case, preprocessing=preprocessing or Preprocessing())
+    results = map_in_threads(check, found.cases, workers or os.cpu_count() or 1)
+    # on a terminal only: a log file has no use for a bar
+    bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
+    reports = tuple(bar)
+    return CohortReport(root, reports, found.problems, tuple(duplicates(reports)))

@@ -1,0 +1,148 @@
+"""The report of a check as tables and lists in a terminal, or in a pipe."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from textwrap import wrap
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from utad_monai.apps.check.cohort import CohortReport
+from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.quality.finding import Finding, FindingKind
+from utad_monai.keys import Modality
+from utad_monai.runtime.console import visible
+
+WIDTH = 80
+"""Columns of the output, also in a wider terminal."""
+_SHOWN = 8
+"""Warnings of one kind that are listed; the JSON form has all."""
+_PATTERNS = 12
+_TITLES = {
+    FindingKind.FILE: "unusual files",
+    FindingKind.NAME: "case names",
+    FindingKind.INTENSITY: "intensities",
+    FindingKind.SEGMENTATION: "segmentations",
+    FindingKind.NOT_SKULL_STRIPPED: "not skull-stripped",
+    FindingKind.MODALITY_MIX_UP: "suspected modality mix-up",
+    FindingKind.DUPLICATE: "duplicates",
+}
+
+
+def show_report(report: CohortReport, console: Console | None = None) -> None:
+    """Write a report to the terminal; without one (in a pipe) there are no colours."""
+    columns = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    console = console or Console(width=columns, highlight=False)
+    _show_head(report, console)
+    if report.cases:
+        _show_modalities(report, console)
+        _show_grids(report, console)
+    _show_problems(report, console)
+    _show_findings(report, console)
+
+
+def _show_head(report: CohortReport, console: Console) -> None:
+    _show_text(console, str(report.root), "bold")
+    for layout in sorted({checked.case.layout.description for checked in report.cases}):
+        _show_text(console, layout)
+    counts = f"{report.found} cases of {report.patients} patients" if report.cases else f"{report.found} cases"
+    _show_text(console, f"{counts}: {report.usable} usable, {report.refused} refused")
+
+
+def _show_modalities(report: CohortReport, console: Console) -> None:
+    parts = (*Modality, SEGMENTATION)
+    table = Table(*parts, "cases", title="Modalities that occur together", title_justify="left", title_style="bold")
+    for present, count in report.patterns[:_PATTERNS]:
+        table.add_row(*(str(part) if part in present else "-" for part in parts), str(count))
+    if hidden := report.patterns[_PATTERNS:]:
+        table.add_row(*("..." for _ in parts), str(sum(count for _, count in hidden)))
+    table.add_section()
+    table.add_row(*(str(sum(part in checked.parts for checked in report.cases)) for part in parts), "in all")
+    console.print()
+    console.print(table)
+
+
+def _show_grids(report: CohortReport, console: Console) -> None:
+    if not report.grids:
+        return
+    table = Table("voxels", "spacing (mm)", "stored", "cases", title="Grids", title_justify="left", title_style="bold")
+    for grid, count in report.grids[:_PATTERNS]:
+        sizes = (" x ".join(f"{size:g}" for size in sizes) for sizes in (grid.shape, grid.spacing_mm))
+        table.add_row(*sizes, grid.orientation, str(count))
+    if hidden := report.grids[_PATTERNS:]:
+        table.add_row("...", f"{len(hidden)} more", "...", str(sum(count for _, count in hidden)))
+    console.print()
+    console.print(table)
+
+
+def _show_problems(report: CohortReport, console: Console) -> None:
+    problems = report.all_problems
+    console.print()
+    if not problems:
+        console.print("Problems: none", style="bold green")
+        return
+    refused = f", {report.refused} of {report.found} cases refused" if report.found else ""
+    console.print(f"Problems: {len(problems)}{refused}", style="bold red")
+    lines: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        where = _file(report, problem.path, problem.case_id)
+        lines[problem.case_id].append(f"{where}: {problem.reason}; {problem.remedy}")
+    _show_lines(lines, console)
+
+
+def _show_findings(report: CohortReport, console: Console) -> None:
+    console.print()
+    if not report.all_findings:
+        console.print("Warnings: none", style="bold green")
+        return
+    console.print(f"Warnings: {len(report.all_findings)}", style="bold yellow")
+    for kind, title in _TITLES.items():
+        findings = [finding for finding in report.all_findings if finding.kind is kind]
+        if findings:
+            console.print(f"  {title}: {_cases(findings)}", style="yellow")
+            _show_lines(_finding_lines(report, findings[:_SHOWN]), console)
+        if len(findings) > _SHOWN:
+            console.print(f"    ... and {len(findings) - _SHOWN} more (all of them: --json)")
+
+
+def _finding_lines(report: CohortReport, findings: Iterable[Finding]) -> Mapping[str, list[str]]:
+    lines: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        where = f"{_file(report, finding.file, finding.case_id)}: " if finding.file else ""
+        lines[finding.case_id].append(f"{where}{finding.text}")
+    return lines
+
+
+def _cases(findings: Iterable[Finding]) -> str:
+    count = len({finding.case_id for finding in findings})
+    return f"{count} case{'s' if count > 1 else ''}"
+
+
+def _show_lines(lines: Mapping[str, list[str]], console: Console) -> None:
+    """List what was found, under the name of each case."""
+    for case_id, texts in lines.items():
+        if case_id:
+            _show_text(console, case_id, "bold", indent=4)
+        for text in texts:
+            _show_text(console, text, indent=6)
+
+
+def _show_text(console: Console, text: str, style: str = "", indent: int = 0) -> None:
+    """Write text in lines of the console's width, but never break a path."""
+    leading = " " * indent
+    lines = wrap(visible(text.strip()), console.width - len(leading), break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(leading + line), style=style, soft_wrap=True)
+
+
+def _file(report: CohortReport, path: Path, case_id: str) -> str:
+    """Return a file's path below the cohort; within its case's own folder the name is enough."""
+    relative = report.relative(path)
+    if relative == Path():
+        return str(report.root)
+    return relative.name if relative.parent.name == case_id else str(relative)

@@ -1,0 +1,300 @@
+"""Everything that a case lacks, made and written; a case that cannot be used says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from utad_monai.apps.complete.intensities import CohortIntensities, ValidatedCases
+from utad_monai.apps.complete.manifest import CaseResult, VolumeResult
+from utad_monai.apps.complete.provenance import Provenance, SourceImage
+from utad_monai.apps.complete.settings import CompletionSettings
+from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
+from utad_monai.data.layouts import Case
+from utad_monai.data.preprocessing import LoadedCase
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.inferers import SyntheticVolume, VolumeTranslator
+from utad_monai.keys import CompletionStatus, IntensityRange, Modality
+from utad_monai.models import CheckpointError, file_sha256
+from utad_monai.models.source_choice import usable_sources
+from utad_monai.models.starter import MEANING, is_starter
+from utad_monai.transforms import IntensityWindow
+from utad_monai.transforms.nifti_bytes import check_regular_file
+
+_UNIT = IntensityWindow(0.0, 1.0)
+_WARNINGS = "Warnings"
+
+
+@dataclass(frozen=True)
+class PlannedVolume:
+    """What would be done for one modality of a case.
+
+    Attributes:
+        target: the modality.
+        sources: what it would be made from.
+        finished: whether it is there already.
+        reason: why it could not be made.
+    """
+
+    target: Modality
+    sources: tuple[Modality, ...] = ()
+    finished: bool = False
+    reason: str = ""
+
+
+class CaseCompleter:
+    """Make `<output_dir>/<case>/<case>_<modality>_synthetic.nii.gz`, its uncertainty and its sidecar.
+
+    What is finished already, of the same sources, model and settings, is kept.
+
+    Args:
+        volumes: translates the volumes of a case.
+        output_dir: folder for the volumes; never the cohort itself.
+        settings: what to make; those of how a volume is made must be those of `volumes`.
+        windows: the intensities of each modality in the cohort, for that range.
+        resume: whether what is finished is kept; otherwise everything is made again.
+        manifest_dir: the folder that results name files relative to; the output folder by default.
+    """
+
+    def __init__(
+        self,
+        volumes: VolumeTranslator,
+        output_dir: str | Path,
+        settings: CompletionSettings,
+        windows: Mapping[Modality, IntensityWindow] | None = None,
+        resume: bool = True,
+        manifest_dir: str | Path | None = None,
+    ) -> None:
+        self.manifest_dir = Path(output_dir if manifest_dir is None else manifest_dir)
+        self.volumes = volumes
+        self.resume = resume
+        self.output_dir = Path(output_dir)
+        self.settings = settings.of_model(volumes.translator, volumes.engine)
+        self.windows = dict(windows or {})
+        self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
+
+    def use(self, intensities: CohortIntensities) -> None:
+        """Give the volumes from now on the intensities of a cohort."""
+        self.windows = dict(intensities.windows)
+        self.volumes.slices.calibration = intensities.calibration
+
+    def complete(self, case: Case) -> CaseResult:
+        """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
+        targets = self.targets(case)
+        if not targets:
+            return self._validated(CaseResult(case.case_id, reason="nothing is missing"), case)
+        waiting: dict[Modality, SyntheticFiles] = {}
+        results: dict[Modality, VolumeResult] = {}
+        for target in targets:
+            try:
+                waiting[target] = self._files(case, target)
+            except (CheckpointError, OSError, ValueError) as error:
+                results[target] = _refused(target, f"case {case.case_id}: {target}: {error}")
+                continue
+            kept = self._kept(waiting[target])
+            if kept:
+                results[target] = kept
+        missing = [target for target in targets if target not in results]
+        if not missing:
+            return self._validated(_case_result(case, [results[target] for target in targets]), case)
+        loaded, problems = self._open(case)
+        results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
+        return replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+
+    def _validated(self, result: CaseResult, case: Case) -> CaseResult:
+        """Add what is wrong with a case that needs no work, so that nobody is handed a bad one; it is opened once."""
+        warnings = self.validated.warnings(case) if self.resume else None
+        if warnings is not None:
+            return replace(result, warnings=tuple(dict.fromkeys([*result.warnings, *warnings])))
+        loaded, problems = self._open(case)
+        if loaded is None:
+            return CaseResult(case.case_id, result.volumes, reason=_lines(problems), refused=True)
+        warnings = tuple(dict.fromkeys([*result.warnings, *loaded.warnings]))
+        return replace(result, warnings=warnings, problems=_texts(problems, loaded))
+
+    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[CohortProblem]]:
+        """Load a case and return its problems too; a bad segmentation costs nothing but itself."""
+        try:
+            loaded = self.volumes.load(case)
+        except CohortError as error:
+            if any(problem.path != case.segmentation for problem in error.problems):
+                return None, error.problems
+            return self.volumes.load(replace(case, segmentation=None)), error.problems
+        self.validated.keep(case, loaded.warnings)
+        return loaded, ()
+
+    def targets(self, case: Case) -> tuple[Modality, ...]:
+        """Return the modalities that are asked of a case."""
+        return tuple(map(Modality, self.settings.targets)) or case.missing
+
+    def plan(self, case: Case) -> tuple[PlannedVolume, ...]:
+        """Return what would be done for each modality that is asked; images are hashed, not opened."""
+        return tuple(self._plan(case, target) for target in self.targets(case))
+
+    def _plan(self, case: Case, target: Modality) -> PlannedVolume:
+        try:
+            files = self._files(case, target)
+        except (CheckpointError, OSError, ValueError) as error:
+            return PlannedVolume(target, reason=str(error))
+        sources = tuple(source.modality for source in files.provenance.sources)
+        return PlannedVolume(target, sources, finished=self._kept(files) is not None)
+
+    def _files(self, case: Case, target: Modality) -> SyntheticFiles:
+        translator = self.volumes.translator
+        available = [m for m in case.images if not self.settings.sources or m in self.settings.sources]
+        sources = usable_sources(target, available)
+        for source in sources:
+            check_regular_file(case.images[source])  # to hash a pipe would wait for ever
+        window = self._window(target)
+        provenance = Provenance(
+            case_id=case.case_id,
+            target=target,
+            sources=tuple(SourceImage(s, case.images[s].name, file_sha256(case.images[s])) for s in sources),
+            model_sha256=translator.sha256,
+            preprocessing=translator.preprocessing.description(),
+            training=dict(translator.training),
+            validation_errors=translator.source_errors.get(target, {}),
+            settings=self._described(target) | {"window": [window.lower, window.upper]},
+        )
+        return SyntheticFiles(self.output_dir / case.case_id, provenance)
+
+    def _described(self, target: Modality) -> dict[str, Any]:
+        """Return how a volume is made; a model of several sources fuses nothing, one of a cohort is not calibrated."""
+        described = self.settings.description()
+        if self.volumes.translator.generator.several:
+            del described["fusion"]
+            described["sources_at_once"] = True
+        if self.settings.calibrate:
+            described["calibration"] = self.volumes.calibration.summary(target)
+        return described
+
+    def _window(self, target: Modality) -> IntensityWindow:
+        """Return the intensities that a target is given.
+
+        Raises:
+            CheckpointError: when the model never saw it.
+            ValueError: when no case of the cohort shows them.
+        """
+        trained = self.volumes.window(target)
+        if self.settings.intensities is IntensityRange.UNIT:
+            return _UNIT
+        if self.settings.intensities is IntensityRange.TRAINING:
+            return trained
+        if target in self.windows:
+            return self.windows[target]
+        if target in self.volumes.translator.reference_histograms:
+            return _typical(self.windows.values()) or trained
+        raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
+
+    def _make_all(
+        self,
+        case: Case,
+        waiting: Mapping[Modality, SyntheticFiles],
+        loaded: LoadedCase | None,
+        problems: Sequence[CohortProblem],
+    ) -> dict[Modality, VolumeResult]:
+        if loaded is None:
+            return {target: _refused(target, _lines(problems)) for target in waiting}
+        reason = refusal(loaded)
+        if reason:
+            return {target: _refused(target, f"case {case.case_id}: {reason}") for target in waiting}
+        return {target: self._make(case, loaded, files) for target, files in waiting.items()}
+
+    def _make(self, case: Case, loaded: LoadedCase, files: SyntheticFiles) -> VolumeResult:
+        target = files.provenance.target
+        sources = tuple(source.modality for source in files.provenance.sources)
+        try:
+            made = self.volumes.translate(loaded, target, sources, self._window(target))
+        except ValueError as error:  # weights that the model does not store
+            return _refused(target, f"case {case.case_id}: {target}: {error}")
+        warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources), *self._uncalibrated(target)])
+        extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
+        like = loaded.headers[made.sources[0]]
+        return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
+
+    def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
+        translator = self.volumes.translator
+        return list(doubts(loaded.only(sources), translator.known_profiles, translator.preprocessing))
+
+    def _uncalibrated(self, target: Modality) -> Iterator[str]:
+        """Say when the cohort does not show what a target looks like."""
+        if self.settings.calibrate and target not in self.volumes.calibration.maps:
+            yield uncalibrated(target)
+
+    def _units(self, made: SyntheticVolume) -> dict[str, Any]:
+        meaning = {
+            IntensityRange.TRAINING: "median brain window of the modality in the model's training cohort",
+            IntensityRange.COHORT: "median brain window of the modality in the completed cohort",
+            IntensityRange.UNIT: "normalised brain window as [0, 1]",
+        }
+        units = {"Intensities": meaning[IntensityRange(self.settings.intensities or IntensityRange.TRAINING)]}
+        shown = made.target in self.windows or self.settings.intensities is not IntensityRange.COHORT
+        if not shown:
+            units["Intensities"] = "median brain window of the other modalities in the completed cohort, which lacks it"
+        if is_starter(self.volumes.translator):
+            units["Model"] = MEANING
+        if made.uncertainty is not None:
+            units[UNCERTAINTY.capitalize()] = "standard deviation between translations, in the image's intensities"
+        return units
+
+    def _kept(self, files: SyntheticFiles) -> VolumeResult | None:
+        sidecar = files.finished() if self.resume else None
+        return None if sidecar is None else _done(self.manifest_dir, files, sidecar, kept=True)
+
+
+def uncalibrated(target: Modality) -> str:
+    """Return the warning of a target whose intensities no case of the cohort shows."""
+    return f"no case of the cohort shows {target}: its contrast stays that of the phantom which taught the model"
+
+
+def _typical(windows: Iterable[IntensityWindow]) -> IntensityWindow | None:
+    """Return the median of windows; None where there is none."""
+    chosen = list(windows)
+    if not chosen:
+        return None
+    return IntensityWindow(median(window.lower for window in chosen), median(window.upper for window in chosen))
+
+
+def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
+    warnings = [text for result in results for text in result.details.get(_WARNINGS, [])]
+    return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _texts(problems: Sequence[CohortProblem], loaded: LoadedCase | None) -> tuple[str, ...]:
+    """Return the problems of a case whose images are sound; those of images stand with what they prevented."""
+    return tuple(map(str, problems)) if loaded is not None else ()
+
+
+def _lines(problems: Sequence[CohortProblem]) -> str:
+    return "\n".join(map(str, problems))
+
+
+def _refused(target: Modality, reason: str) -> VolumeResult:
+    return VolumeResult(target, CompletionStatus.REFUSED, reason=reason)
+
+
+def _done(manifest_dir: Path, files: SyntheticFiles, sidecar: Mapping[str, Any], kept: bool = False) -> VolumeResult:
+    return VolumeResult(
+        target=files.provenance.target,
+        status=CompletionStatus.DONE,
+        sources=tuple(sidecar["SourceModalities"]),
+        file=str(files.image.relative_to(manifest_dir)),
+        details=sidecar,
+        kept=kept,
+    )
+
+
+def _slice_consistency(made: SyntheticVolume) -> dict[str, Any]:
+    """Return how neighbouring slices differ, also relative to the sources: 1 is alike, more is striped."""
+    plane = made.through_plane
+    reference = plane.sources if plane.sources > 0 else math.nan
+    numbers = asdict(plane) | {
+        "translated_to_sources": plane.translated / reference,
+        "written_to_sources": plane.written / reference,
+    }
+    return {name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()}

@@ -1,0 +1,371 @@
+"""A whole cohort completed: planned, made side by side, accounted for, and handed on as a tree."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from utad_monai.apps.complete.case_completer import CaseCompleter, PlannedVolume
+from utad_monai.apps.complete.intensities import CohortIntensities, completion_intensities, kept_intensities
+from utad_monai.apps.complete.manifest import CaseResult, log_result, write_manifest
+from utad_monai.apps.complete.settings import CompletionSettings
+from utad_monai.apps.complete.shards import (
+    PARTS_FOLDER,
+    Shard,
+    ShardError,
+    all_accounted,
+    held_shard,
+    read_accounts,
+    write_account,
+)
+from utad_monai.apps.complete.trees import CompleteCase, Tree, write_tree
+from utad_monai.data.cohort import describe
+from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.inferers import VolumeTranslator
+from utad_monai.inferers.backends import usable_engine
+from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, Placing, TreeLayout
+from utad_monai.models import TranslatorModel, load_translator
+from utad_monai.models.stages import Stage
+from utad_monai.models.starter import MEANING, is_starter, load_starter
+from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
+from utad_monai.runtime.signals import leave_to_parent
+from utad_monai.runtime.workers import one_torch_thread, worker_pool
+from utad_monai.transforms import IntensityWindow
+
+_logger = logging.getLogger(__name__)
+_NOT_MEASURED = CohortIntensities(dict.fromkeys(Modality, IntensityWindow(0.0, 1.0)))
+"""Stands for a cohort's intensities in a plan that opens no image: what depends on them counts as not finished."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A way to complete a cohort.
+
+    Attributes:
+        dataset_dir: the cohort.
+        model: file (or package, folder or zip) of a student; None for the starter weights that come with UTAD-MONAI.
+        output_dir: receives `synthetic/`, the manifest and the tree; outside the cohort.
+        settings: what a volume is made of and how.
+        workers: processes side by side, each with the model and one case in memory.
+        batch_size: slices in one pass.
+        device: where to compute.
+        resume: whether what is finished is kept.
+        tree: a layout in which the whole cohort is handed on, if any.
+        placing: how files get into the tree.
+        progress: whether to show progress bars.
+        shard: the share of the cases that is completed, beside other processes; None for all. The last shard that ends
+            writes manifest and tree.
+    """
+
+    dataset_dir: str | Path
+    model: str | Path | None
+    output_dir: str | Path
+    settings: CompletionSettings = field(default_factory=CompletionSettings)
+    workers: int = 1
+    batch_size: int = 8
+    device: str = "cpu"
+    resume: bool = True
+    tree: TreeLayout | str = ""
+    placing: Placing | str = Placing.LINK
+    progress: bool = True
+    shard: Shard | None = None
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What became of a completion.
+
+    Attributes:
+        cohort: one line on what was found.
+        results: one entry for each case, sorted by name.
+        tree: the tree, if one was asked.
+        waits: why the manifest is not written yet, where other shards are still at work.
+    """
+
+    cohort: str
+    results: tuple[CaseResult, ...]
+    tree: Tree | None
+    waits: str = ""
+
+    def count(self, status: CompletionStatus) -> int:
+        """Return the number of cases with a status."""
+        return sum(result.status is status for result in self.results)
+
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing was refused."""
+        return not self.count(CompletionStatus.REFUSED) and not (self.tree and self.tree.problems)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a completion would do.
+
+    Attributes:
+        cohort: one line on what was found.
+        model: one line on what would translate.
+        cases: for each case the modalities that would be made or kept.
+        problems: files that are no case.
+    """
+
+    cohort: str
+    model: str
+    cases: Mapping[str, tuple[PlannedVolume, ...]]
+    problems: tuple[CohortProblem, ...]
+
+
+def plan_completion(completion: Completion) -> Plan:
+    """Look what a completion would do; nothing is written and no image is opened, only hashed.
+
+    Raises:
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        CheckpointError: when the model cannot be used.
+    """
+    cohort, cases, problems = _find(completion)
+    translator = _model(completion)
+    settings = completion.settings.of_model(translator)
+    known = kept_intensities(cases, translator, settings, completion.output_dir)
+    completer = _completer(completion, translator, known or _NOT_MEASURED)
+    planned = {case.case_id: completer.plan(case) for case in _share(completion, cases)}
+    return Plan(cohort, _model_line(translator, settings, known), planned, problems)
+
+
+def complete_cohort(completion: Completion) -> Completed:
+    """Make every missing modality of every case; one bad case never stops the others.
+
+    A repetition keeps what is finished and writes the same bytes.
+
+    Raises:
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        CheckpointError: when the model cannot be used.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
+    """
+    cohort, cases, problems = _find(completion)
+    _logger.info("%s", cohort)
+    translator = _model(completion)
+    _completer(completion, translator, CohortIntensities())  # what is wrong with it is said before a case is opened
+    output_dir = Path(completion.output_dir)
+    if completion.shard is not None:
+        with held_shard(output_dir, [output_dir, output_dir / Stage.SYNTHETIC], completion.shard) as folder:
+            intensities = _intensities(completion, cases, translator)
+            account = partial(write_account, folder, protocol=_protocol(completion, translator, intensities))
+            own = _complete(completion, translator, cases, intensities, account)
+        try:
+            return merge_shards(completion)  # the last one to end finds all accounts, and nobody at work
+        except (FolderInUseError, ShardError) as error:
+            return Completed(cohort, tuple(own), None, str(error))
+    with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
+        refused = _refused(problems)
+        intensities = _intensities(completion, cases, translator)
+        write = partial(write_manifest, output_dir, protocol=_protocol(completion, translator, intensities))
+        results = _complete(completion, translator, cases, intensities, lambda results: write([*refused, *results]))
+        shutil.rmtree(output_dir / PARTS_FOLDER, ignore_errors=True)  # older than this account
+        tree = _tree(completion, cases, results)
+    return Completed(cohort, _ordered([*refused, *results]), tree)
+
+
+def merge_shards(completion: Completion) -> Completed:
+    """Write the manifest and the tree of a cohort that shards have completed; no case is opened.
+
+    Raises:
+        CheckpointError: when the model cannot be used.
+        CohortError: when there is no cohort, or output and cohort lie inside each other.
+        FolderInUseError: when a shard is still at work.
+        OutputError: when the output folder cannot be written, or its disk is full.
+        ShardError: when no shard accounts for a case, with this model and these settings.
+    """
+    cohort, cases, problems = _find(completion)
+    translator, output_dir = _model(completion), Path(completion.output_dir)
+    kept = kept_intensities(cases, translator, completion.settings.of_model(translator), output_dir)
+    protocol = _protocol(completion, translator, kept or CohortIntensities())
+    with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
+        accounts = read_accounts(output_dir, protocol)
+        results = [*_refused(problems), *all_accounted([case.case_id for case in cases], accounts)]
+        ordered = write_manifest(output_dir, results, protocol)
+        tree = _tree(completion, cases, ordered)
+    return Completed(cohort, tuple(ordered), tree)
+
+
+def _complete(
+    completion: Completion,
+    translator: TranslatorModel,
+    cases: Sequence[Case],
+    intensities: CohortIntensities,
+    account: Callable[[Sequence[CaseResult]], object],
+) -> list[CaseResult]:
+    """Complete a share of the cases and account for what was done, also when it does not come to its end."""
+    results: list[CaseResult] = []
+    try:
+        for result in _results(completion, translator, _share(completion, cases), intensities):
+            log_result(result)
+            results.append(result)
+    finally:  # an interruption keeps the account of what was made
+        account(results)
+    return results
+
+
+def _share(completion: Completion, cases: Sequence[Case]) -> Sequence[Case]:
+    return cases if completion.shard is None else completion.shard.of(cases)
+
+
+def _refused(problems: Sequence[CohortProblem]) -> list[CaseResult]:
+    results = [CaseResult.refused_at_once(problem) for problem in problems]
+    for refused in results:
+        log_result(refused)
+    return results
+
+
+def _ordered(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
+    return tuple(sorted(results, key=lambda result: result.case_id))
+
+
+def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[CohortProblem, ...]]:
+    _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
+    found = look_for_cases(completion.dataset_dir)
+    if not found.cases:
+        raise CohortError(found.problems)
+    return describe(list(found.cases), completion.dataset_dir), found.cases, found.problems
+
+
+def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
+    """Keep originals and results apart: neither may lie inside the other."""
+    cohort = (dataset_dir.parent if dataset_dir.is_file() else dataset_dir).resolve()
+    output = output_dir.resolve()
+    if cohort.is_relative_to(output) or output.is_relative_to(cohort):
+        reason = f"the output and the cohort {dataset_dir} lie inside each other"
+        raise CohortError([CohortProblem("", output_dir, reason, "choose an output folder beside the cohort")])
+
+
+def _model(completion: Completion) -> TranslatorModel:
+    """Return the student, or the starter where none is given."""
+    return load_starter() if completion.model is None else load_translator(completion.model)
+
+
+def _model_line(
+    translator: TranslatorModel, settings: CompletionSettings, intensities: CohortIntensities | None
+) -> str:
+    """Say what translates, and what gives its volumes their intensities; empty for a model of a training."""
+    if not settings.calibrate and not is_starter(translator):
+        return ""
+    name = MEANING if is_starter(translator) else "a model that was taught by a phantom"
+    if not settings.calibrate:
+        return f"{name}; not calibrated"
+    if intensities is None:
+        return f"{name}; to be calibrated on this cohort"
+    found = ", ".join(f"{m} of {chosen.patients}" for m, chosen in intensities.calibration.maps.items())
+    return f"{name}; calibrated on this cohort's patients ({found or 'none of them shows any modality'})"
+
+
+def _completer(completion: Completion, translator: TranslatorModel, intensities: CohortIntensities) -> CaseCompleter:
+    settings = completion.settings.of_model(translator)
+    volumes = VolumeTranslator(
+        translator,
+        completion.device,
+        completion.batch_size,
+        settings.fusion,
+        bool(settings.flips),
+        settings.smooth_mm,
+        settings.uncertainty,
+        settings.engine,
+        _threads(completion, translator),
+        intensities.calibration,
+    )
+    output_dir, resume = Path(completion.output_dir), completion.resume
+    folder = output_dir / Stage.SYNTHETIC
+    return CaseCompleter(volumes, folder, settings, intensities.windows, resume, manifest_dir=output_dir)
+
+
+def _threads(completion: Completion, translator: TranslatorModel) -> int:
+    """Return the threads of a worker's engine: its share of the cores when its bytes do not depend on their number."""
+    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
+    return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
+
+
+def _intensities(completion: Completion, cases: Sequence[Case], translator: TranslatorModel) -> CohortIntensities:
+    """Return the cohort's intensities as far as they are needed, and say what makes the volumes."""
+    settings = completion.settings.of_model(translator)
+    if translator.generator.several and completion.settings.fusion is not FusionMethod.BEST:
+        _logger.warning("--fuse %s has no effect: this model takes all sources at once", completion.settings.fusion)
+    found = completion_intensities(
+        cases, translator, settings, completion.output_dir, completion.workers, completion.progress
+    )
+    line = _model_line(translator, settings, found)
+    if line:
+        _logger.info("%s", line)
+    return found
+
+
+def _results(
+    completion: Completion, translator: TranslatorModel, cases: Sequence[Case], intensities: CohortIntensities
+) -> Iterator[CaseResult]:
+    """Yield the result of each case, in this process or from several, in the order of the cases.
+
+    Torch computes on one thread in each process: a volume has the same bytes whatever the number of workers and cores.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(one_torch_thread())
+        if completion.workers <= 1:
+            results: Iterator[CaseResult] = map(_completer(completion, translator, intensities).complete, cases)
+        else:
+            pool = stack.enter_context(
+                worker_pool(completion.workers, _Worker.begin, (completion, intensities), threads=1)
+            )
+            results = pool.map(_Worker.complete, cases)
+        yield from tqdm(results, total=len(cases), desc="Completing", unit="case", disable=not completion.progress)
+
+
+class _Worker:
+    """What a worker process keeps between cases."""
+
+    completer: CaseCompleter
+
+    @classmethod
+    def begin(cls, completion: Completion, intensities: CohortIntensities) -> None:
+        leave_to_parent()
+        cls.completer = _completer(completion, _model(completion), intensities)
+
+    @classmethod
+    def complete(cls, case: Case) -> CaseResult:
+        return cls.completer.complete(case)
+
+
+def _protocol(completion: Completion, translator: TranslatorModel, intensities: CohortIntensities) -> dict[str, Any]:
+    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
+    settings = completion.settings.of_model(translator, engine)
+    calibration = {"calibration": intensities.summary()} if settings.calibrate else {}
+    line = _model_line(translator, settings, intensities)
+    return {
+        "model_sha256": translator.sha256,
+        "model_training": dict(translator.training),
+        "settings": settings.description(),
+        "preprocessing": translator.preprocessing.description(),
+        **calibration,
+        **({"model": line} if line else {}),
+    }
+
+
+def _tree(completion: Completion, cases: Sequence[Case], results: Sequence[CaseResult]) -> Tree | None:
+    """Write the tree of all cases that have four modalities now."""
+    if not completion.tree:
+        return None
+    output_dir = Path(completion.output_dir)
+    usable = [result for result in results if not result.refused]
+    made = {r.case_id: {volume.target: output_dir / volume.file for volume in r.made} for r in usable}
+    bad_segmentation = {result.case_id for result in usable if result.problems}
+    complete = [
+        CompleteCase(replace(case, segmentation=None) if case.case_id in bad_segmentation else case, made[case.case_id])
+        for case in cases
+        if case.case_id in made and all(missing in made[case.case_id] for missing in case.missing)
+    ]
+    return write_tree(complete, completion.tree, completion.placing, completion.output_dir, completion.progress)

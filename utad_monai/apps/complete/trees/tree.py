@@ -1,0 +1,132 @@
+"""A completed cohort in one folder, in the layout that the next tool reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas
+from tqdm import tqdm
+
+from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
+from utad_monai.data.layouts.links import remember_links
+from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.keys import Placing, TreeLayout
+from utad_monai.runtime.files import write_json
+from utad_monai.runtime.tables import write_table
+from utad_monai.transforms import InvalidImageError
+
+LIST_FILE = "synthetic.csv"
+"""Which modalities of which cases are synthetic; it also marks a folder as a tree that may be written anew."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree that was written.
+
+    Attributes:
+        folder: its root.
+        channel_order: which channel or file name holds which modality.
+        cases: names of its cases.
+        problems: segmentations that could not go along.
+    """
+
+    folder: Path
+    channel_order: str
+    cases: tuple[str, ...]
+    problems: tuple[CohortProblem, ...]
+
+
+def write_tree(
+    cases: Sequence[CompleteCase],
+    layout: TreeLayout | str,
+    placing: Placing | str,
+    output_dir: str | Path,
+    progress: bool = True,
+) -> Tree:
+    """Write `<output_dir>/<layout>/` with all four modalities and the segmentation of every case.
+
+    Files of an earlier tree that do not belong any more are removed. A segmentation that cannot be used is left out,
+    and its case counts as one without.
+
+    Args:
+        cases: cases with all four modalities.
+        layout: the layout.
+        placing: whether files that fit as they are get linked or copied.
+        output_dir: folder of the completion, which holds the synthetic images.
+        progress: whether to show a progress bar.
+
+    Raises:
+        CohortError: when the folder is there and no tree.
+    """
+    root = Path(output_dir) / str(TreeLayout(layout))
+    form, placer = tree_form(TreeLayout(layout)), Placer(placing, output_dir)
+    _refuse_foreign(root)
+    files: set[Path] = set()
+    problems: list[CohortProblem] = []
+    placed: list[CompleteCase] = []
+    for wanted in tqdm(cases, desc=f"Tree {layout}", unit="case", disable=not progress):
+        case, found = _with_segmentation(wanted, form, root, placer)
+        problems.extend(found)
+        files.update(form.images(case, root, placer))
+        if case.case.segmentation:
+            files.add(form.segmentation(case, root))
+        placed.append(case)
+    _describe(form, root, placed, files)
+    remember_links(root, {path.resolve().parent for path in files if path.is_symlink()})
+    return Tree(root, form.channel_order, tuple(case.case.case_id for case in placed), tuple(problems))
+
+
+def _with_segmentation(
+    case: CompleteCase, form: TreeForm, root: Path, placer: Placer
+) -> tuple[CompleteCase, list[CohortProblem]]:
+    """Place a case's segmentation; without a usable one return the case as one that has none."""
+    source = case.case.segmentation
+    if source is None:
+        return case, []
+    try:
+        placer.segmentation(source, form.segmentation(case, root), case.case.layout.labels, form.labels)
+    except InvalidImageError as error:
+        problem = CohortProblem.of(case.case.case_id, error)
+    except ValueError as error:
+        problem = CohortProblem(case.case.case_id, source, str(error), "map the labels to the layout's")
+    else:
+        return case, []
+    return replace(case, case=replace(case.case, segmentation=None)), [problem]
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.is_dir() and any(root.iterdir()) and not (root / LIST_FILE).exists():
+        problem = CohortProblem("", root, "is there already and was not written here", "remove it or choose another")
+        raise CohortError([problem])
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / LIST_FILE).exists():
+        (root / LIST_FILE).touch()
+
+
+def _describe(form: TreeForm, root: Path, cases: Sequence[CompleteCase], files: set[Path]) -> None:
+    """Write the descriptions of a tree and remove what an earlier one left behind."""
+    labelled = [case.case.case_id for case in cases if case.case.segmentation]
+    others = [case.case.case_id for case in cases if not case.case.segmentation]
+    name, content = form.description(labelled, others)
+    write_json(root / name, content)
+    table = pandas.DataFrame(list(_synthetic(cases)), columns=["case", "modality", "file"])
+    write_table(root / LIST_FILE, table)
+    wanted = {root / name, root / LIST_FILE, *files}
+    for path in sorted(root.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in wanted:
+            path.unlink()
+
+
+def _synthetic(cases: Sequence[CompleteCase]) -> Iterator[tuple[str, str, str]]:
+    """Yield case, modality and original file name of everything in a tree that is synthetic."""
+    for case in cases:
+        for modality in case.made:
+            yield case.case.case_id, str(modality), case.synthetic[modality].name

@@ -1,0 +1,270 @@
+"""DICOM series: their headers, and the volume they hold."""
+
+# SimpleITK has no types
+# mypy: untyped-calls-exclude="SimpleITK,nibabel", disable-error-code=no-any-return
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813
+
+from utad_monai.transforms import InvalidImageError
+
+# SimpleITK has no types
+# mypy: untyped-calls-exclude="SimpleITK,nibabel", disable-error-code=no-any-return
+
+
+_MAGIC_OFFSET, _MAGIC = 128, b"DICM"
+
+
+@dataclass(frozen=True)
+class DicomSlice:
+    """What the header of one DICOM image says about its place.
+
+    Attributes:
+        path: the file.
+        size: columns and rows; with the number of frames when there are several.
+        components: values of a pixel, 1 in MR images.
+        pixel_mm: distance of neighbouring columns and rows; None when the header does not say.
+        position: `(3,)` LPS mm of the first pixel; None when the header does not say.
+        axes: `(6,)` direction of the rows and of the columns; None when the header does not say.
+    """
+
+    path: Path
+    size: tuple[int, ...]
+    components: int
+    pixel_mm: tuple[float, ...] | None
+    position: tuple[float, ...] | None
+    axes: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """The images that share a SeriesInstanceUID below one folder.
+
+    Attributes:
+        folder: where they are.
+        uid: the SeriesInstanceUID.
+        number: the scanner's number of the series, as text.
+        description: SeriesDescription, and ProtocolName where it is empty.
+        kind: the DICOM modality, such as `MR`.
+        contrast_agent: whether the header names a contrast agent.
+        slices: in no particular order.
+    """
+
+    folder: Path
+    uid: str
+    number: str
+    description: str
+    kind: str
+    contrast_agent: bool
+    slices: tuple[DicomSlice, ...]
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file carries the mark of DICOM files (a DICOMDIR index does not count)."""
+    if path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAGIC_OFFSET + len(_MAGIC))[_MAGIC_OFFSET:] == _MAGIC
+    except OSError:
+        return False
+
+
+def group_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Path]]:
+    """Group DICOM files by their series.
+
+    Args:
+        paths: DICOM files, also of several folders.
+
+    Returns:
+        The series, by folder and number, and the files that hold no readable image (reports, damaged headers).
+    """
+    grouped: dict[tuple[Path, str], list[tuple[DicomSlice, dict[str, str]]]] = defaultdict(list)
+    unreadable = []
+    for path in sorted(paths):
+        header = _header(path)
+        if header is None:
+            unreadable.append(path)
+        else:
+            grouped[path.parent, header[1].get("0020|000e", "")].append(header)
+    series = [_series(folder, uid, members) for (folder, uid), members in grouped.items()]
+    return sorted(series, key=lambda one: (one.folder, one.number.zfill(8), one.uid)), unreadable
+
+
+def _header(path: Path) -> tuple[DicomSlice, dict[str, str]] | None:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("GDCMImageIO")
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    tags = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+    pixel_mm = _numbers(tags, "0028|0030", 2)
+    place = DicomSlice(
+        path=path,
+        size=tuple(size for axis, size in enumerate(reader.GetSize()) if axis < 2 or size > 1),
+        components=reader.GetNumberOfComponents(),
+        pixel_mm=pixel_mm[::-1] if pixel_mm else None,  # DICOM names the distance of rows first
+        position=_numbers(tags, "0020|0032", 3),
+        axes=_numbers(tags, "0020|0037", 6),
+    )
+    return place, tags
+
+
+def _numbers(tags: dict[str, str], tag: str, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(text) for text in tags.get(tag, "").split("\\"))
+    except ValueError:
+        return None
+    return values if len(values) == count else None
+
+
+def _series(folder: Path, uid: str, members: list[tuple[DicomSlice, dict[str, Any]]]) -> DicomSeries:
+    tags = members[0][1]
+    return DicomSeries(
+        folder=folder,
+        uid=uid,
+        number=tags.get("0020|0011", ""),
+        description=tags.get("0008|103e", "") or tags.get("0018|1030", ""),
+        kind=tags.get("0008|0060", ""),
+        contrast_agent=bool(tags.get("0018|0010", "")),
+        slices=tuple(place for place, _ in members),
+    )
+
+
+# SimpleITK has no types
+# mypy: untyped-calls-exclude="SimpleITK,nibabel", disable-error-code=no-any-return
+
+
+_REMEDY = "export the series again, or convert it to NIfTI and look at it"
+_AXES_TOLERANCE = 1e-3
+_PLACE_TOLERANCE_MM = 0.1
+"""Positions are written with few digits; a slice may lie this far from where it should."""
+_MIN_SLICES = 2
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DicomStack:
+    """The slices of a series in order, and where they lie.
+
+    Attributes:
+        files: one for each slice, from the first to the last along the normal.
+        size: columns, rows, slices.
+        spacing: mm, in the same order.
+        origin: `(3,)` LPS mm of the first voxel.
+        direction: `(3, 3)`, columns are the directions of the voxel axes.
+    """
+
+    files: tuple[str, ...]
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    origin: Vector
+    direction: Vector
+
+
+def stack_slices(series: DicomSeries) -> DicomStack:
+    """Order the slices of a series and check that they are one volume.
+
+    Raises:
+        InvalidImageError: when slices are missing, double, of different sizes or directions, unevenly spaced,
+            sheared (gantry tilt), in colour, or several in one file.
+    """
+    first = series.slices[0]
+    _check_alike(series)
+    if first.axes is None or first.position is None or first.pixel_mm is None:
+        raise _refusal(series, "lacks image position, orientation or pixel spacing in its DICOM headers")
+    rows, columns = np.array(first.axes[:3]), np.array(first.axes[3:])
+    normal = np.cross(rows, columns)
+    places = np.array([one.position for one in series.slices], dtype=np.float64)
+    order = np.argsort(places @ normal, kind="stable")
+    places = places[order]
+    step = _even_step(series, places, normal)
+    return DicomStack(
+        files=tuple(str(series.slices[index].path) for index in order),
+        size=(first.size[0], first.size[1], len(series.slices)),
+        spacing=(first.pixel_mm[0], first.pixel_mm[1], step),
+        origin=places[0],
+        direction=np.stack([rows, columns, normal], axis=1),
+    )
+
+
+def read_series(series: DicomSeries) -> sitk.Image:
+    """Read a series as a float32 volume with the geometry of its headers, rescaled as they say.
+
+    Raises:
+        InvalidImageError: when the slices are not one volume, or a file's pixels cannot be read.
+    """
+    stack = stack_slices(series)
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames(stack.files)
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise _refusal(series, "has a file whose pixels are damaged or truncated") from error
+    if image.GetSize() != stack.size:
+        raise _refusal(series, f"was read with size {image.GetSize()} where its headers say {stack.size}")
+    image.SetSpacing(stack.spacing)
+    image.SetOrigin(stack.origin.tolist())
+    image.SetDirection(stack.direction.ravel().tolist())
+    for key in image.GetMetaDataKeys():  # the patient's name is in there
+        image.EraseMetaData(key)
+    return image
+
+
+def _check_alike(series: DicomSeries) -> None:
+    first = series.slices[0]
+    if any(len(one.size) > 2 for one in series.slices):
+        raise _refusal(series, "has several frames in one file (enhanced DICOM)", "convert it to NIfTI")
+    if any(one.components != 1 for one in series.slices):
+        raise _refusal(series, "is in colour: no MR image")
+    if len(series.slices) < _MIN_SLICES:
+        raise _refusal(series, "has one slice only: a volume is needed")
+    if any(one.size != first.size or not _same(one.pixel_mm, first.pixel_mm) for one in series.slices):
+        sizes = sorted({"x".join(map(str, one.size)) for one in series.slices})
+        raise _refusal(series, f"has slices of mixed sizes or pixel spacings ({', '.join(sizes)})")
+    if any(not _same(one.axes, first.axes) for one in series.slices):
+        raise _refusal(series, "has slices of different directions (a localiser?)", "leave it out")
+    if any((one.position is None) != (first.position is None) for one in series.slices):
+        raise _refusal(series, "has slices without a position")
+
+
+def _same(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.allclose(one, other, atol=_AXES_TOLERANCE))
+
+
+def _even_step(series: DicomSeries, places: Vector, normal: Vector) -> float:
+    """Return the distance of neighbouring slices in mm; `places` are ordered along the normal."""
+    gaps = np.diff(places @ normal)
+    if (gaps < _PLACE_TOLERANCE_MM).any():
+        raise _refusal(series, "has several images at one place (echoes, time points or copies)", "keep one of each")
+    step = float(np.median(gaps))
+    uneven = np.abs(gaps - step) > max(_PLACE_TOLERANCE_MM, 0.02 * step)
+    if uneven.any():
+        widest = float(gaps.max())
+        what = "missing slices" if widest > 1.5 * step else "slices that are not evenly spaced"
+        raise _refusal(series, f"has {what}: gaps of {gaps.min():.2f} to {widest:.2f} mm")
+    step = float((places[-1] - places[0]) @ normal) / len(gaps)
+    straight = places[0] + np.arange(len(places))[:, None] * step * normal
+    if np.abs(places - straight).max() > max(_PLACE_TOLERANCE_MM, 0.02 * step) * 2:
+        raise _refusal(series, "has slices that are shifted sideways (gantry tilt)")
+    return step
+
+
+def _refusal(series: DicomSeries, reason: str, remedy: str = _REMEDY) -> InvalidImageError:
+    return InvalidImageError(series.folder, f"DICOM series {series.number or 'without number'} {reason}", remedy)

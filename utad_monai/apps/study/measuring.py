@@ -1,0 +1,157 @@
+"""Measure everything that a study trained, on the test split, several cases side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from utad_monai.apps.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
+from utad_monai.contrast import TranslationMethod, fit_yardsticks
+from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
+from utad_monai.data.quality.finding import empty_split, policy_of
+from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
+from utad_monai.inferers import Calibration, CohortCalibrator, SliceTranslator
+from utad_monai.inferers.starter_method import starter_method
+from utad_monai.keys import ImageSource, Modality, Split
+from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.models import Segmenter, TranslatorModel, load_segmenter, load_translator
+from utad_monai.models.stages import MODEL_FILE
+from utad_monai.models.starter import installed_starter, starter_path
+from utad_monai.runtime.workers import default_device, worker_pool
+
+
+def load_methods(plan: StudyPlan, output: Path) -> dict[str, TranslatorModel]:
+    """Return the trained methods of a plan by name, in its order."""
+    return {method.name: load_translator(plan.stage_dir(method.name, output) / MODEL_FILE) for method in plan.methods}
+
+
+def study_calibrations(
+    cohort: PreparedCohort, painted: Mapping[str, Mapping[Modality, Sequence[float]]]
+) -> dict[str, Calibration]:
+    """Return the calibrations of models on the training cases, without any test patient.
+
+    Args:
+        cohort: the cohort of a study.
+        painted: `TranslatorModel.reference_histograms` by method; those that have none are left out.
+    """
+    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), cohort.cases(Split.TEST))
+    return {name: calibrator.fit(shares) for name, shares in painted.items() if shares}
+
+
+def load_study_segmenter(plan: StudyPlan, output: Path, name: str = SEGMENTATION) -> Segmenter:
+    """Return one trained segmentation network of a plan."""
+    return load_segmenter(plan.stage_dir(name, output) / MODEL_FILE)
+
+
+def study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> PreparedCohort:
+    """Return the cohort as the methods of a plan were trained with it."""
+    preprocessing = load_study_segmenter(plan, output).preprocessing
+    return prepare_cohort(dataset_dir, output, preprocessing, progress=False, on_bad_case=policy_of(output))
+
+
+def measure_study(
+    plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int = 1
+) -> StudyMeasurements:
+    """Measure every method of a trained study on every complete test case.
+
+    Args:
+        plan: what was trained.
+        dataset_dir: its cohort.
+        output_dir: folder of the study.
+        workers: cases side by side, each in its own process; 1 measures in this process.
+
+    Raises:
+        CohortError: when the test split has no complete case.
+    """
+    output = Path(output_dir)
+    cohort = study_cohort(plan, dataset_dir, output)
+    cases = [case.case_id for case in cohort.complete_cases(Split.TEST)]
+    if not cases:
+        raise empty_split("complete test case with a segmentation")
+    yardsticks = fit_yardsticks(cohort.store, cohort.cases(Split.TRAIN))
+    starter = installed_starter()
+    models = load_methods(plan, output) | ({str(ImageSource.STARTER): starter} if starter else {})
+    calibrations = study_calibrations(cohort, {name: model.reference_histograms for name, model in models.items()})
+    starter_file = starter_path() if starter else None
+    jobs = [
+        _Measurement(plan, str(dataset_dir), output, case, yardsticks, calibrations, starter_file) for case in cases
+    ]
+    measurements = StudyMeasurements()
+    if workers == 1:
+        for job in jobs:
+            measurements.add(job())
+        return measurements
+    with worker_pool(workers) as pool:
+        for measured in tqdm(pool.map(_call, jobs), total=len(jobs), desc="Measuring", unit="case"):
+            measurements.add(measured)
+    return measurements
+
+
+class _Measurement:
+    """The measurement of one case as a call without arguments, which can be sent to another process."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        dataset_dir: str,
+        output: Path,
+        case_id: str,
+        yardsticks: Mapping[ImageSource, TranslationMethod],
+        calibrations: Mapping[str, Calibration],
+        starter_file: Path | None,
+    ) -> None:
+        self.plan = plan
+        self.dataset_dir = dataset_dir
+        self.output = output
+        self.case_id = case_id
+        self.yardsticks = yardsticks
+        self.calibrations = calibrations
+        self.starter_file = starter_file
+
+    def __call__(self) -> StudyMeasurements:
+        cohort = study_cohort(self.plan, self.dataset_dir, self.output)
+        cases = EvaluationCases(cohort.store, [cohort.store.cases[self.case_id]])
+        device = default_device()
+        methods = load_methods(self.plan, self.output)
+        evaluator = StudyEvaluator(
+            device,
+            DataLoader(cases, batch_size=1, collate_fn=single_case),
+            self._translators(methods, device),
+            self._segmenters(device),
+            self.yardsticks,
+            methods[self.plan.reference].best_source,
+        )
+        evaluator.run()
+        return evaluator.measurements
+
+    def _translators(
+        self, methods: Mapping[str, TranslatorModel], device: torch.device
+    ) -> dict[str, TranslationMethod]:
+        """Return the starter, where there is one, and the methods."""
+        translators: dict[str, TranslationMethod] = {}
+        if self.starter_file is not None:
+            starter, name = load_translator(self.starter_file), str(ImageSource.STARTER)
+            translators[name] = starter_method(starter, self.calibrations[name], device)
+        for name, method in methods.items():
+            calibration = self.calibrations.get(name)
+            translators[name] = SliceTranslator(method.generator, device, calibration=calibration)
+        return translators
+
+    def _segmenters(self, device: torch.device) -> StudySegmenters:
+        single: Mapping[Modality, DownstreamSegmentation] = {
+            modality: self._downstream(single_segmentation(modality), device) for modality in Modality
+        }
+        complete, augmented = (self._downstream(name, device) for name in (SEGMENTATION, AUGMENTED_SEGMENTATION))
+        return StudySegmenters(complete, single, augmented)
+
+    def _downstream(self, name: str, device: torch.device) -> DownstreamSegmentation:
+        segmenter = load_study_segmenter(self.plan, self.output, name)
+        return DownstreamSegmentation(segmenter.network, device, modalities=segmenter.modalities)
+
+
+def _call(job: _Measurement) -> StudyMeasurements:
+    return job()

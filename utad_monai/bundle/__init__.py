@@ -1,0 +1,1 @@
+"""Bundle configs: where they are, running them, and which are trusted."""

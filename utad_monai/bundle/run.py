@@ -1,0 +1,103 @@
+"""Run a stage from the command line: packaged bundles as they are, other configs when they are harmless or trusted."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser
+from monai.bundle import run as run_bundle
+
+from utad_monai.bundle.configs import bundles_dir, refuse_unknown_overrides
+from utad_monai.bundle.trust import ConfigFileError, refuse_unsafe_logging, refuse_untrusted, refuse_untrusted_file
+from utad_monai.errors import expected_cause
+
+_NO_BUNDLES = ("metadata", "study")
+"""Packaged JSON files that are read by something else."""
+_TRAINING, _RUN = "training", "run"
+_TRACKING = ("tracking", "mlflow")
+"""The one argument of MONAI's runner that is passed on: a name of its own; a file would be code."""
+
+
+def run_configs(
+    words: Sequence[str],
+    run_id: str = "",
+    trusted: bool = False,
+    logging_file: str | Path = "",
+) -> None:
+    """Run a bundle, with overlays and overrides, as `python -m monai.bundle run` does.
+
+    Args:
+        words: names of packaged bundles and overlays (`teacher`, `demo`), or config files, of which later ones win;
+            then overrides, `--key value` or `--key=value`.
+        run_id: what to run; by default `training` where the config has it, else `run`.
+        trusted: whether config files, overrides and logging file may hold code.
+        logging_file: a logging config; the packaged one by default, never one that lies beside a config.
+
+    Raises:
+        UntrustedConfigError: when something that is not trusted could run code.
+        ConfigFileError: when a config or an override cannot be used.
+        UnknownOverrideError: when an override names no key.
+    """
+    packaged = bundles_dir().resolve()
+    first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    configs, overrides = words[:first], words[first:]
+    files = [_file(name) for name in configs]
+    given = _parsed(overrides)
+    if not trusted:
+        for file in files:
+            if file.resolve().parent != packaged:
+                refuse_untrusted_file(file)
+        refuse_untrusted(given, "the command line")
+        if logging_file:
+            refuse_unsafe_logging(logging_file)
+    paths = [str(file) for file in files]
+    refuse_unknown_overrides(["run", "--config_file", json.dumps(paths), *overrides])
+    content = ConfigParser.load_config_files(paths)
+    try:
+        run_bundle(
+            run_id=run_id or (_TRAINING if _TRAINING in content else _RUN),
+            config_file=paths,
+            meta_file=str(packaged / "metadata.json"),
+            logging_file=str(logging_file or packaged / "logging.conf"),
+            **given,
+        )
+    except Exception as error:  # MONAI wraps what a config raises
+        if cause := expected_cause(error):
+            raise cause from None
+        raise
+
+
+def _file(name: str) -> Path:
+    """Return the file of a packaged name, or the file that a path names."""
+    path = Path(name)
+    if path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise ConfigFileError(path, "no such config file")
+        return path
+    known = {file.stem: file for file in sorted(bundles_dir().glob("*.json")) if file.stem not in _NO_BUNDLES}
+    if name not in known:
+        raise ConfigFileError(name, "no packaged bundle has this name", f"there are {', '.join(known)}")
+    return known[name]
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return overrides by key, their values read as `python -m monai.bundle` reads them."""
+    given: dict[str, Any] = {}
+    waiting = list(arguments)
+    reserved = set(inspect.signature(run_bundle).parameters)
+    while waiting:
+        name, equals, value = waiting.pop(0).partition("=")
+        if not name.startswith("--"):
+            raise ConfigFileError("", f"{name}: is no override", "write --key value")
+        key = name.removeprefix("--")
+        if not equals:
+            value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
+        if key in reserved and (key, value) != _TRACKING:
+            raise ConfigFileError("", f"--{key}: is no key of a config", "see utad-monai run --help")
+        given[key] = DefaultParseValue(value)
+    return given

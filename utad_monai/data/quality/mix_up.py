@@ -1,0 +1,121 @@
+"""Suspected modality mix-ups: signs in the voxels that an image is not the modality its name says.
+
+Signs, on brain voxels normalised to [0, 1]. Each is positive for right names and changes its sign when two are swapped:
+
+- *bright minority*: the skewness of the difference of two images. Enhancing tumour and vessels are few voxels that are
+  much brighter in T1ce than in T1; fluid is the bright minority of T2 against T1, T1ce and FLAIR.
+- *likeness*: a difference of two correlations with a third image. T1 and T1ce are more alike than either is to T2;
+  FLAIR is more like T1 and T1ce than T2 is (it has dark fluid), and more like T2 than T1 and T1ce are.
+
+A pair is suspected when all of its signs speak clearly for a swap. `docs/check.md` holds what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from scipy.stats import skew
+
+from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND
+
+SKEWNESS_MARGIN = 0.5
+"""A difference of images speaks for a swap from this negative skewness on."""
+CORRELATION_MARGIN = 0.05
+"""Correlations speak for a swap when they differ by more than this the wrong way round."""
+SAMPLES = 60_000
+"""Brain voxels that are looked at, evenly spread."""
+MIN_SAMPLES = 1000
+"""Fewer brain voxels than this give no judgement."""
+
+Voxels = Mapping[Modality, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """The sign that `closer` is more like `reference` than `farther` is."""
+
+    closer: Modality
+    farther: Modality
+    reference: Modality
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two modalities and the signs that tell them apart; without the required references nothing is said."""
+
+    first: Modality
+    second: Modality
+    bright_minority_of_second: bool
+    likenesses: tuple[_Likeness, ...] = ()
+    required: tuple[Modality, ...] = ()
+
+
+_FLAIR, _T1, _T1CE, _T2 = Modality
+_PAIRS = (
+    _Pair(_T1, _T1CE, True),
+    _Pair(_T1, _T2, True, (_Likeness(_T1, _T2, _T1CE),)),
+    _Pair(_T1CE, _T2, True, (_Likeness(_T1CE, _T2, _T1),)),
+    _Pair(_FLAIR, _T2, True, (_Likeness(_FLAIR, _T2, _T1), _Likeness(_FLAIR, _T2, _T1CE))),
+    _Pair(_FLAIR, _T1, False, (_Likeness(_T1, _FLAIR, _T1CE), _Likeness(_FLAIR, _T1, _T2)), (_T2,)),
+    _Pair(_FLAIR, _T1CE, False, (_Likeness(_T1CE, _FLAIR, _T1), _Likeness(_FLAIR, _T1CE, _T2)), (_T2,)),
+)
+
+
+def suspected_swap(images: Mapping[Modality, MetaTensor]) -> tuple[Modality, Modality] | None:
+    """Return the two modalities of a case that are most likely swapped, or None.
+
+    Args:
+        images: `(1, X, Y, Z)` skull-stripped images on one grid, normalised to [-1, 1] with background -1, by the
+            modality that their names say.
+    """
+    voxels = sample_brain(images)
+    return swap_in(voxels) if voxels else None
+
+
+def sample_brain(images: Mapping[Modality, MetaTensor]) -> dict[Modality, np.ndarray[Any, Any]]:
+    """Return voxels `(N,)` in [-1, 1] that are brain in every image; empty when there are too few."""
+    arrays = {modality: image.numpy().ravel() for modality, image in images.items()}
+    brain = np.flatnonzero(np.logical_and.reduce([array > BACKGROUND for array in arrays.values()]))
+    if brain.size < MIN_SAMPLES:
+        return {}
+    chosen = brain[:: max(1, brain.size // SAMPLES)]
+    return {modality: array[chosen] for modality, array in arrays.items()}
+
+
+def swap_in(voxels: Voxels) -> tuple[Modality, Modality] | None:
+    """Return the pair of sampled images `(N,)` whose signs speak most clearly for a swap, or None."""
+    strongest, suspected = 1.0, None
+    for pair in _PAIRS:
+        # the weakest sign decides whether the pair is suspected, so all must agree
+        signs = list(_signs(pair, voxels))
+        if signs and max(signs) < -1 and np.mean(signs) < -strongest:
+            strongest, suspected = -float(np.mean(signs)), (pair.first, pair.second)
+    return suspected
+
+
+def _signs(pair: _Pair, voxels: Voxels) -> Iterator[float]:
+    """Yield the signs of a pair in units of their margins: below -1 speaks for a swap."""
+    if not {pair.first, pair.second, *pair.required} <= set(voxels):
+        return
+    if pair.bright_minority_of_second:
+        difference = voxels[pair.second].astype(np.float64) - voxels[pair.first]
+        yield float(np.nan_to_num(skew(difference))) / SKEWNESS_MARGIN
+    for likeness in pair.likenesses:
+        if likeness.reference in voxels:
+            closer, farther = (
+                _correlation(voxels[modality], voxels[likeness.reference])
+                for modality in (likeness.closer, likeness.farther)
+            )
+            yield (closer - farther) / CORRELATION_MARGIN
+
+
+def _correlation(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Return Pearson's correlation; 0 when an image is constant."""
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])

@@ -1,0 +1,156 @@
+"""Is the foreground of an image a brain, or a whole head?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+
+import numpy as np
+from monai.data import MetaTensor
+from torch import Tensor
+
+from utad_monai.data.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, file_of, overlap
+from utad_monai.data.layouts import Case, doubtful_name
+from utad_monai.data.quality.finding import Finding, FindingKind
+from utad_monai.keys import Modality
+from utad_monai.transforms.load import WARNINGS
+
+LARGEST_BRAIN_ML = 2500.0
+"""No skull-stripped brain is larger; a head in a usual field of view is."""
+BORDER_SHARE = 0.3
+"""A brain leaves most of the six faces of its volume free; a head, or noise around it, does not."""
+REMEDY = "strip the skull with `utad-monai prepare`, HD-BET or SynthStrip; background must be 0"
+
+
+def skull_signs(image: Tensor, spacing_mm: Sequence[float]) -> str:
+    """Return why an image is hardly skull-stripped, with the remedy; empty when it may be.
+
+    Args:
+        image: `(X, Y, Z)` in file units.
+        spacing_mm: voxel size along the three axes.
+    """
+    foreground = image != 0
+    millilitres = float(foreground.count_nonzero()) * prod(spacing_mm) / 1000
+    if millilitres > LARGEST_BRAIN_ML:
+        return f"is not skull-stripped: its foreground of {millilitres:.0f} ml is more than a brain; {REMEDY}"
+    faces = [foreground.select(axis, end).float().mean() for axis in range(3) for end in (0, -1)]
+    share = float(sum(faces)) / len(faces)
+    if share > BORDER_SHARE:
+        return f"is not skull-stripped: its foreground covers {share:.0%} of the volume's faces; {REMEDY}"
+    return ""
+
+
+SATURATED_SHARE = 0.02
+"""An image is saturated when more of its foreground has the largest value; sound images stay below 0.0001."""
+SMALLEST_INTENSITY = 1e-30
+"""Images without a larger absolute value are close to the end of float32 and lose digits."""
+LARGEST_TUMOUR_SHARE = 0.5
+"""A segmentation that covers more of the brain is hardly one of a tumour."""
+LARGEST_OUTSIDE_SHARE = 0.1
+"""A segmentation with more of its voxels outside the brain hardly belongs to it."""
+
+
+def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[Finding]:
+    """Yield what is doubtful about a case's name and about its loaded volumes, each thing once."""
+    if doubt := doubtful_name(case.case_id):
+        yield Finding(FindingKind.NAME, case.case_id, None, f"{doubt}; rename the case")
+    texts = [(file_of(volume), text) for volume in volumes.values() for text in volume.meta[WARNINGS]]
+    for file, text in dict.fromkeys(texts):
+        yield Finding(FindingKind.FILE, case.case_id, file, text)
+    images = {modality: volumes[modality] for modality in case.images if modality in volumes}
+    for modality, image in images.items():
+        for text in doubtful_intensities(image.as_tensor()):
+            named = _of(case, modality, text)
+            yield Finding(FindingKind.INTENSITY, case.case_id, case.images[modality], named)
+        if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
+            named = _of(case, modality, text)
+            yield Finding(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
+    yield from _copies(case, images)
+    yield from _misplaced(case, images)
+
+
+def doubtful_intensities(image: Tensor) -> Iterator[str]:
+    """Yield what is doubtful about the intensities of one volume of any shape, in file units."""
+    size = int(image.count_nonzero())
+    if not size:
+        return
+    voxels = image.numpy()  # in the file's voxel order, where torch's reductions are ten times slower
+    low, largest = float(voxels.min()), float(voxels.max())
+    if largest == 0:  # all of the foreground is negative
+        largest = float(image[image != 0].max())
+    share = int((image == largest).count_nonzero()) / size
+    if share > SATURATED_SHARE:
+        yield f"is saturated: {share:.0%} of its foreground has the largest value, {largest:g}; export it unclipped"
+    if max(-low, largest) < SMALLEST_INTENSITY:
+        yield f"has vanishingly small (denormal) intensities, at most {largest:g}; rescale it"
+
+
+def doubtful_segmentation(tumour: Tensor, brain: Tensor) -> Iterator[str]:
+    """Yield what is doubtful about a whole-tumour mask `(X, Y, Z)` in a brain mask of the same shape."""
+    inside = tumour.bool() & brain
+    size = int(tumour.count_nonzero())
+    if not size:
+        yield "is empty: the case counts as one without tumour"
+        return
+    shared = int(inside.count_nonzero())
+    covered = shared / max(1, int(brain.count_nonzero()))
+    outside = 1 - shared / size
+    if covered > LARGEST_TUMOUR_SHARE:
+        yield f"covers {covered:.0%} of the brain: is it a segmentation of tissues instead of a tumour?"
+    if outside > LARGEST_OUTSIDE_SHARE:
+        yield f"has {outside:.0%} of its voxels outside the brain: does it belong to this case?"
+
+
+def voxel_digest(image: Tensor) -> str:
+    """Return a hash of shape and voxels: two files with another header or compression still agree."""
+    array = np.ascontiguousarray(image.numpy())
+    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
+    digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _copies(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
+    """Yield a finding for each image whose voxels an earlier image of the same case has."""
+    modalities = list(images)
+    for place, modality in enumerate(modalities):
+        first = next((other for other in modalities[:place] if _same_voxels(images[other], images[modality])), None)
+        if first is not None:
+            text = f"{modality} holds the same voxels as {first} of this case: a duplicate"
+            yield Finding(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
+
+
+def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
+    one, other = first.as_tensor(), second.as_tensor()
+    return one.equal(other) and bool(one.min() != one.max())
+
+
+def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
+    """Yield a finding for each image whose foreground lies elsewhere than that of the first, or is its mirror image."""
+    if not images:
+        return
+    first, *others = images
+    reference = _every_other_voxel(images[first]) != 0
+    for modality in others:
+        foreground = _every_other_voxel(images[modality]) != 0
+        if foreground.shape != reference.shape or not foreground.any() or not reference.any():
+            continue
+        here, mirrored = overlap(foreground, reference), overlap(foreground.flip(0), reference)
+        text = ""
+        if mirrored > here + MIRRORED_GAIN:
+            text = f"fits the {first} image better when mirrored left-right: is its orientation true?"
+        elif here < SMALLEST_OVERLAP:
+            text = f"covers other voxels than the {first} image: are they co-registered, and of one patient?"
+        if text:
+            yield Finding(FindingKind.FILE, case.case_id, case.images[modality], _of(case, modality, text))
+
+
+def _every_other_voxel(image: MetaTensor) -> Tensor:
+    """Return enough of a volume to see where its foreground lies."""
+    return image.as_tensor()[0, ::2, ::2, ::2]
+
+
+def _of(case: Case, modality: Modality, text: str) -> str:
+    """Name the channel when the file holds several modalities."""
+    channel = case.channel(modality)
+    return text if channel is None else f"channel {channel} ({modality}) {text}"

@@ -1,0 +1,63 @@
+"""What a model must not be fed, and what it was not trained for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from utad_monai.data.case_volumes import SMALLEST_BACKGROUND
+from utad_monai.data.intensity import UNUSUAL, IntensityProfile
+from utad_monai.data.preprocessing import LoadedCase, Preprocessing
+from utad_monai.keys import Modality
+from utad_monai.transforms import BACKGROUND
+
+BRAIN_ML = (500.0, 2500.0)
+"""Volumes of a brain outside this range are doubtful: a part of one, another unit, or a head with its skull."""
+
+
+def refusal(loaded: LoadedCase) -> str:
+    """Return why a loaded case must not be translated; empty when it may.
+
+    An image without background cannot be skull-stripped, or was normalised in another way (z-scores of a whole volume,
+    for instance): what this project takes for the brain would be something else.
+    """
+    for modality, image in loaded.images.items():
+        background = float((image.as_tensor() <= BACKGROUND).float().mean())
+        if background < SMALLEST_BACKGROUND:
+            return (
+                f"the {modality} image has no background of 0 ({background:.1%} of its voxels): it is not "
+                "skull-stripped or was normalised in another way; "
+                "skull-strip it (utad-monai prepare, HD-BET, SynthStrip)"
+            )
+    return ""
+
+
+def doubts(
+    loaded: LoadedCase, profiles: Mapping[Modality, IntensityProfile] | None, preprocessing: Preprocessing
+) -> Iterator[str]:
+    """Yield one phrase for everything about a case that the model was not trained for.
+
+    Args:
+        loaded: the case.
+        profiles: what the images of the model's training look like; None when nothing can be told by them.
+        preprocessing: of the model.
+    """
+    volume_ml = float(loaded.brain.sum()) * math.prod(loaded.spacing_mm) / 1000
+    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
+        yield f"the brain measures {volume_ml:.0f} ml: a part of one, a head with its skull, or a wrong voxel size"
+    for modality, image in loaded.images.items():
+        if profiles is None:
+            continue
+        if modality not in profiles:
+            yield f"the model never saw {modality} images in training"
+            continue
+        framed: Tensor = preprocessing.frame.image_to_slices(image.as_tensor()[0], loaded.placement)
+        distance = profiles[modality].distance(torch.as_tensor(framed))
+        if distance > UNUSUAL:
+            yield (
+                f"the {modality} image is unlike the {modality} images of the training cohort (a brain quantile is "
+                f"{distance:.1f} spreads away): another modality, scanner or preprocessing"
+            )

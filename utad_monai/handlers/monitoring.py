@@ -1,0 +1,133 @@
+"""What a training shows of itself: history, progress bar, trackers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas
+from ignite.engine import Engine, Events
+from monai.handlers import MLFlowHandler
+from tqdm import tqdm
+
+from utad_monai.keys import OutputKey
+from utad_monai.runtime.tables import write_table
+
+
+def scalars(output: Mapping[str, float]) -> dict[str, float]:
+    """Return the output of a `TranslationTrainer` iteration with plain string keys."""
+    return {str(name): float(value) for name, value in output.items()}
+
+
+class TrainingHistory:
+    """Average the loss terms of each epoch, add the validation metrics, and rewrite `history.csv`.
+
+    Args:
+        path: the CSV file; one row per epoch.
+        validator: engine whose metrics are recorded at the epochs in which it ran; None for none.
+    """
+
+    def __init__(self, path: str | Path, validator: Engine | None = None) -> None:
+        self.path = Path(path)
+        self.validator = validator
+        self.rows: list[dict[str, float]] = []
+        self._sums: dict[str, float] = defaultdict(float)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the trainer; attach it after the handler that runs the validation."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def _add(self, engine: Engine) -> None:
+        for name, value in engine.state.output.items():  # type: ignore[union-attr]
+            self._sums[str(name)] += value
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the epoch's row."""
+        length = engine.state.epoch_length or 1
+        row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        self.rows.append(row | {name: value / length for name, value in self._sums.items()} | self._validation(engine))
+        self._sums.clear()
+        write_table(self.path, pandas.DataFrame(self.rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far and the sums of the current epoch."""
+        return {"rows": [dict(row) for row in self.rows], "sums": dict(self._sums)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the rows and sums of an earlier run; the file is rewritten at the end of the epoch."""
+        self.rows = [dict(row) for row in state_dict["rows"]]
+        self._sums = defaultdict(float, state_dict["sums"])
+
+    def _validation(self, engine: Engine) -> dict[str, float]:
+        if self.validator is None or self.validator.state.epoch != engine.state.epoch:
+            return {}
+        return {name: float(value) for name, value in self.validator.state.metrics.items()}
+
+
+class TrainingProgress:
+    """Show iterations done, iterations to do and the current losses on one line.
+
+    Args:
+        description: what is being trained.
+        minutes: time budget of the run; with one, how many iterations there will be is not known.
+    """
+
+    def __init__(self, description: str, minutes: float = 0.0) -> None:
+        self.description = description
+        self.minutes = minutes
+        self._bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the trainer."""
+        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+
+    def _open(self, engine: Engine) -> None:
+        total = None if self.minutes else (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
+        self._bar = tqdm(total=total, initial=engine.state.iteration, desc=self.description, unit="it", mininterval=0.5)
+
+    def _advance(self, engine: Engine) -> None:
+        if self._bar is not None:
+            losses = _losses_text(engine)
+            self._bar.set_postfix_str(losses, refresh=False)
+            self._bar.update(engine.state.iteration - self._bar.n)  # a resumed run begins further on
+
+    def _close(self, _: Engine) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _fail(self, engine: Engine, error: BaseException) -> None:
+        self._close(engine)
+        raise error
+
+
+def _losses_text(engine: Engine) -> str:
+    output: Any = engine.state.output
+    if isinstance(output, list):  # MONAI's supervised trainer decollates its output
+        output = output[0] if output else {}
+    if not isinstance(output, dict):
+        return ""
+    shown = (OutputKey.LOSS, OutputKey.CRITIC_LOSS)
+    return ", ".join(f"{name} {float(output[name]):.3f}" for name in shown if name in output)
+
+
+def with_every_loss(handlers: Sequence[Any]) -> list[Any]:
+    """Return handlers of a trainer, of which those that track experiments record every loss of a `TranslationTrainer`.
+
+    MONAI adds its own tracking handler to a bundle's handlers. It expects the list of one output per image that a
+    supervised trainer gives, where a `TranslationTrainer` gives one dictionary of losses per batch.
+    """
+    for handler in handlers:
+        if isinstance(handler, MLFlowHandler):
+            handler.output_transform = partial(_losses_of_output, handler.output_transform)
+    return list(handlers)
+
+
+def _losses_of_output(of_supervised: Callable[[Any], Any], output: Any) -> Any:
+    return scalars(output) if isinstance(output, Mapping) else of_supervised(output)

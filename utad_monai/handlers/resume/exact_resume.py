@@ -1,0 +1,195 @@
+"""Exact resume: a training that was ended at any moment goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
+
+from utad_monai.handlers.resume.identity import differences, training_identity, training_loader
+from utad_monai.handlers.resume.signal_watch import SignalWatch, start_loader_worker
+from utad_monai.handlers.resume.state import ResumeError, newest_sound_state, remove_states, save_state
+from utad_monai.keys import ResumePolicy
+from utad_monai.runtime.parallel import from_every_process, rank
+from utad_monai.runtime.random_state import random_state, restore_random_state
+from utad_monai.runtime.signals import Interruption
+
+_UNFITTING = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
+"""What taking on a state of the wrong form raises."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """Anything that changes in a training: networks, optimisers, schedules, handlers, data sets."""
+
+    def state_dict(self) -> Any:
+        """Return the state as tensors and plain data."""
+
+    def load_state_dict(self, state_dict: Any) -> Any:
+        """Take on a state."""
+
+
+class ExactResume:
+    """Run a training, save its state from time to time, and begin where the newest sound state ends.
+
+    On the CPU the weights at the end are bit for bit those of a training that was never ended. SIGTERM and SIGINT save
+    and end with the exit codes 143 and 130; during a validation they wait for its end. A state is all of `stateful`,
+    the trainer's counters and every random generator.
+
+    A training is saved within its epochs when its sampler can go to a position (`utad_monai.data.EpochSampler`), and
+    between epochs otherwise.
+
+    Args:
+        folder: receives the states.
+        stateful: everything that changes in the training, by name.
+        policy: `auto` goes on where there is a state, `never` removes it and begins anew.
+        minutes: time between two saved states; the last two are kept, and one when the training is done.
+        clock: gives seconds.
+
+    Raises:
+        ValueError: when the minutes are negative.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        stateful: Mapping[str, Stateful],
+        policy: ResumePolicy | str = ResumePolicy.AUTO,
+        minutes: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if minutes < 0:
+            raise ValueError(f"resume_minutes must not be negative, got {minutes}")
+        self.folder = Path(folder)
+        self.stateful = dict(stateful)
+        self.policy = ResumePolicy(policy)
+        self.seconds = 60 * minutes
+        self.signals = SignalWatch()
+        self._clock = clock
+        self._saved_at = 0.0
+        self._identity: dict[str, Any] = {}
+        self._random_within_epoch: Mapping[str, Any] | None = None
+        self._finished = False
+
+    def run(self, trainer: Trainer) -> None:
+        """Train, from the newest state on if there is one.
+
+        Raises:
+            ResumeError: when there are states, but of another training or all damaged.
+            Interruption: when a signal ended the training; its state is saved.
+        """
+        self.attach(trainer)
+        with self.signals:
+            trainer.run()
+
+    def attach(self, engine: Trainer) -> None:
+        """Register on the trainer, as the last handler: it saves what the others did."""
+        training_loader(engine).worker_init_fn = start_loader_worker
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._go_on_within_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_iteration)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_when_due)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def _begin(self, engine: Trainer) -> None:
+        self._saved_at = self._clock()
+        self._identity = training_identity(engine, self.stateful)
+        state = None
+        if self.policy is ResumePolicy.AUTO:
+            state = newest_sound_state(self.folder)
+        elif rank() == 0:
+            remove_states(self.folder)
+        if state is not None:
+            self._refuse_another_training(state)
+            self._take_on(engine, state)
+
+    def _refuse_another_training(self, state: Mapping[str, Any]) -> None:
+        found = differences(state["identity"], self._identity)
+        if found:
+            raise ResumeError(self.folder, f"holds the state of another training ({'; '.join(found)})")
+
+    def _take_on(self, engine: Trainer, state: Mapping[str, Any]) -> None:
+        for name, part in self.stateful.items():
+            try:
+                part.load_state_dict(state["parts"][name])
+            except _UNFITTING as error:
+                raise ResumeError(self.folder, f"the state of {name} does not fit ({error})") from error
+        progress, length = state["engine"], engine.state.epoch_length
+        engine.state.iteration, engine.state.epoch = progress["iteration"], progress["iteration"] // length
+        for name, value in progress["attributes"].items():
+            setattr(engine.state, name, value)
+        _go_to(engine, engine.state.epoch, progress["iteration"] % length)
+        restore_random_state(state["random"][rank()])
+        if progress["iteration"] % length:
+            # the loader's start draws random numbers that were drawn before this state: it is restored after that
+            self._random_within_epoch = state["random"][rank()]
+        self._tell(engine, progress)
+
+    def _tell(self, engine: Trainer, progress: Mapping[str, Any]) -> None:
+        epochs = engine.state.max_epochs
+        if progress["finished"] and progress["max_epochs"] == epochs:
+            self._finished = True
+            engine.terminate()
+            _logger.info("%s: this training is finished; --resume never would begin anew", self.folder)
+            return
+        _logger.info("going on after iteration %d, epoch %d", engine.state.iteration, engine.state.epoch)
+        if progress["max_epochs"] != epochs:
+            change = f"planned for {progress['max_epochs']} epochs, now for {epochs}"
+            _logger.warning("%s: %s: the result is not that of one uninterrupted training", self.folder, change)
+
+    def _go_on_within_epoch(self, _: Engine) -> None:
+        if self._random_within_epoch is not None:
+            restore_random_state(self._random_within_epoch)
+            self._random_within_epoch = None
+
+    def _after_iteration(self, engine: Trainer) -> None:
+        """Save within an epoch where that is possible; its last iteration is left to the epoch's end."""
+        if engine.state.iteration % engine.state.epoch_length and _can_go_to(engine):
+            self._save_when_due(engine)
+
+    def _save_when_due(self, engine: Trainer) -> None:
+        signal_number, due = self.signals.agreed(self._clock() - self._saved_at >= self.seconds)
+        if due or signal_number:
+            self._save(engine, finished=False)
+        if signal_number:
+            end = f"iteration {engine.state.iteration}: ended by signal {signal_number}, saved in {self.folder}"
+            _logger.warning("%s; the same command goes on", end)
+            raise Interruption(signal_number)
+
+    def _finish(self, engine: Trainer) -> None:
+        if not self._finished:
+            self._save(engine, finished=True)
+
+    def _save(self, engine: Trainer, finished: bool) -> None:
+        randoms = from_every_process(random_state())
+        if rank() == 0:
+            content = {
+                "identity": self._identity,
+                "engine": {
+                    "iteration": engine.state.iteration,
+                    "max_epochs": engine.state.max_epochs,
+                    "attributes": {name: getattr(engine.state, name) for name in engine.state_dict_user_keys},
+                    "finished": finished,
+                },
+                "random": randoms,
+                "parts": {name: part.state_dict() for name, part in self.stateful.items()},
+            }
+            save_state(self.folder, engine.state.iteration, content, finished)
+        self._saved_at = self._clock()
+
+
+def _can_go_to(engine: Trainer) -> bool:
+    return hasattr(training_loader(engine).sampler, "go_to")
+
+
+def _go_to(engine: Trainer, epoch: int, batches: int) -> None:
+    """Let the loader begin with this batch of this epoch."""
+    if _can_go_to(engine):
+        loader = training_loader(engine)
+        loader.sampler.go_to(epoch, batches * (loader.batch_size or 1))  # type: ignore[attr-defined]

@@ -1,0 +1,171 @@
+"""Keep the best model of a training."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from utad_monai.data.intensity import intensity_profiles
+from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.data.slice_store import SlicedCase, SliceStore
+from utad_monai.engines.translation_validator import TranslationValidator
+from utad_monai.keys import Modality
+from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
+from utad_monai.networks import ModalityCritic, TumourAwareGenerator
+from utad_monai.transforms import IntensityWindow
+
+_logger = logging.getLogger(__name__)
+
+
+class BestSoFar:
+    """Remember the greatest value, and the model file that belongs to it.
+
+    Args:
+        path: the model file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.best: float | None = None
+
+    def is_better(self, value: float) -> bool:
+        """Tell whether a value is greater than all before, and remember it then.
+
+        The first one always is, so that no run ends without a model; when it is NaN, any number is better.
+        """
+        if self.best is not None and not math.isnan(self.best) and not value > self.best:
+            return False
+        self.best = value
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value so far; None before the first."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on with the best value of an earlier run.
+
+        Raises:
+            FileNotFoundError: when there is a value and its model is gone.
+        """
+        if state_dict["best"] is not None and not self.path.is_file():
+            raise FileNotFoundError(f"the best model so far, {self.path}, is missing")
+        self.best = state_dict["best"]
+
+
+class SaveBestTranslator(BestSoFar):
+    """After each validation, save the generator when its key metric is the best so far.
+
+    Args:
+        path: the model file, replaced atomically.
+        generator: the network that was validated.
+        critics: whole-image and tumour-image critic, kept so that a later stage can go on with them.
+        store: prepared slices of the training cases.
+        training_cases: give the typical intensity window and the intensity profile of each modality.
+        training: plain data on how the model was made.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        generator: TumourAwareGenerator,
+        critics: Sequence[ModalityCritic],
+        store: SliceStore,
+        training_cases: Sequence[SlicedCase],
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path)
+        self.generator = generator
+        self.critics = (critics[0], critics[1])
+        self.preprocessing = store.preprocessing
+        self.target_windows = typical_windows(training_cases)
+        self.intensity_profiles = intensity_profiles(store, training_cases)
+        self.training = dict(training or {})
+
+    def attach(self, engine: TranslationValidator) -> None:
+        """Register on the validator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save the translator when the validator's key metric improved.
+
+        Raises:
+            RuntimeError: when the engine is not a `TranslationValidator`.
+        """
+        if not isinstance(engine, TranslationValidator):
+            raise RuntimeError("SaveBestTranslator is attached to the validator")
+        name = str(engine.key_metric)
+        value = float(engine.state.metrics[name])
+        if not self.is_better(value):
+            return
+        made = self.training | {"epoch": engine.state.epoch, "validation_metric": name, "validation_value": value}
+        made["validated_on"] = engine.scored_on
+        translator = TranslatorModel(
+            self.generator,
+            self.preprocessing,
+            self.target_windows,
+            engine.source_errors,
+            self.intensity_profiles,
+            self.critics,
+            made,
+        )
+        save_translator(self.path, translator)
+        score = f"{name} {value:.4f} on {engine.scored_on}"
+        _logger.info("epoch %d: %s is the best so far, saved %s", engine.state.epoch, score, self.path)
+
+
+def typical_windows(cases: Sequence[SlicedCase]) -> dict[Modality, IntensityWindow]:
+    """Return the median intensity window of each modality that the cases have, in file units."""
+    windows: dict[Modality, IntensityWindow] = {}
+    for modality in Modality:
+        known = [case.windows[modality] for case in cases if modality in case.windows]
+        if known:
+            windows[modality] = IntensityWindow(
+                median(window.lower for window in known), median(window.upper for window in known)
+            )
+    return windows
+
+
+class SaveBestSegmenter(BestSoFar):
+    """After each validation, save the network when the validator's key metric is the best so far.
+
+    Args:
+        path: the model file, replaced atomically.
+        network: the network that was validated.
+        arguments: constructor arguments of the MONAI UNet, as plain data.
+        preprocessing: what the network was fed with.
+        modalities: its input channels.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        network: nn.Module,
+        arguments: Mapping[str, Any],
+        preprocessing: Preprocessing,
+        modalities: Sequence[Modality | str] = tuple(Modality),
+    ) -> None:
+        super().__init__(path)
+        self.network = network
+        self.arguments = dict(arguments)
+        self.preprocessing = preprocessing
+        self.modalities = tuple(map(Modality, modalities))
+
+    def attach(self, engine: Engine) -> None:
+        """Register on the validator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save the network when it is the best so far."""
+        value = float(engine.state.metrics[engine.state.key_metric_name])  # type: ignore[attr-defined]
+        if not self.is_better(value):
+            return
+        save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments, self.modalities))
+        _logger.info("epoch %d: mean Dice %.4f is the best so far, saved %s", engine.state.epoch, value, self.path)

@@ -1,0 +1,99 @@
+"""What a later stage takes from an earlier one's model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.errors import CheckpointError
+from utad_monai.models.filling import fill
+from utad_monai.models.segmenter import Segmenter
+from utad_monai.models.stages import Stage, existing_model
+from utad_monai.models.translator_model import TranslatorModel, load_translator
+from utad_monai.networks import ModalityCritic, TumourAwareGenerator, critic_pair
+
+
+def load_stage(output_dir: str | Path, stage: Stage | str, stage_dir: str | Path = "") -> TranslatorModel:
+    """Read the translator that an earlier stage left.
+
+    Args:
+        output_dir: the output folder of the stages.
+        stage: the earlier stage.
+        stage_dir: where it kept its model, if not at its place in the output folder.
+
+    Raises:
+        MissingStageError: when that stage has not run, naming the command.
+        CheckpointError: when its model is unusable.
+    """
+    return load_translator(existing_model(output_dir, stage, stage_dir))
+
+
+def critics_for_student(teacher: TranslatorModel, warm_start: bool) -> tuple[ModalityCritic, ModalityCritic]:
+    """Return the teacher's own critics, or fresh ones of the same architecture.
+
+    Raises:
+        CheckpointError: when the teacher was saved without critics.
+    """
+    if teacher.critics is None:
+        raise CheckpointError("the teacher", "was saved without critics", "train it again")
+    if warm_start:
+        return teacher.critics
+    return critic_pair(**teacher.critics[0].description())
+
+
+def load_start_weights(
+    path: str | Path, generator: TumourAwareGenerator, critics: tuple[ModalityCritic, ModalityCritic]
+) -> bool:
+    """Let a training begin from an earlier model's weights; tell whether it does.
+
+    A model without critics (starter weights) may have fewer branches: a tumour branch that it lacks begins as a copy of
+    its image branch, the critics and a residual fusion begin as they are.
+
+    Args:
+        path: a translator of the same architecture; empty for none.
+        generator: receives the weights.
+        critics: receive the weights, where the model has critics.
+
+    Raises:
+        CheckpointError: when the file is unusable or of another architecture.
+    """
+    if not str(path):
+        return False
+    start = load_translator(path)
+    if start.critics is None:
+        fill(path, generator, _grown(start.generator, generator))
+        generator.train()
+        return True
+    pairs = zip((generator, *critics), (start.generator, *start.critics), strict=True)
+    for network, source in pairs:
+        fill(path, network, source.state_dict())
+        network.train()
+    return True
+
+
+def _grown(start: TumourAwareGenerator, generator: TumourAwareGenerator) -> dict[str, Tensor]:
+    """Return the weights of a generator whose branches are those of another one, copied where it has fewer."""
+    grown = generator.state_dict()
+    given = start.state_dict()
+    for name, weight in given.items():
+        branch, _, rest = name.partition(".")
+        twin = f"{branch.replace('image_', 'tumour_')}.{rest}"
+        grown[name] = weight
+        if twin in grown and twin not in given:
+            grown[twin] = weight.clone()
+    return grown
+
+
+def common_preprocessing(models: Sequence[TranslatorModel | Segmenter]) -> Preprocessing:
+    """Return the preprocessing that all models were trained with.
+
+    Raises:
+        CheckpointError: when they differ: their results cannot be compared.
+    """
+    first, *others = (model.preprocessing for model in models)
+    if any(other != first for other in others):
+        raise CheckpointError("the models", "were trained with different preprocessing", "train all stages alike")
+    return first

@@ -1,5 +1,0 @@
-"""How results reach a reader."""
-
-from utad_monai.reports.summary_table import show_summary, summary_lines
-
-__all__ = ["show_summary", "summary_lines"]
