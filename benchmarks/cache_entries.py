@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from monai.transforms import Compose, RandFlipd
 from torch.utils.data import DataLoader
 
 from utad_monai.data import EpochSampler, Preprocessing, SliceStore, UnpairedSlices
 from utad_monai.data.slice_store import _INDEX, _read_index
+
+FLIP = Compose([RandFlipd(["image", "tumour_mask", "tumour_labels", "brain"], prob=0.5, spatial_axis=1)])
 
 
 def grown_cohort(entry: Path, folder: Path, number: int) -> None:
@@ -28,7 +31,7 @@ def grown_cohort(entry: Path, folder: Path, number: int) -> None:
 def memory_of(folder: Path, preprocessing: Preprocessing, batches: int, batch_size: int) -> dict[str, Any]:
     """Draw batches from a grown cohort; return this process's resident memory, its own and that of mapped files."""
     cases = [case for case in map(_read_index, sorted(folder.iterdir())) if case is not None]
-    dataset = UnpairedSlices(SliceStore(cases, preprocessing), cases, tumour_fraction=0.7, flip=True)
+    dataset = UnpairedSlices(SliceStore(cases, preprocessing), cases, tumour_fraction=0.7, transform=FLIP)
     for _ in DataLoader(dataset, batch_size, sampler=EpochSampler(dataset, batches * batch_size)):
         pass
     return {"anonymous_mb": _resident("RssAnon"), "file_mb": _resident("RssFile")}

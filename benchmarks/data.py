@@ -23,6 +23,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import torch
+from monai.transforms import Compose, RandFlipd
 from torch.utils.data import DataLoader
 
 from benchmarks.cache_entries import grown_cohort, memory_of
@@ -33,6 +34,8 @@ from utad_monai.data import Case, EpochSampler, Preprocessing, SliceStore, Unpai
 from utad_monai.keys import BatchKey
 from utad_monai.phantom.cohort import write_phantom_cohort
 from utad_monai.runtime.workers import keep_freed_memory
+
+FLIP = Compose([RandFlipd(["image", "tumour_mask", "tumour_labels", "brain"], prob=0.5, spatial_axis=1)])
 
 DEMO = Preprocessing(frame_size_mm=(200.0, 160.0), image_size=SIZES["demo"].tight_box_size)
 """The tight box: it lies inside every volume, and a plain crop cannot leave one. Its step is the shortest, too."""
@@ -95,7 +98,7 @@ def drawing(cases: Sequence[Case], store: SliceStore, folder: Path, rounds: int,
     Raises:
         AssertionError: when the pipelines do not give the same slice.
     """
-    dataset = UnpairedSlices(store, list(store.cases.values()), tumour_fraction=0.7, flip=True)
+    dataset = UnpairedSlices(store, list(store.cases.values()), tumour_fraction=0.7, transform=FLIP)
     rival = PlainPipeline(cases, DEMO, store)
     different = max(rival.difference(dataset, index) for index in range(BATCH))
     if different > RIVAL_TOLERANCE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import utad_monai
 from utad_monai import transforms
+from utad_monai.earlier_names import EARLIER_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted(path for package in ("utad_monai", "transforms") for path in (ROOT / package).rglob("*.py"))
@@ -197,3 +199,45 @@ def test_every_function_is_typed(path: Path) -> None:
 
 def test_bundles_hold_no_python() -> None:
     assert list((ROOT / "bundles").rglob("*.py")) == []
+
+
+def names_used(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module uses, but not those that it imports or lists in `__all__`."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.Attribute):
+                yield node.attr
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from re.findall(r"\w+", node.value)  # of annotations and of addresses
+
+
+def public_names(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_" and not node.decorator_list:
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            names = [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+            yield from (name for name in names if name[0] != "_")
+
+
+def test_every_public_name_is_used_outside_the_tests() -> None:
+    """By the library, a bundle, a benchmark or the documentation of the Python interface; commands are decorated."""
+    used: set[str] = {name.rpartition(".")[2] for name in EARLIER_NAMES.values()}
+    for path in [*LIBRARY, *(ROOT / "benchmarks").glob("*.py")]:
+        used.update(names_used(ast.parse(strip_docstrings(path.read_text(encoding="utf-8")))))
+    texts = [
+        *(ROOT / "bundles").glob("*.json"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "utad_monai").rglob("*.md"),
+        ROOT / "README.md",
+    ]
+    used.update(word for path in texts for word in re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    assert {path.name: dead for path in LIBRARY if (dead := sorted(set(public_names(tree_of(path))) - used))} == {}
+
+
+def strip_docstrings(source: str) -> str:
+    return re.sub(r'"""(?:.|\n)*?"""', '""', source)

@@ -1,6 +1,7 @@
 """MONAI transforms of UTAD-MONAI: NIfTI loading, skull-stripped normalisation, tumour masking and cropping."""
 
 from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.grid import CommonGridd, SameGridd
 from utad_monai.transforms.labels import (
     CanonicalLabels,
     CanonicalLabelsd,
@@ -9,18 +10,19 @@ from utad_monai.transforms.labels import (
     StoredLabels,
     regions_to_labels,
 )
-from utad_monai.transforms.load import LoadNifti, LoadNiftid
+from utad_monai.transforms.load import LoadNifti, LoadNiftid, ZeroBackground, ZeroBackgroundd
 from utad_monai.transforms.nifti import NiftiVolume, read_header, read_nifti
 from utad_monai.transforms.normalise import (
     BACKGROUND,
     BRAIN_FLOOR,
     IntensityWindow,
+    KeepBackgroundd,
     NormaliseBrain,
     NormaliseBraind,
     brain_window,
 )
 from utad_monai.transforms.orient import OrientLPS, OrientLPSd, from_lps
-from utad_monai.transforms.slice_frame import FramePlacement, SliceFrame
+from utad_monai.transforms.slice_frame import CutSlicesd, FramePlacement, PlaceFramed, SliceFrame
 from utad_monai.transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
 
 __all__ = [
@@ -28,11 +30,14 @@ __all__ = [
     "BRAIN_FLOOR",
     "CanonicalLabels",
     "CanonicalLabelsd",
+    "CommonGridd",
     "CropTumour",
     "CropTumourd",
+    "CutSlicesd",
     "FramePlacement",
     "IntensityWindow",
     "InvalidImageError",
+    "KeepBackgroundd",
     "LabelsToTumourRegions",
     "LabelsToTumourRegionsd",
     "LoadNifti",
@@ -44,8 +49,12 @@ __all__ = [
     "NormaliseBraind",
     "OrientLPS",
     "OrientLPSd",
+    "PlaceFramed",
+    "SameGridd",
     "SliceFrame",
     "StoredLabels",
+    "ZeroBackground",
+    "ZeroBackgroundd",
     "brain_window",
     "from_lps",
     "mask_tumour",

@@ -10,7 +10,13 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 from torch import Tensor
 
+from utad_monai.errors import InvalidImageError
 from utad_monai.keys import TumourLabel
+from utad_monai.transforms.load import PROBLEMS, file_of, refuse
+
+LABEL_MEANINGS = "label_meanings"
+"""Key of a case's dictionary: the canonical label of each value that its layout stores."""
+_REMEDY = "map the labels to the layout's"
 
 
 class CanonicalLabels(Transform):
@@ -79,13 +85,22 @@ class StoredLabels(Transform):
 
 
 class CanonicalLabelsd(MapTransform):
-    """Dictionary version of `CanonicalLabels`."""
+    """Dictionary version of `CanonicalLabels`.
+
+    Args:
+        keys: segmentations.
+        meanings: see `CanonicalLabels`; those of the case, under `LABEL_MEANINGS`, when None.
+        allow_missing_keys: whether absent keys are skipped.
+    """
 
     def __init__(
-        self, keys: KeysCollection, meanings: Mapping[int, TumourLabel], allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        meanings: Mapping[int, TumourLabel] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.canonical = CanonicalLabels(meanings)
+        self.meanings = meanings
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Map each key's labels.
@@ -95,7 +110,13 @@ class CanonicalLabelsd(MapTransform):
         """
         mapped = dict(data)
         for key in self.key_iterator(mapped):
-            mapped[key] = self.canonical(mapped[key])
+            meanings = mapped[LABEL_MEANINGS] if self.meanings is None else self.meanings
+            try:
+                mapped[key] = CanonicalLabels(meanings)(mapped[key])
+            except ValueError as error:
+                if PROBLEMS not in mapped:
+                    raise
+                refuse(mapped, InvalidImageError(file_of(mapped[key]), str(error), _REMEDY), key)
         return mapped
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel
 import torch
@@ -12,6 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
+from utad_monai.errors import InvalidImageError
 from utad_monai.transforms.nifti import read_nifti
 
 WARNINGS = "warnings"
@@ -20,6 +21,20 @@ PLACEMENT = "placement"
 """Meta key of where the file says that its voxels lie (`utad_monai.transforms.nifti_affine.Placement`)."""
 ORIENTATION = "stored_orientation"
 """Meta key of the directions in which the file's voxel axes grow, such as `LPS`."""
+CHANNEL = "channel"
+"""Meta key of the volume's place in a 4-D file; None of a 3-D file."""
+PROBLEMS = "problems"
+"""Key of a case's dictionary whose list takes each refused file as an `InvalidImageError`; without it one is raised."""
+SMALLEST_BACKGROUND = 0.05
+"""Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""
+
+
+class ChannelFile(NamedTuple):
+    """One volume of a 4-D file, as `LoadNiftid` takes it in place of a path; the fields are those of `LoadNifti`."""
+
+    path: Path
+    channel: int | None = None
+    channel_count: int | None = None
 
 
 class LoadNifti(Transform):
@@ -43,13 +58,17 @@ class LoadNifti(Transform):
             WARNINGS: list(volume.warnings),
             PLACEMENT: volume.placement,
             ORIENTATION: orientation,
+            CHANNEL: channel,
         }
         image = torch.from_numpy(volume.array)[None]
         return MetaTensor(image, affine=torch.from_numpy(volume.affine), meta=meta)
 
 
 class LoadNiftid(MapTransform):
-    """Dictionary version of `LoadNifti`: every key holds a path and becomes a `(1, X, Y, Z)` MetaTensor."""
+    """Dictionary version of `LoadNifti`: a key holds a path or `ChannelFile`, and becomes a `(1, X, Y, Z)` MetaTensor.
+
+    A file that is refused goes to `PROBLEMS` where the dictionary has that list, and its key is dropped.
+    """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -63,5 +82,62 @@ class LoadNiftid(MapTransform):
         """
         loaded = dict(data)
         for key in self.key_iterator(loaded):
-            loaded[key] = self.loader(loaded[key])
+            source = loaded[key]
+            try:
+                loaded[key] = self.loader(*source) if isinstance(source, ChannelFile) else self.loader(source)
+            except InvalidImageError as error:
+                refuse(loaded, error, key)
         return loaded
+
+
+class ZeroBackground(Transform):
+    """Give an image whose background is a negative constant a background of 0, and say so in its warnings.
+
+    Only the smallest value is replaced, when a good share of the voxels has it and hardly any is 0.
+    """
+
+    def __call__(self, image: MetaTensor) -> MetaTensor:
+        """Return an image `(1, X, Y, Z)` in file units with a background of 0, or as it is."""
+        lowest = float(image.numpy().min())  # in the file's voxel order, where torch's reduction is ten times slower
+        if lowest >= 0:
+            return image
+        voxels = image.as_tensor()
+        background, smallest = voxels == lowest, SMALLEST_BACKGROUND * voxels.numel()
+        if int(background.count_nonzero()) < smallest or voxels.numel() - int(voxels.count_nonzero()) >= smallest:
+            return image
+        text = f"has a background of {lowest:g}, which is taken for 0"
+        meta = {key: value for key, value in image.meta.items() if key != "affine"}
+        meta[WARNINGS] = [*meta[WARNINGS], text]
+        return MetaTensor(voxels.masked_fill(background, 0), affine=image.affine, meta=meta)
+
+
+class ZeroBackgroundd(MapTransform):
+    """Dictionary version of `ZeroBackground`."""
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.zero_background = ZeroBackground()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Give each key's image a background of 0."""
+        changed = dict(data)
+        for key in self.key_iterator(changed):
+            changed[key] = self.zero_background(changed[key])
+        return changed
+
+
+def file_of(volume: MetaTensor) -> Path:
+    """Return the file that a volume was loaded from."""
+    return Path(volume.meta["filename_or_obj"])
+
+
+def refuse(data: dict[Hashable, Any], error: InvalidImageError, key: Hashable = None) -> None:
+    """Put an error into the dictionary's list of problems, and drop the key that it is about.
+
+    Raises:
+        InvalidImageError: the error, where the dictionary has no such list.
+    """
+    if PROBLEMS not in data:
+        raise error
+    data[PROBLEMS] = [*data[PROBLEMS], error]
+    data.pop(key, None)

@@ -13,6 +13,9 @@ from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys
 from torch import Tensor
 
+from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.load import CHANNEL, PROBLEMS, file_of, refuse
+
 BACKGROUND = -1.0
 """Normalised intensity of everything that is not brain."""
 BRAIN_FLOOR = BACKGROUND + 2**-7
@@ -107,14 +110,22 @@ class NormaliseBrain(InvertibleTransform):
         info = self.pop_transform(data)[TraceKeys.EXTRA_INFO]
         return IntensityWindow(info["lower"], info["upper"]).denormalise(data)
 
-    def window_of(self, normalised: MetaTensor) -> IntensityWindow:
-        """Return the window that was recorded on a normalised image."""
-        info = self.get_most_recent_transform(normalised)[TraceKeys.EXTRA_INFO]
+    @staticmethod
+    def window_of(normalised: MetaTensor) -> IntensityWindow:
+        """Return the window that was recorded on a normalised image, whichever instance normalised it.
+
+        Raises:
+            LookupError: when the image was changed since, or never normalised.
+        """
+        info = normalised.applied_operations[-1][TraceKeys.EXTRA_INFO]
         return IntensityWindow(info["lower"], info["upper"])
 
 
 class NormaliseBraind(MapTransform, InvertibleTransform):
-    """Dictionary version of `NormaliseBrain`."""
+    """Dictionary version of `NormaliseBrain`.
+
+    An image of a file that cannot be normalised goes to `PROBLEMS` where the dictionary has that list.
+    """
 
     def __init__(
         self,
@@ -134,7 +145,12 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         """
         normalised = dict(data)
         for key in self.key_iterator(normalised):
-            normalised[key] = self.normalise(normalised[key])
+            try:
+                normalised[key] = self.normalise(normalised[key])
+            except ValueError as error:
+                if PROBLEMS not in normalised:
+                    raise
+                refuse(normalised, _unusable(key, normalised[key], str(error)), key)
         return normalised
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -143,3 +159,32 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         for key in self.key_iterator(restored):
             restored[key] = self.normalise.inverse(restored[key])
         return restored
+
+
+class KeepBackgroundd(MapTransform):
+    """Put normalised images back into their range after other transforms: -1 outside the brain, above it inside.
+
+    Args:
+        keys: images of any shape, [-1, 1] before the other transforms.
+        brain_key: entry with the bool mask of the brain, of the same shape.
+        allow_missing_keys: whether absent keys are skipped.
+    """
+
+    def __init__(self, keys: KeysCollection, brain_key: str, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.brain_key = brain_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with every image in its range; an image that never left it stays as it is."""
+        kept = dict(data)
+        for key in self.key_iterator(kept):
+            image = kept[key].clamp(BRAIN_FLOOR, 1.0)
+            kept[key] = image.masked_fill(~kept[self.brain_key].bool(), BACKGROUND)
+        return kept
+
+
+def _unusable(modality: Hashable, image: MetaTensor, reason: str) -> InvalidImageError:
+    """Return the error of a file; of a file with several modalities it names the channel."""
+    channel = image.meta.get(CHANNEL)
+    named = reason if channel is None else f"channel {channel} ({modality}) {reason}"
+    return InvalidImageError(file_of(image), named, "replace the image or leave it out")

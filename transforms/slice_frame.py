@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import torch
-from monai.transforms import generate_spatial_bounding_box
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, generate_spatial_bounding_box
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional
 
+from utad_monai.transforms.labels import regions_to_labels
 from utad_monai.transforms.normalise import BACKGROUND, BRAIN_FLOOR
 
+BRAIN, FRAME, FRAME_PLACEMENT, FIRST_SLICE = "brain", "frame", "frame_placement", "first_slice"
+"""Keys of a case's dictionary: its brain, its frame and where that lies, and the axial index of its first slice."""
 _COVERED = 0.5
 """A resized pixel is brain (or region) when at least this share of it is."""
 _SLICES_AT_ONCE = 16
@@ -93,6 +99,67 @@ class SliceFrame:
         framed = _resize_brain(slices, placement.size, covered=1e-3)
         planes = _paste(framed, placement)
         return _fill_brain(planes.permute(2, 1, 0).contiguous(), brain)
+
+
+class PlaceFramed(MapTransform):
+    """Place one frame around the brain of a case: `BRAIN`, `FRAME` and `FRAME_PLACEMENT` are added to its dictionary.
+
+    Args:
+        keys: normalised images `(1, X, Y, Z)` on one grid, in LPS voxel order; one of them at least.
+        frame_size_mm: height (anterior-posterior) and width (left-right) of the frame.
+        image_size: height and width of a slice in pixels.
+        allow_missing_keys: whether absent keys are skipped.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        frame_size_mm: Sequence[float],
+        image_size: Sequence[int],
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.frame = SliceFrame((frame_size_mm[0], frame_size_mm[1]), (image_size[0], image_size[1]))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add `BRAIN`, `(X, Y, Z)` bool, what is brain in any image, the `SliceFrame` and its `FramePlacement`.
+
+        Raises:
+            ValueError: when no voxel is brain.
+        """
+        placed = dict(data)
+        images = [placed[key] for key in self.key_iterator(placed)]
+        brain = reduce(torch.logical_or, (image.as_tensor()[0] > BACKGROUND for image in images))
+        spacing = [float(size) for size in images[0].pixdim]
+        return placed | {BRAIN: brain, FRAME: self.frame, FRAME_PLACEMENT: self.frame.place(brain, spacing)}
+
+
+class CutSlicesd(MapTransform):
+    """Sample a case in its frame as axial slices, from the first to the last that holds brain; `FIRST_SLICE` is added.
+
+    Args:
+        keys: normalised images `(1, X, Y, Z)`, which become `(Z, H, W)`.
+        region_key: tumour regions `(3, X, Y, Z)`, which become canonical labels `(Z, H, W)` uint8; may be absent.
+        allow_missing_keys: whether absent keys are skipped.
+    """
+
+    def __init__(self, keys: KeysCollection, region_key: str, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.region_key = region_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with slices in the place of volumes."""
+        cut = dict(data)
+        keys, frame = list(self.key_iterator(cut)), cut[FRAME]
+        images = [frame.image_to_slices(cut[key].as_tensor()[0], cut[FRAME_PLACEMENT]) for key in keys]
+        occupied = reduce(torch.logical_or, ((image > BACKGROUND).flatten(1).any(dim=1) for image in images))
+        indices = occupied.nonzero().flatten()
+        first, last = int(indices[0]), int(indices[-1]) + 1
+        cut |= {key: image[first:last] for key, image in zip(keys, images, strict=True)}
+        if self.region_key in cut:
+            regions = frame.regions_to_slices(cut[self.region_key], cut[FRAME_PLACEMENT])
+            cut[self.region_key] = regions_to_labels(regions)[0, first:last]
+        return cut | {FIRST_SLICE: first}
 
 
 def _in_parts(volume: Tensor) -> Sequence[Tensor]:

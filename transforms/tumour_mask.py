@@ -48,12 +48,21 @@ class MaskTumourd(MapTransform):
     Args:
         keys: images to mask.
         mask_key: entry that holds the tumour mask `(1, ...)`.
+        masked_key: entry for the tumour image of the one key; each image is replaced by its tumour image when None.
         allow_missing_keys: whether absent keys are skipped.
+
+    Raises:
+        ValueError: when several keys would go to one entry.
     """
 
-    def __init__(self, keys: KeysCollection, mask_key: str, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, mask_key: str, masked_key: str | None = None, allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
+        if masked_key is not None and len(self.keys) > 1:
+            raise ValueError(f"masked_key takes the tumour image of one key, got {', '.join(map(str, self.keys))}")
         self.mask_key = mask_key
+        self.masked_key = masked_key
         self.mask_tumour = MaskTumour()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -64,7 +73,7 @@ class MaskTumourd(MapTransform):
         """
         masked = dict(data)
         for key in self.key_iterator(masked):
-            masked[key] = self.mask_tumour(masked[key], masked[self.mask_key])
+            masked[self.masked_key or key] = self.mask_tumour(masked[key], masked[self.mask_key])
         return masked
 
 

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose, RandFlipd
 from nibabel.orientations import aff2axcodes, axcodes2ornt, io_orientation, ornt_transform
 
 from utad_monai.data import (
@@ -23,8 +24,9 @@ from utad_monai.data import (
     load_case,
     slice_case,
 )
+from utad_monai.data.case_volumes import case_dictionary
 from utad_monai.keys import Modality
-from utad_monai.transforms import BACKGROUND, LabelsToTumourRegions
+from utad_monai.transforms import BACKGROUND, LabelsToTumourRegions, NormaliseBraind
 
 WriteCase = Callable[..., Path]
 CASE_ID = "BraTS_000"
@@ -314,3 +316,36 @@ def test_real_case_is_loaded(real_dataset_dir: Path, caplog: pytest.LogCaptureFi
         assert image.shape[1:] == (128, 128)
         assert 0.1 < (image > BACKGROUND).float().mean() < 0.6
         assert (image.min(), image.max()) == (BACKGROUND, 1)
+
+
+def test_chain_of_transforms_gives_its_parameters() -> None:
+    made = Preprocessing((200.0, 180.0), (96, 80), 1.0, 98.0)
+    assert Preprocessing.of(made.transforms) == made
+
+
+@pytest.mark.parametrize("change", ["missing", "added", "other order", "other keys"])
+def test_chain_that_models_could_not_repeat_is_refused(change: str) -> None:
+    steps = list(Preprocessing().transforms.transforms)
+    if change == "missing":
+        steps = [one for one in steps if type(one).__name__ != "ZeroBackgroundd"]
+    elif change == "added":
+        steps.insert(5, RandFlipd(tuple(Modality)))
+    elif change == "other order":
+        steps[3], steps[5] = steps[5], steps[3]
+    else:
+        steps[5] = NormaliseBraind((Modality.T1,), allow_missing_keys=True)
+    with pytest.raises(ValueError, match="models repeat LoadNiftid, ZeroBackgroundd"):
+        Preprocessing.of(Compose(steps))
+
+
+def test_slices_are_what_the_whole_chain_makes_of_the_files(
+    tiny_cohort: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    case = find_cases(tiny_cohort)[0]
+    chained = tiny_preprocessing.transforms(case_dictionary(case))
+    slices = slice_case(load_case(case, tiny_preprocessing), tiny_preprocessing)
+    assert slices.first_slice == chained["first_slice"]
+    assert slices.labels is not None
+    assert torch.equal(slices.labels, chained["seg"])
+    for modality, image in slices.images.items():
+        assert torch.equal(image, chained[modality])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose, RandAdjustContrastd, RandBiasFieldd
 from torch.utils.data import DataLoader
 
+from tests.random_flip import random_flip
 from utad_monai.data import (
     CohortError,
     EpochSampler,
@@ -25,7 +28,7 @@ from utad_monai.data import (
     unpaired,
 )
 from utad_monai.keys import BatchKey, Modality, Split
-from utad_monai.transforms import BACKGROUND
+from utad_monai.transforms import BACKGROUND, KeepBackgroundd, MaskTumourd, mask_tumour
 
 WriteCase = Callable[..., Path]
 DRAWS = 300
@@ -100,7 +103,7 @@ def test_no_key_holds_a_second_modality_of_the_patient(data: UnpairedSlices) -> 
 
 
 def test_sample_depends_on_seed_and_number_alone(prepared_tiny_cohort: PreparedCohort) -> None:
-    data, again = make(prepared_tiny_cohort, seed=3, flip=True), make(prepared_tiny_cohort, seed=3, flip=True)
+    data, again = (make(prepared_tiny_cohort, seed=3, transform=random_flip()) for _ in range(2))
     expected = [data[index] for index in range(8)]
     np.random.seed(1)
     torch.manual_seed(1)
@@ -233,12 +236,13 @@ def test_slice_without_brain_is_never_drawn(prepared_tiny_cohort: PreparedCohort
 
 
 def test_half_of_the_samples_are_mirrored_with_their_mask(prepared_tiny_cohort: PreparedCohort) -> None:
-    plain, mirrored = make(prepared_tiny_cohort), make(prepared_tiny_cohort, flip=True)
+    plain, mirrored = make(prepared_tiny_cohort), make(prepared_tiny_cohort, transform=random_flip())
     flips = 0
     for index in range(80):
         original, sample = plain[index], mirrored[index]
         flipped = not torch.equal(sample[BatchKey.IMAGE], original[BatchKey.IMAGE])
         flips += flipped
+        assert sample[BatchKey.MIRRORED] is flipped
         for key in (BatchKey.IMAGE, BatchKey.TUMOUR_MASK):
             assert torch.equal(sample[key], original[key].flip(-1) if flipped else original[key])
     assert 20 < flips < 60
@@ -276,3 +280,54 @@ def test_processes_share_an_epoch_without_overlap(
     for epoch in (0, 1):
         numbers = sorted(number for share in shares for number in share[epoch])
         assert numbers == list(range(7 * epoch, 7 * epoch + processes * (7 // processes)))
+
+
+def bundle_transform(*augmentation: Any) -> Compose:
+    """Return what a training bundle runs on each sample: its augmentation, then what keeps background and tumour."""
+    keep = KeepBackgroundd(BatchKey.IMAGE, BatchKey.BRAIN)
+    return Compose(
+        [Compose(list(augmentation)), keep, MaskTumourd(BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.TUMOUR_IMAGE)]
+    )
+
+
+def test_what_keeps_the_background_changes_no_bit_of_a_plain_sample(prepared_tiny_cohort: PreparedCohort) -> None:
+    plain, kept = make(prepared_tiny_cohort), make(prepared_tiny_cohort, transform=bundle_transform())
+    for index in range(20):
+        assert torch.equal(plain[index][BatchKey.IMAGE], kept[index][BatchKey.IMAGE])
+        assert torch.equal(plain[index][BatchKey.BETWEEN], kept[index][BatchKey.BETWEEN])
+
+
+def test_tumour_image_is_the_image_inside_the_mask_after_all_changes(prepared_tiny_cohort: PreparedCohort) -> None:
+    gamma = RandAdjustContrastd(BatchKey.IMAGE, prob=1.0, gamma=(2.0, 3.0))
+    data = make(prepared_tiny_cohort, tumour_fraction=1.0, transform=bundle_transform(random_flip(), gamma))
+    for index in range(10):
+        sample = data[index]
+        expected = mask_tumour(sample[BatchKey.IMAGE], sample[BatchKey.TUMOUR_MASK])
+        assert torch.equal(sample[BatchKey.TUMOUR_IMAGE], expected)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [RandAdjustContrastd(BatchKey.IMAGE, prob=1.0), RandBiasFieldd(BatchKey.IMAGE, prob=1.0, coeff_range=(0.3, 0.5))],
+)
+def test_intensity_augmentation_changes_the_brain_alone_and_in_its_range(
+    prepared_tiny_cohort: PreparedCohort, augmentation: Any
+) -> None:
+    plain, data = make(prepared_tiny_cohort), make(prepared_tiny_cohort, transform=bundle_transform(augmentation))
+    image, changed = plain[4][BatchKey.IMAGE], data[4][BatchKey.IMAGE]
+    brain = image > BACKGROUND
+    assert torch.equal(changed > BACKGROUND, brain)
+    assert bool((changed[brain] != image[brain]).any())
+    assert float(changed.max()) <= 1
+    assert torch.equal(data[4][BatchKey.IMAGE], changed)
+
+
+def test_identity_names_other_random_transforms_and_what_they_are_given(prepared_tiny_cohort: PreparedCohort) -> None:
+    plain = make(prepared_tiny_cohort, transform=bundle_transform(random_flip())).identity()
+    assert plain["flip"] is True
+    assert "random transforms" not in plain
+    gammas = [RandAdjustContrastd(BatchKey.IMAGE, prob=0.5, gamma=gamma) for gamma in ((0.5, 1.0), (0.5, 2.0))]
+    first, second = (make(prepared_tiny_cohort, transform=bundle_transform(gamma)).identity() for gamma in gammas)
+    assert first["flip"] is False
+    assert first["random transforms"] != second["random transforms"]
+    assert json.loads(json.dumps(first["random transforms"])) == first["random transforms"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from tests.random_flip import random_flip
 from utad_monai.data import PreparedCohort, UnpairedSlices
 from utad_monai.engines import TranslationEvents, TranslationTrainer
 from utad_monai.handlers import PairedSupervision
@@ -16,7 +17,7 @@ from utad_monai.networks import Translation, TumourAwareGenerator, critic_pair
 
 
 def batch_of(cohort: PreparedCohort, flip: bool = False) -> dict[str, Any]:
-    slices = UnpairedSlices(cohort.store, cohort.cases("train"), flip=flip, seed=2)
+    slices = UnpairedSlices(cohort.store, cohort.cases("train"), transform=random_flip() if flip else None, seed=2)
     batch: dict[str, Any] = next(iter(DataLoader(slices, batch_size=8, sampler=range(8))))
     return batch
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from monai.transforms import generate_spatial_bounding_box
+from monai.transforms import Compose, generate_spatial_bounding_box
 
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing, load_case
@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 def fit_to_brains(
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | Compose,
     dataset_dir: str | Path,
     output_dir: str | Path,
     brain_box: bool = True,
@@ -47,7 +47,8 @@ def fit_to_brains(
     """Return a preprocessing whose frame is the brain box of a cohort, with pixels of the same size.
 
     Args:
-        preprocessing: its frame and image size tell the size of a pixel; the box is never larger.
+        preprocessing: its frame and image size tell the size of a pixel; the box is never larger. A chain of
+            transforms, as bundles write it, is read by `Preprocessing.of`.
         dataset_dir: the cohort.
         output_dir: keeps the box in `brain_box.json`; what is there wins, so that every stage sees the same.
         brain_box: whether to do it; otherwise the preprocessing is returned as it is.
@@ -56,8 +57,10 @@ def fit_to_brains(
 
     Raises:
         CohortError: when the cohort is missing, or no case of it can be read.
-        ValueError: when the room is negative or not finite.
+        ValueError: when the room is negative or not finite, or models could not repeat the chain of transforms.
     """
+    if isinstance(preprocessing, Compose):
+        preprocessing = Preprocessing.of(preprocessing)
     if not brain_box:
         return preprocessing
     path = Path(output_dir) / BRAIN_BOX_FILE

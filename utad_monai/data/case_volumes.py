@@ -1,21 +1,64 @@
-"""The volumes of one case as its files hold them: read through the checked door, on one grid."""
+"""A case as the dictionary that MONAI transforms take, and its volumes as its files hold them, on one grid."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from monai.data import MetaTensor
+from monai.transforms import Compose
 
-from utad_monai.data.grid import agree_on_grid, file_of, in_lps, other_grids
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.finding import CohortProblem
 from utad_monai.keys import Modality
-from utad_monai.transforms import InvalidImageError, LoadNifti
-from utad_monai.transforms.load import WARNINGS
+from utad_monai.transforms import CommonGridd, LoadNiftid, OrientLPSd, SameGridd, ZeroBackgroundd
+from utad_monai.transforms.labels import LABEL_MEANINGS
+from utad_monai.transforms.load import PROBLEMS, ChannelFile
 
-SMALLEST_BACKGROUND = 0.05
-"""Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""
+_STORED = 3
+"""Number of `loading_transforms` that leave volumes in the voxel order of their files."""
+
+
+def loading_transforms(images: Sequence[str] = tuple(Modality), segmentation: str = SEGMENTATION) -> list[Any]:
+    """Return what turns the files of a case into `(1, X, Y, Z)` volumes in LPS voxel order, on one grid."""
+    every = [*images, segmentation]
+    return [
+        LoadNiftid(every, allow_missing_keys=True),
+        ZeroBackgroundd(images, allow_missing_keys=True),
+        CommonGridd(every, allow_missing_keys=True),
+        OrientLPSd(every, allow_missing_keys=True),
+        SameGridd(every, allow_missing_keys=True),
+    ]
+
+
+def case_dictionary(case: Case, parts: Sequence[str] = (*Modality, SEGMENTATION)) -> dict[Hashable, Any]:
+    """Return the files of a case by part, what its labels mean, and an empty list of problems.
+
+    Args:
+        case: the case.
+        parts: modalities, and `seg` for the segmentation; what the case lacks is left out.
+    """
+    files: dict[Hashable, Any] = {m: _file(case, m) for m in case.images if m in parts}
+    if case.segmentation and SEGMENTATION in parts:
+        files[SEGMENTATION] = case.segmentation
+    return files | {LABEL_MEANINGS: case.layout.labels, PROBLEMS: []}
+
+
+def run_transforms(
+    transforms: Compose, data: Mapping[Any, Any], start: int = 0, end: int | None = None
+) -> dict[Hashable, Any]:
+    """Run some of the transforms of a `Compose` on a dictionary; what one of them raises comes out as it is."""
+    try:
+        changed: dict[Hashable, Any] = transforms(data, start=start, end=end)
+    except RuntimeError as error:  # MONAI's own, around the transform's
+        raise error.__cause__ or error from None
+    return changed
+
+
+def _file(case: Case, modality: Modality) -> ChannelFile:
+    channel = case.channel(modality)
+    return ChannelFile(case.images[modality], channel, None if channel is None else len(case.layout.channels))
 
 
 def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
@@ -25,24 +68,10 @@ def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Coh
         `(1, X, Y, Z)` float32 volumes in file units by modality (and `SEGMENTATION`), and the problems: files that are
         refused, and volumes on another grid than the first one.
     """
-    stored: dict[Modality | str, MetaTensor] = {}
-    problems: list[CohortProblem] = []
-    for part, path in _parts(case).items():
-        try:
-            stored[part] = _load_stored(case, part) if isinstance(part, Modality) else LoadNifti()(path)
-        except InvalidImageError as error:
-            problems.append(CohortProblem.of(case.case_id, error))
-    volumes = {part: in_lps(volume) for part, volume in agree_on_grid(stored).items()}
-    remedy = "co-register and resample the case to one grid"
-    problems.extend(
-        CohortProblem(case.case_id, file_of(v), reason, remedy) for v, reason in other_grids(volumes.values())
-    )
+    loaded = run_transforms(Compose(loading_transforms()), case_dictionary(case))
+    problems = [CohortProblem.of(case.case_id, error) for error in loaded[PROBLEMS]]
+    volumes = {part: loaded[part] for part in (*case.images, SEGMENTATION) if part in loaded}
     return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
-
-
-def _parts(case: Case) -> dict[Modality | str, Path]:
-    parts: dict[Modality | str, Path] = dict(case.images.items())
-    return parts | ({SEGMENTATION: case.segmentation} if case.segmentation else {})
 
 
 def load_image(case: Case, modality: Modality) -> MetaTensor:
@@ -51,7 +80,7 @@ def load_image(case: Case, modality: Modality) -> MetaTensor:
     Raises:
         InvalidImageError: when the file is refused.
     """
-    return in_lps(_load_stored(case, modality))
+    return _loaded(case, [modality])[modality]
 
 
 def load_stored_images(case: Case) -> dict[Modality, MetaTensor]:
@@ -60,31 +89,11 @@ def load_stored_images(case: Case) -> dict[Modality, MetaTensor]:
     Raises:
         InvalidImageError: when a file is refused.
     """
-    return agree_on_grid({modality: _load_stored(case, modality) for modality in case.images})
+    return _loaded(case, list(case.images), end=_STORED)
 
 
-def _load_stored(case: Case, modality: Modality) -> MetaTensor:
-    channel = case.channel(modality)
-    channels = None if channel is None else len(case.layout.channels)
-    return with_zero_background(LoadNifti()(case.images[modality], channel, channels))
-
-
-def with_zero_background(image: MetaTensor) -> MetaTensor:
-    """Return an image whose background is a negative constant with a background of 0, and say so in its warnings.
-
-    Only the smallest value is replaced, when a good share of the voxels has it and hardly any is 0.
-
-    Args:
-        image: `(1, X, Y, Z)` in file units.
-    """
-    lowest = float(image.numpy().min())  # in the file's voxel order, where torch's reduction is ten times slower
-    if lowest >= 0:
-        return image
-    voxels = image.as_tensor()
-    background, smallest = voxels == lowest, SMALLEST_BACKGROUND * voxels.numel()
-    if int(background.count_nonzero()) < smallest or voxels.numel() - int(voxels.count_nonzero()) >= smallest:
-        return image
-    text = f"has a background of {lowest:g}, which is taken for 0"
-    meta = {key: value for key, value in image.meta.items() if key != "affine"}
-    meta[WARNINGS] = [*meta[WARNINGS], text]
-    return MetaTensor(voxels.masked_fill(background, 0), affine=image.affine, meta=meta)
+def _loaded(case: Case, modalities: Sequence[Modality], end: int | None = None) -> dict[Modality, MetaTensor]:
+    loaded = run_transforms(Compose(loading_transforms()), case_dictionary(case, modalities), end=end)
+    for error in loaded[PROBLEMS]:
+        raise error
+    return {modality: loaded[modality] for modality in modalities}

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
+from monai.transforms import Compose
 from torch import Tensor
 
-from utad_monai.data.case_volumes import load_volumes
-from utad_monai.data.grid import grid_difference, header_file_of
+from utad_monai.data.case_volumes import load_volumes, loading_transforms, run_transforms
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
 from utad_monai.data.quality.soundness import doubtful_segmentation, doubtful_volumes
 from utad_monai.keys import Modality, Normalisation, SlicePlane
 from utad_monai.transforms import (
-    BACKGROUND,
-    CanonicalLabels,
+    CanonicalLabelsd,
+    CutSlicesd,
     FramePlacement,
     IntensityWindow,
-    LabelsToTumourRegions,
+    LabelsToTumourRegionsd,
     NormaliseBrain,
+    NormaliseBraind,
+    PlaceFramed,
     SliceFrame,
-    regions_to_labels,
 )
+from utad_monai.transforms.grid import grid_difference, header_file_of
+from utad_monai.transforms.labels import LABEL_MEANINGS
+from utad_monai.transforms.load import PROBLEMS
+from utad_monai.transforms.slice_frame import BRAIN, FIRST_SLICE, FRAME, FRAME_PLACEMENT
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,65 @@ class Preprocessing:
             raise ValueError(f"another preprocessing: this version does not know {', '.join(unknown)}")
         return cls(**description)
 
+    @classmethod
+    def of(cls, transforms: Compose) -> Preprocessing:
+        """Read the parameters of a chain of transforms, such as the one that a bundle writes in JSON.
+
+        Models store the parameters, and inference repeats the chain from them: it holds these transforms and no others.
+
+        Args:
+            transforms: as `Preprocessing.transforms`, with parameters of its own.
+
+        Raises:
+            ValueError: when a transform is missing, has another place, or would not be repeated at inference.
+        """
+        steps = transforms.transforms
+        needed = [type(one).__name__ for one in cls().transforms.transforms]
+        given = [type(one).__name__ for one in steps]
+        keys = [[str(key) for key in one.keys] for one in (*steps, *cls().transforms.transforms)]
+        if given != needed or keys[: len(steps)] != keys[len(steps) :]:
+            raise ValueError(
+                f"preprocessing is {', '.join(given)}; models repeat {', '.join(needed)}, in this order and of all "
+                "modalities. Random transforms belong to train::augmentation, others are done before, to the files"
+            )
+        by_kind = {type(one): one for one in steps}
+        frame, normalise = by_kind[PlaceFramed].frame, by_kind[NormaliseBraind].normalise
+        return cls(frame.size_mm, frame.image_size, normalise.lower_percentile, normalise.upper_percentile)
+
+    @property
+    def transforms(self) -> Compose:
+        """What turns the files of a case (`case_dictionary`) into its slices; the bundles write the same in JSON.
+
+        Images become `(Z, H, W)` float32 in [-1, 1], background exactly -1, the segmentation canonical labels
+        `(Z, H, W)` uint8.
+        """
+        images, segmentation = tuple(Modality), SEGMENTATION
+        return Compose(
+            [
+                *loading_transforms(images, segmentation),
+                NormaliseBraind(images, self.lower_percentile, self.upper_percentile, allow_missing_keys=True),
+                CanonicalLabelsd(segmentation, allow_missing_keys=True),
+                LabelsToTumourRegionsd(segmentation, allow_missing_keys=True),
+                PlaceFramed(images, self.frame_size_mm, self.image_size, allow_missing_keys=True),
+                CutSlicesd(images, segmentation, allow_missing_keys=True),
+            ]
+        )
+
+    def apply(
+        self, data: Mapping[Any, Any], first: type | None = None, before: type | None = None
+    ) -> dict[Hashable, Any]:
+        """Run some of the transforms on the dictionary of a case.
+
+        Args:
+            data: as the first of them takes it.
+            first: the first of them; the very first when None.
+            before: the one that they stop before; none when None.
+        """
+        transforms = self.transforms
+        kinds = [type(one) for one in transforms.transforms]
+        start = 0 if first is None else kinds.index(first)
+        return run_transforms(transforms, data, start, None if before is None else kinds.index(before))
+
     @property
     def frame(self) -> SliceFrame:
         """The fixed field of view."""
@@ -128,7 +191,7 @@ class LoadedCase:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance of neighbouring voxels along x, y and z, in mm."""
-        x, y, z = _spacing(next(iter(self.images.values())))
+        x, y, z = (float(size) for size in next(iter(self.images.values())).pixdim)
         return x, y, z
 
     def only(self, modalities: Sequence[Modality]) -> LoadedCase:
@@ -174,26 +237,17 @@ def normalise_case(
     Raises:
         CohortError: with the given problems and those of labels and intensities, if there is any.
     """
-    problems = list(problems)
-    normalise = preprocessing.normalise
-    images: dict[Modality, MetaTensor] = {}
-    windows: dict[Modality, IntensityWindow] = {}
-    for modality in case.images:
-        try:
-            if modality in volumes:
-                images[modality] = normalise(volumes[modality])
-                windows[modality] = normalise.window_of(images[modality])
-        except ValueError as error:
-            problems.append(_image_problem(case, modality, str(error)))
-    regions = _regions(case, volumes, problems)
+    data: dict[Any, Any] = {**volumes, LABEL_MEANINGS: case.layout.labels, PROBLEMS: []}
+    data = preprocessing.apply(data, first=NormaliseBraind, before=PlaceFramed)
+    problems = [*problems, *(CohortProblem.of(case.case_id, error) for error in data[PROBLEMS])]
     if problems:
         raise CohortError(problems)
-    loaded = _in_frame(images, windows, regions, preprocessing, doubtful_volumes(case, volumes))
+    loaded = _in_frame(data, preprocessing, doubtful_volumes(case, volumes))
     findings = [replace(finding, case_id=case.case_id) for finding in loaded.findings]
-    if regions is not None:
-        texts = doubtful_segmentation(regions[0], loaded.brain)
+    if loaded.regions is not None:
+        texts = doubtful_segmentation(loaded.regions[0], loaded.brain)
         findings.extend(Finding(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text) for text in texts)
-    headers = {modality: header_file_of(volumes[modality]) for modality in images}
+    headers = {modality: header_file_of(volumes[modality]) for modality in loaded.images}
     return replace(loaded, findings=tuple(findings), headers=headers)
 
 
@@ -217,58 +271,27 @@ def normalise_volumes(volumes: Mapping[Modality, MetaTensor], preprocessing: Pre
         difference = grid_difference(volumes[first], volumes[modality])
         if difference:
             raise ValueError(f"the {modality} image {difference} than the {first} image")
-    normalise = preprocessing.normalise
-    images = {modality: normalise(volume) for modality, volume in volumes.items()}
-    windows = {modality: normalise.window_of(image) for modality, image in images.items()}
-    return _in_frame(images, windows, None, preprocessing, ())
+    data = {modality: MetaTensor(volume) for modality, volume in volumes.items()}
+    return _in_frame(preprocessing.apply(data, first=NormaliseBraind, before=PlaceFramed), preprocessing, ())
 
 
-def _in_frame(
-    images: Mapping[Modality, MetaTensor],
-    windows: Mapping[Modality, IntensityWindow],
-    regions: Tensor | None,
-    preprocessing: Preprocessing,
-    findings: Iterable[Finding],
-) -> LoadedCase:
-    """Place the frame around the brain of normalised images."""
-    brain = reduce(torch.logical_or, (image.as_tensor()[0] > BACKGROUND for image in images.values()))
-    placement = preprocessing.frame.place(brain, _spacing(next(iter(images.values()))))
+def _in_frame(data: Mapping[Any, Any], preprocessing: Preprocessing, findings: Iterable[Finding]) -> LoadedCase:
+    """Place the frame around the brain of a normalised case."""
+    placed = preprocessing.apply(data, first=PlaceFramed, before=CutSlicesd)
+    images = {modality: placed[modality] for modality in Modality if modality in placed}
+    windows = {modality: preprocessing.normalise.window_of(image) for modality, image in images.items()}
     findings = list(findings)
-    if placement.cuts(brain):
+    if placed[FRAME_PLACEMENT].cuts(placed[BRAIN]):
         text = f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut"
         findings.append(Finding(FindingKind.FILE, "", None, text))
-    return LoadedCase(images, windows, regions, brain, placement, tuple(findings))
+    regions = placed.get(SEGMENTATION)
+    return LoadedCase(images, windows, regions, placed[BRAIN], placed[FRAME_PLACEMENT], tuple(findings))
 
 
 def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     """Sample a loaded case as axial slices in the frame, from the first to the last that holds brain."""
-    frame = preprocessing.frame
-    images = {m: frame.image_to_slices(v.as_tensor()[0], loaded.placement) for m, v in loaded.images.items()}
-    occupied = reduce(torch.logical_or, ((image > BACKGROUND).flatten(1).any(dim=1) for image in images.values()))
-    indices = occupied.nonzero().flatten()
-    first, last = int(indices[0]), int(indices[-1]) + 1
-    labels = None
+    data: dict[Any, Any] = {**loaded.images, FRAME: preprocessing.frame, FRAME_PLACEMENT: loaded.placement}
     if loaded.regions is not None:
-        labels = regions_to_labels(frame.regions_to_slices(loaded.regions, loaded.placement))[0, first:last]
-    return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
-
-
-def _image_problem(case: Case, modality: Modality, reason: str) -> CohortProblem:
-    channel = case.channel(modality)
-    named = reason if channel is None else f"channel {channel} ({modality}) {reason}"
-    return CohortProblem(case.case_id, case.images[modality], named, "replace the image or leave it out")
-
-
-def _spacing(volume: MetaTensor) -> Sequence[float]:
-    return [float(size) for size in volume.pixdim]
-
-
-def _regions(case: Case, volumes: Mapping[Modality | str, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
-    if case.segmentation is None or SEGMENTATION not in volumes:
-        return None
-    try:
-        labels = CanonicalLabels(case.layout.labels)(volumes[SEGMENTATION].as_tensor())
-    except ValueError as error:
-        problems.append(CohortProblem(case.case_id, case.segmentation, str(error), "map the labels to the layout's"))
-        return None
-    return LabelsToTumourRegions()(labels)
+        data[SEGMENTATION] = loaded.regions
+    cut = preprocessing.apply(data, first=CutSlicesd)
+    return CaseSlices({m: cut[m] for m in loaded.images}, cut.get(SEGMENTATION), cut[FIRST_SLICE])

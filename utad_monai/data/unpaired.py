@@ -9,14 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Randomizable, Transform
+from monai.utils import TraceKeys
 from torch.utils.data import Dataset, RandomSampler, Sampler
 
+from utad_monai.data.case_volumes import run_transforms
 from utad_monai.data.quality.finding import CohortError, CohortProblem
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.runtime.files import digest
 from utad_monai.runtime.parallel import from_every_process, rank, world_size
+from utad_monai.transforms import BACKGROUND
 
+_FLIP = "RandFlipd"
+"""MONAI's own: it is followed by whatever looks up the true slice (`BatchKey.MIRRORED`)."""
 _Index = np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -31,7 +38,9 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         tumour_fraction: share of samples that are drawn from slices with tumour (0 draws from all brain slices alike,
             as published).
         min_brain_fraction: slices with a smaller share of brain pixels are not drawn.
-        flip: whether samples are mirrored left-right with probability 1/2.
+        transform: changes samples, dictionaries of `BatchKey` with `BRAIN` beside, which is left out at the end; its
+            random transforms draw from the sample's own stream, one after the other. A spatial one lists every key of
+            an image or mask.
         seed: seed of all draws.
 
     Raises:
@@ -44,14 +53,15 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         cases: Sequence[SlicedCase],
         tumour_fraction: float = 0.0,
         min_brain_fraction: float = 0.02,
-        flip: bool = False,
+        transform: Compose | None = None,
         seed: int = 0,
     ) -> None:
         self.store = store
         self.cases = [case for case in cases if case.tumour_pixels is not None]
         self.tumour_fraction = tumour_fraction
-        self.flip = flip
+        self.transform = transform
         self.seed = seed
+        self._random = [one for one in _steps(transform) if isinstance(one, Randomizable)]
         self._min_pixels = min_brain_fraction * store.preprocessing.image_size[0] * store.preprocessing.image_size[1]
         self._brain = {modality: self._slices_of(modality, tumour=False) for modality in Modality}
         self._tumour = {modality: self._slices_of(modality, tumour=True) for modality in Modality}
@@ -76,35 +86,47 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         if draw.random() < self.tumour_fraction and len(self._tumour[source]):
             slices = self._tumour[source]
         place, slice_index = slices[draw.integers(len(slices))]
-        mirrored = self.flip and draw.random() < 0.5
         case_id = self.cases[place].case_id
-        image = torch.from_numpy(self.store.image(case_id, source)[slice_index].astype(np.float32))
-        labels = torch.from_numpy(self.store.labels(case_id)[slice_index].astype(np.int64))
-        if mirrored:
-            image, labels = image.flip(-1), labels.flip(-1)
-        return {
-            BatchKey.IMAGE: image[None],
-            BatchKey.TUMOUR_MASK: (labels > 0).to(image)[None],
-            BatchKey.TUMOUR_LABELS: labels[None],
+        image = torch.from_numpy(self.store.image(case_id, source)[slice_index].astype(np.float32))[None]
+        labels = torch.from_numpy(self.store.labels(case_id)[slice_index].astype(np.int64))[None]
+        sample: dict[str, Any] = {
+            BatchKey.IMAGE: image,
+            BatchKey.TUMOUR_MASK: (labels > 0).to(image),
+            BatchKey.TUMOUR_LABELS: labels,
             BatchKey.SOURCE_MODALITY: source.channel,
             BatchKey.TARGET_MODALITY: target.channel,
             BatchKey.CASE_ID: case_id,
             BatchKey.SLICE_INDEX: int(slice_index),
-            BatchKey.MIRRORED: bool(mirrored),
-            BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32)),
+            BatchKey.MIRRORED: False,
         }
+        if self.transform is not None:
+            sample = self._transformed(sample, self.transform, draw)
+        return sample | {BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32))}
+
+    def _transformed(self, sample: dict[str, Any], transform: Compose, draw: np.random.Generator) -> dict[str, Any]:
+        """Run the transform; what is random in it goes on in the sample's own stream of draws."""
+        stream = np.random.RandomState(draw.bit_generator)
+        for one in self._random:
+            one.set_random_state(state=stream)
+        brain = sample[BatchKey.IMAGE] > BACKGROUND
+        changed = run_transforms(transform, sample | {BatchKey.BRAIN: brain})
+        operations = getattr(changed[BatchKey.IMAGE], "applied_operations", [])
+        flips = [op for op in operations if op[TraceKeys.CLASS_NAME] == _FLIP and op[TraceKeys.DO_TRANSFORM]]
+        del changed[BatchKey.BRAIN]
+        return {str(key): plain(value) for key, value in changed.items()} | {BatchKey.MIRRORED: len(flips) % 2 == 1}
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the samples, as plain data (`utad_monai.handlers.resume.identity`)."""
+        others = [described(one) for one in self._random if type(one).__name__ != _FLIP]
         cases = [(case.case_id, sorted(case.windows), case.brain_pixels, case.tumour_pixels) for case in self.cases]
         return {
             "seed": self.seed,
             "tumour_fraction": self.tumour_fraction,
             "smallest brain in pixels": self._min_pixels,
-            "flip": self.flip,
+            "flip": any(type(one).__name__ == _FLIP for one in self._random),
             "training cases": len(self.cases),
             "training slices (hash)": digest(cases),
-        }
+        } | ({"random transforms": others} if others else {})
 
     def _slices_of(self, modality: Modality, tumour: bool) -> _Index:
         """Return `(N, 2)` pairs of case place and slice index of one modality."""
@@ -117,6 +139,26 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
                 slices = np.flatnonzero(wanted).astype(np.int32)
                 pairs.append(np.stack([np.full_like(slices, place), slices], axis=1))
         return np.concatenate(pairs) if pairs else np.zeros((0, 2), np.int32)
+
+
+def _steps(transform: Compose | None) -> list[Any]:
+    return [] if transform is None else list(transform.flatten().transforms)
+
+
+def described(transform: Any) -> dict[str, Any]:
+    """Return a transform's name and all of its plain attributes, also those of the transforms inside it."""
+    plain_kinds = (str, int, float, bool, tuple, list)
+    inside = {name: value for name, value in vars(transform).items() if not name.startswith("_") and name != "R"}
+    return {"transform": type(transform).__name__} | {
+        name: described(value) if isinstance(value, Transform) else list(value) if isinstance(value, tuple) else value
+        for name, value in inside.items()
+        if isinstance(value, (*plain_kinds, Transform))
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a tensor without MONAI's meta data, which batches do not need; anything else as it is."""
+    return value.as_tensor() if isinstance(value, MetaTensor) else value
 
 
 class EpochSampler(Sampler[int]):

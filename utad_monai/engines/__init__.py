@@ -2,7 +2,7 @@
 
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.protocol import evaluation_protocol
-from utad_monai.engines.schedules import linear_decay
+from utad_monai.engines.schedules import Optimisation, adam_with_decay, linear_decay
 from utad_monai.engines.teaching_validator import TeachingValidator
 from utad_monai.engines.translation_evaluator import TranslationEvaluator
 from utad_monai.engines.translation_trainer import TranslationTrainer
@@ -10,12 +10,14 @@ from utad_monai.engines.translation_validator import TranslationValidator, Valid
 
 __all__ = [
     "GeneratorTrainer",
+    "Optimisation",
     "TeachingValidator",
     "TranslationEvaluator",
     "TranslationEvents",
     "TranslationTrainer",
     "TranslationValidator",
     "ValidationMetric",
+    "adam_with_decay",
     "evaluation_protocol",
     "linear_decay",
 ]

@@ -27,6 +27,7 @@ class TranslationBatch:
         first: place of its first slice in the batch that the loader gave.
         target_image: the true target `(B, 1, H, W)` in [-1, 1], where a method is taught by pairs; else None.
         labels: `(B, 1, H, W)` int64, values of `TumourLabel`; None where only the tumour's mask is known.
+        masked_image: `t`, the shape of the image, where the data set masked it already (`MaskTumourd`); else None.
     """
 
     image: Tensor
@@ -38,6 +39,7 @@ class TranslationBatch:
     first: int = 0
     target_image: Tensor | None = None
     labels: Tensor | None = None
+    masked_image: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of slices."""
@@ -46,7 +48,7 @@ class TranslationBatch:
     @property
     def tumour_image(self) -> Tensor:
         """`t = x (.) M`, the shape of the image, in [-1, 1]."""
-        return mask_tumour(self.image, self.tumour_mask)
+        return mask_tumour(self.image, self.tumour_mask) if self.masked_image is None else self.masked_image
 
     def alpha(self, critic: int) -> Tensor | None:
         """Return `(B,)`, where the gradient penalty of critic 0 (whole images) or 1 (tumour images) is measured."""
@@ -62,6 +64,14 @@ class TranslationBatch:
         return replace(self, **tensors, case_ids=self.case_ids[first:end], first=first)
 
 
+_OPTIONAL = {
+    "between": BatchKey.BETWEEN,
+    "labels": BatchKey.TUMOUR_LABELS,
+    "masked_image": BatchKey.TUMOUR_IMAGE,
+}
+"""What a data set need not give, by the field that it fills."""
+
+
 def prepare_translation_batch(
     batchdata: dict[str, Any], device: torch.device | str, non_blocking: bool = False, **_: Any
 ) -> TranslationBatch:
@@ -72,7 +82,7 @@ def prepare_translation_batch(
     )
     further = {
         name: batchdata[key].to(device, non_blocking=non_blocking)
-        for name, key in (("between", BatchKey.BETWEEN), ("labels", BatchKey.TUMOUR_LABELS))
+        for name, key in _OPTIONAL.items()
         if key in batchdata
     }
     return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), **further)

@@ -4,7 +4,7 @@ from utad_monai.handlers.averaging import GeneratorAverage
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.late_critics import LateCritics
-from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, scalars, with_every_loss
+from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, flat, scalars, with_every_loss
 from utad_monai.handlers.paired import PairedSupervision
 from utad_monai.handlers.parallel import TrainAsOne, handlers_of_this_rank
 from utad_monai.handlers.resume.exact_resume import ExactResume
@@ -12,6 +12,7 @@ from utad_monai.handlers.safety import NonFiniteLossError, StopOnNonFinite, Time
 from utad_monai.handlers.sample_grid import SampleGrid
 from utad_monai.handlers.saving import SaveBestSegmenter, SaveBestTranslator, typical_windows
 from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
+from utad_monai.handlers.standard import stateful_parts, training_handlers, validation_handlers
 from utad_monai.handlers.starter_anchor import StarterAnchor
 from utad_monai.handlers.teaching import SaveTaughtTranslator, Teaching
 from utad_monai.handlers.validation import RegularValidation
@@ -37,8 +38,12 @@ __all__ = [
     "TrainAsOne",
     "TrainingHistory",
     "TrainingProgress",
+    "flat",
     "handlers_of_this_rank",
     "scalars",
+    "stateful_parts",
+    "training_handlers",
     "typical_windows",
+    "validation_handlers",
     "with_every_loss",
 ]

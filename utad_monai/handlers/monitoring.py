@@ -123,10 +123,17 @@ def with_every_loss(handlers: Sequence[Any]) -> list[Any]:
     MONAI adds its own tracking handler to a bundle's handlers. It expects the list of one output per image that a
     supervised trainer gives, where a `TranslationTrainer` gives one dictionary of losses per batch.
     """
-    for handler in handlers:
+    every = flat(handlers)
+    for handler in every:
         if isinstance(handler, MLFlowHandler):
             handler.output_transform = partial(_losses_of_output, handler.output_transform)
-    return list(handlers)
+    return every
+
+
+def flat(handlers: Sequence[Any]) -> list[Any]:
+    """Return handlers of which some are lists of handlers, as one list in the same order."""
+    inside = (flat(handler) if isinstance(handler, list | tuple) else [handler] for handler in handlers)
+    return [handler for part in inside for handler in part]
 
 
 def _losses_of_output(of_supervised: Callable[[Any], Any], output: Any) -> Any:

@@ -15,6 +15,7 @@ from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.handlers.averaging import GeneratorAverage
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.late_critics import LateCritics
+from utad_monai.handlers.monitoring import flat
 from utad_monai.handlers.paired import PairedSupervision
 from utad_monai.handlers.safety import StopOnNonFinite
 from utad_monai.handlers.starter_anchor import StarterAnchor
@@ -41,7 +42,7 @@ def handlers_of_this_rank(handlers: Sequence[Any]) -> list[Any]:
     Where there are several processes, one more makes them train as one.
     """
     together = [TrainAsOne()] if world_size() > 1 else []
-    return together + [handler for handler in handlers if rank() == 0 or isinstance(handler, _EVERYWHERE)]
+    return together + [handler for handler in flat(handlers) if rank() == 0 or isinstance(handler, _EVERYWHERE)]
 
 
 class TrainAsOne:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +21,9 @@ from utad_monai.keys import BatchKey, Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import BACKGROUND
 
+_CORNER = (0.6, 0.0, 0.4, 0.4)
+"""Left, bottom, width and height of the close-up as shares of its picture."""
+
 
 class SampleGrid:
     """After each validation, write a grid of translations: sources in rows, the source image first, targets beside it.
@@ -29,6 +33,8 @@ class SampleGrid:
         cases: validation cases; the first one is shown, at its slice with most tumour.
         translator: the generator to show.
         log_dir: TensorBoard folder that receives the picture too; None for none.
+        close_up: cuts the tumour out of `image` by `tumour_mask` (`CropTumourd`), which is shown in a corner of every
+            picture; None for no close-up.
     """
 
     def __init__(
@@ -37,11 +43,13 @@ class SampleGrid:
         cases: EvaluationCases,
         translator: SliceTranslator,
         log_dir: str | Path | None = None,
+        close_up: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.cases = cases
         self.translator = translator
         self.log_dir = log_dir
+        self.close_up = close_up
 
     def attach(self, engine: Engine) -> None:
         """Register on the validator."""
@@ -74,7 +82,7 @@ class SampleGrid:
         region = mask[place : place + 1]
         shown = {modality: image[place : place + 1] for modality, image in images.items()}
         for row, source in zip(axes, shown, strict=False):
-            _show(row[0], shown[source][0], f"{source} (input)")
+            self._show(row[0], shown[source], region, f"{source} (input)")
             self._show_translations(row[1:], {source: shown[source]}, region)
         if together:
             axes[-1][0].axis("off")
@@ -89,9 +97,16 @@ class SampleGrid:
         for axis, target in zip(row, Modality, strict=True):
             given = {m: image for m, image in images.items() if m != target or not self.translator.several}
             if given:
-                _show(axis, self.translator(given, target, region)[0], f"{sources}to {target}")
+                self._show(axis, self.translator(given, target, region), region, f"{sources}to {target}")
             else:
                 axis.axis("off")
+
+    def _show(self, axis: Axes, image: Tensor, region: Tensor, title: str) -> None:
+        """Show a slice `(1, H, W)` and, where there is a tumour `(1, H, W)`, its close-up in the lower right corner."""
+        _show(axis, image[0], title)
+        if self.close_up is not None and bool(region.any()):
+            cut = self.close_up({BatchKey.IMAGE: image, BatchKey.TUMOUR_MASK: region})[BatchKey.IMAGE]
+            _show(axis.inset_axes(_CORNER), cut[0], "")
 
 
 def _show(axis: Axes, image: Tensor, title: str) -> None:

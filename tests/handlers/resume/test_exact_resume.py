@@ -20,6 +20,7 @@ from torch import nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
+from tests.random_flip import random_flip
 from utad_monai.data import CompleteSlices, EpochSampler, PreparedCohort, UnpairedSlices
 from utad_monai.engines import TranslationTrainer, linear_decay
 from utad_monai.handlers import (
@@ -70,7 +71,7 @@ class Training:
         torch.manual_seed(0)
         self.generator = TumourAwareGenerator(2)
         self.critics = critic_pair((32, 32), 2, 4)
-        dataset = UnpairedSlices(self.cohort.store, self.cohort.cases("train"), 0.5, flip=True, seed=setting.seed)
+        dataset = UnpairedSlices(self.cohort.store, self.cohort.cases("train"), 0.5, 0.02, random_flip(), setting.seed)
         sampler = EpochSampler(dataset, BATCHES * BATCH_SIZE)
         loader = DataLoader(dataset, BATCH_SIZE, sampler=sampler, num_workers=setting.workers)
         generator_optimizer = Adam(self.generator.parameters(), setting.learning_rate)

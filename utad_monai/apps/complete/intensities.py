@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.case_volumes import load_image
-from utad_monai.data.grid import in_lps
 from utad_monai.data.intensity_histogram import IntensityHistogram, MeanHistogram, brain_histogram
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import Preprocessing
@@ -28,6 +27,7 @@ from utad_monai.models import TranslatorModel
 from utad_monai.runtime.files import read_record, write_json
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms import BACKGROUND, CanonicalLabels, IntensityWindow, LoadNifti, brain_window
+from utad_monai.transforms.grid import in_lps
 
 VALIDATED_FOLDER = ".validated"
 """Its name in an output folder; no case has it, because names of cases never begin with a dot."""

@@ -10,11 +10,11 @@ import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
-from utad_monai.data.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, file_of, overlap
 from utad_monai.data.layouts import Case, doubtful_name
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
-from utad_monai.transforms.load import WARNINGS
+from utad_monai.transforms.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, overlap
+from utad_monai.transforms.load import WARNINGS, file_of
 
 LARGEST_BRAIN_ML = 2500.0
 """No skull-stripped brain is larger; a head in a usual field of view is."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from utad_monai.data.case_volumes import SMALLEST_BACKGROUND
 from utad_monai.data.intensity import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
+from utad_monai.transforms.load import SMALLEST_BACKGROUND
 
 BRAIN_ML = (500.0, 2500.0)
 """Volumes of a brain outside this range are doubtful: a part of one, another unit, or a head with its skull."""

@@ -13,8 +13,8 @@ import pytest
 from utad_monai.apps.complete import write_volume
 from utad_monai.data import CohortError, Preprocessing, find_cases, load_case
 from utad_monai.data.case_volumes import load_volumes
-from utad_monai.data.grid import file_of, header_file_of
 from utad_monai.keys import Modality
+from utad_monai.transforms.grid import file_of, header_file_of
 
 FLAIR, T1, T1CE, T2 = Modality
 METRE = np.diag([1e-3, 1e-3, 1e-3, 1])

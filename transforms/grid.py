@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.transforms import MapTransform
 from torch import Tensor
 
-from utad_monai.transforms import OrientLPS
-from utad_monai.transforms.load import PLACEMENT, WARNINGS
+from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.load import PLACEMENT, WARNINGS, file_of, refuse
 from utad_monai.transforms.nifti_affine import Matrix, Placement
+from utad_monai.transforms.orient import OrientLPS
 
 AFFINE_TOLERANCE_MM = 1e-2
 """Two volumes lie on the same grid when no entry of their affines differs by more."""
@@ -28,12 +30,32 @@ MIRRORED_GAIN = 0.02
 """A mirror image fits better when its overlap is larger by more than this."""
 
 _HEADER_FILE = "header_file"
-Part = TypeVar("Part", bound=str)
+Part = TypeVar("Part", bound=Hashable)
 
 
-def file_of(volume: MetaTensor) -> Path:
-    """Return the file that a volume was loaded from."""
-    return Path(volume.meta["filename_or_obj"])
+class CommonGridd(MapTransform):
+    """Put volumes with doubtful headers onto the grid of the sound ones of their case (`agree_on_grid`)."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary with each volume, in its file's voxel order, on the grid that it can only mean."""
+        agreed = dict(data)
+        return agreed | agree_on_grid({key: agreed[key] for key in self.key_iterator(agreed)})
+
+
+class SameGridd(MapTransform):
+    """Refuse volumes, in LPS order, that lie on another grid than most of their case (`other_grids`)."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the dictionary, with its problems; the volumes stay.
+
+        Raises:
+            InvalidImageError: when a volume lies elsewhere and the dictionary has no list of problems.
+        """
+        checked = dict(data)
+        for volume, reason in other_grids([checked[key] for key in self.key_iterator(checked)]):
+            remedy = "co-register and resample the case to one grid"
+            refuse(checked, InvalidImageError(file_of(volume), reason, remedy))
+        return checked
 
 
 def header_file_of(volume: MetaTensor) -> Path:
