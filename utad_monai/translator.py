@@ -18,10 +18,10 @@ from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError, CohortProblem
 from utad_monai.data.quality.unlike import doubts, refusal
-from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
-from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
+from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator, fit_calibration
+from utad_monai.keys import IntensityRange, Modality
 from utad_monai.models import TranslatorModel, load_translator
-from utad_monai.models.starter import is_starter, load_starter
+from utad_monai.models.starter import load_starter
 from utad_monai.runtime.workers import default_device
 from utad_monai.transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
 
@@ -58,19 +58,17 @@ class Translator:
     Args:
         model: the model and its preprocessing.
         device: where to compute; the first GPU, if there is one, when None.
-        fusion: how translations of several sources become one; a model of several sources takes all at once.
-        flips: whether mirror images are translated too, and averaged; None for starter weights alone.
-        smooth_mm: standard deviation of a smoothing from slice to slice, in mm.
         intensities: those of the model's training cohort, or [0, 1]; of a model that a phantom taught those of `cohort`
             where it is given, else [0, 1].
         batch_size: slices in one pass.
-        engine: what computes.
         cohort: what a model that a phantom taught is calibrated on.
-        uncertainty: whether the disagreement of sources is made; None for models of one source alone.
+        options: how translations become a volume; the model chooses what is left open.
+        fields: of `TranslationOptions`, in the place of `options`, such as `uncertainty=True`.
 
     Raises:
         CheckpointError: when the model is a teacher.
         MissingLibraryError: when a library of the engine is missing.
+        TypeError: for a field that there is not.
         ValueError: for an unknown word.
 
     Examples:
@@ -90,14 +88,12 @@ class Translator:
         self,
         model: TranslatorModel,
         device: torch.device | str | None = None,
-        fusion: FusionMethod | str = FusionMethod.BEST,
-        flips: bool | None = None,
-        smooth_mm: float = 0.0,
+        *,
         intensities: IntensityRange | str = IntensityRange.TRAINING,
         batch_size: int = 8,
-        engine: InferenceEngine | str = InferenceEngine.TORCH,
         cohort: CohortIntensities | None = None,
-        uncertainty: bool | None = None,
+        options: TranslationOptions | None = None,
+        **fields: Any,
     ) -> None:
         if IntensityRange(intensities) is IntensityRange.COHORT and cohort is None:
             raise ValueError("one case has no cohort to take intensities from: use training or unit")
@@ -108,11 +104,7 @@ class Translator:
             model,
             device or default_device(),
             batch_size,
-            fusion,
-            is_starter(model) if flips is None else flips,
-            smooth_mm,
-            uncertainty,
-            engine,
+            options=options or TranslationOptions(**fields),
             calibration=self.cohort.calibration,
         )
 

@@ -234,11 +234,18 @@ def complete(
         plan_completion,
     )
     from utad_monai.apps.complete.console import show_completed, show_plan
+    from utad_monai.inferers import TranslationOptions
     from utad_monai.runtime.console import plain_log
     from utad_monai.runtime.parallel import local_device
 
+    options = TranslationOptions(fusion=fuse, flips=flips, smooth_mm=smooth_mm, uncertainty=uncertainty, engine=engine)
     settings = CompletionSettings(
-        target or (), source or (), fuse, flips, smooth_mm, uncertainty, intensities, dtype, engine, calibrate
+        targets=target or (),
+        sources=source or (),
+        options=options,
+        intensities=intensities,
+        dtype=dtype,
+        calibrate=calibrate,
     )
     completion = Completion(
         dataset_dir,

@@ -11,6 +11,7 @@ from utad_monai.inferers.calibration import (
 from utad_monai.inferers.slice_translator import MirroringTranslator, SliceTranslator, source_channels
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
+from utad_monai.inferers.translation_options import TranslationOptions
 from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator, smooth_through_plane
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SliceTranslator",
     "SyntheticVolume",
     "ThroughPlane",
+    "TranslationOptions",
     "VolumeTranslator",
     "calibrations_without_each",
     "fit_calibration",

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase, load_case
-from utad_monai.inferers.backends import usable_engine
 from utad_monai.inferers.calibration import Calibration
 from utad_monai.inferers.slice_translator import SliceTranslator, both_ways
 from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
-from utad_monai.keys import FusionMethod, InferenceEngine, Modality
+from utad_monai.inferers.translation_options import TranslationOptions
+from utad_monai.keys import FusionMethod, Modality
 from utad_monai.metrics.consistency import through_plane_variation
 from utad_monai.models import CheckpointError, TranslatorModel
 from utad_monai.models.source_choice import usable_sources
@@ -105,18 +105,18 @@ class VolumeTranslator:
         translator: a mask-free student with its preprocessing and target windows.
         device: where to compute.
         batch_size: slices in one pass.
-        fusion: how translations of several sources become one; a model of several sources has nothing to fuse.
-        flips: whether each source is also translated mirrored left-right, and mirrored back; it counts with the mean.
-        smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
-        uncertainty: whether translations that do not count are made too, for the disagreement: of all sources, or of a
-            model of several sources from each one alone. None: by models of one source.
-        engine: what computes.
+        options: how volumes are made; no mirror images and no uncertainty when None.
         threads: of engines other than torch; those of torch when None.
         calibration: gives the volumes the intensities of a cohort before they get its window.
+        fields: of `TranslationOptions`, in the place of `options`.
+
+    Attributes:
+        options: with everything chosen that was left to the model.
 
     Raises:
         CheckpointError: when the model is a teacher, which needs masks.
         MissingLibraryError: when a library of the engine is missing.
+        TypeError: for a field that there is not.
     """
 
     def __init__(
@@ -124,23 +124,19 @@ class VolumeTranslator:
         translator: TranslatorModel,
         device: torch.device | str = "cpu",
         batch_size: int = 16,
-        fusion: FusionMethod | str = FusionMethod.BEST,
-        flips: bool = False,
-        smooth_mm: float = 0.0,
-        uncertainty: bool | None = False,
-        engine: InferenceEngine | str = InferenceEngine.TORCH,
+        *,
+        options: TranslationOptions | None = None,
         threads: int | None = None,
         calibration: Calibration | None = None,
+        **fields: Any,
     ) -> None:
         self.translator = translator
         if translator.generator.needs_mask:
             raise CheckpointError("the model", "is a teacher and needs tumour masks", "give a student model")
-        self.engine = usable_engine(engine, translator.generator.base_channels, device)
-        self.slices = SliceTranslator(translator.generator, device, batch_size, self.engine, threads, calibration)
-        self.fusion = FusionMethod(fusion)
-        self.flips = flips
-        self.smooth_mm = smooth_mm
-        self.uncertainty = not self.slices.several if uncertainty is None else uncertainty
+        options = options or TranslationOptions(**{"flips": False, "uncertainty": False} | fields)
+        self.options = options.of_model(translator, device)
+        engine = self.options.engine
+        self.slices = SliceTranslator(translator.generator, device, batch_size, engine, threads, calibration)
 
     def load(self, case: Case) -> LoadedCase:
         """Load a case as the model needs it.
@@ -190,7 +186,7 @@ class VolumeTranslator:
         chosen = self._sources(loaded, target, sources)
         framed = {source: self._framed(loaded, source) for source in chosen}
         fused = self._at_once(framed, target) if self.slices.several else self._one_by_one(framed, target)
-        smooth = smooth_through_plane(fused.image, self.smooth_mm, loaded.spacing_mm[2])
+        smooth = smooth_through_plane(fused.image, self.options.smooth_mm, loaded.spacing_mm[2])
         brain = self._brain(loaded, fused)
         return SyntheticVolume(
             target,
@@ -209,7 +205,7 @@ class VolumeTranslator:
         available = usable_sources(target, [m for m in loaded.images if not sources or m in sources])
         if self.slices.several:
             return available
-        if self.fusion is FusionMethod.BEST and not self.uncertainty:
+        if self.options.fusion is FusionMethod.BEST and not self.options.uncertainty:
             return (self.translator.best_source(target, available),)
         return available
 
@@ -220,22 +216,22 @@ class VolumeTranslator:
     def _one_by_one(self, framed: Mapping[Modality, Tensor], target: Modality) -> FusedSlices:
         """Translate each source and fuse the translations."""
         made = {source: self._translations({source: image}, target) for source, image in framed.items()}
-        return fuse(made, self.fusion, target, self.translator.source_errors)
+        return fuse(made, FusionMethod(self.options.fusion), target, self.translator.source_errors)
 
     def _at_once(self, framed: Mapping[Modality, Tensor], target: Modality) -> FusedSlices:
         """Translate all sources together, and each alone when the uncertainty is asked."""
         alone: dict[Modality, Tensor] = {}
-        if self.uncertainty and len(framed) > 1:
+        if self.options.uncertainty and len(framed) > 1:
             alone = {source: self._translations({source: image}, target) for source, image in framed.items()}
         return fuse_at_once(self._translations(framed, target), alone, tuple(framed))
 
     def _translations(self, images: Mapping[Modality, Tensor], target: Modality) -> Tensor:
         """Translate `(Z, H, W)` images, and mirrored ones when asked: `(N, Z, H, W)`."""
-        return both_ways(self.slices, images, target) if self.flips else self.slices(images, target)[None]
+        return both_ways(self.slices, images, target) if self.options.flips else self.slices(images, target)[None]
 
     def _disagree(self, fused: FusedSlices) -> bool:
         """Tell whether there is a disagreement to write; mirror images alone are none of a model of several sources."""
-        return fused.translations > 1 and (self.uncertainty or not self.slices.several)
+        return fused.translations > 1 and (bool(self.options.uncertainty) or not self.slices.several)
 
     def _brain(self, loaded: LoadedCase, fused: FusedSlices) -> Tensor:
         """Return `(X, Y, Z)`: where a source that counts shows brain."""

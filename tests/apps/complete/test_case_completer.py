@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from utad_monai.apps.complete import CaseCompleter, CompletionSettings, PlannedVolume
 from utad_monai.data import Case, find_cases
-from utad_monai.inferers import VolumeTranslator
+from utad_monai.inferers import TranslationOptions, VolumeTranslator
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.models import TranslatorModel
 from utad_monai.transforms import IntensityWindow
@@ -36,10 +36,10 @@ def completer(student_translator: TranslatorModel, tmp_path: Path) -> Callable[.
     def _completer(
         windows: Any = None, resume: bool = True, model: TranslatorModel = student_translator, **choices: Any
     ) -> CaseCompleter:
-        settings = CompletionSettings(**choices)
-        volumes = VolumeTranslator(
-            model, "cpu", 8, settings.fusion, settings.flips, settings.smooth_mm, settings.uncertainty
-        )
+        names = {one.name for one in fields(TranslationOptions)} & set(choices)
+        options = TranslationOptions(**{name: choices.pop(name) for name in names})
+        settings = CompletionSettings(options=options, **choices)
+        volumes = VolumeTranslator(model, "cpu", 8, options=options)
         return CaseCompleter(volumes, tmp_path / "out", settings, windows, resume)
 
     return _completer

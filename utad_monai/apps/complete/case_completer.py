@@ -74,7 +74,7 @@ class CaseCompleter:
         self.volumes = volumes
         self.resume = resume
         self.output_dir = Path(output_dir)
-        self.settings = settings.of_model(volumes.translator, volumes.engine)
+        self.settings = replace(settings.of_model(volumes.translator), options=volumes.options)
         self.windows = dict(windows or {})
         self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
 

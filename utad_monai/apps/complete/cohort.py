@@ -32,7 +32,6 @@ from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.quality.finding import CohortError, CohortProblem
 from utad_monai.inferers import VolumeTranslator
-from utad_monai.inferers.backends import usable_engine
 from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, Placing, TreeLayout
 from utad_monai.models import TranslatorModel, load_translator
 from utad_monai.models.stages import Stage
@@ -268,35 +267,32 @@ def _model_line(
 
 
 def _completer(completion: Completion, translator: TranslatorModel, intensities: CohortIntensities) -> CaseCompleter:
-    settings = completion.settings.of_model(translator)
+    settings = completion.settings.of_model(translator, completion.device)
     volumes = VolumeTranslator(
         translator,
         completion.device,
         completion.batch_size,
-        settings.fusion,
-        bool(settings.flips),
-        settings.smooth_mm,
-        settings.uncertainty,
-        settings.engine,
-        _threads(completion, translator),
-        intensities.calibration,
+        options=settings.options,
+        threads=_threads(completion, settings),
+        calibration=intensities.calibration,
     )
     output_dir, resume = Path(completion.output_dir), completion.resume
     folder = output_dir / Stage.SYNTHETIC
     return CaseCompleter(volumes, folder, settings, intensities.windows, resume, manifest_dir=output_dir)
 
 
-def _threads(completion: Completion, translator: TranslatorModel) -> int:
+def _threads(completion: Completion, settings: CompletionSettings) -> int:
     """Return the threads of a worker's engine: its share of the cores when its bytes do not depend on their number."""
-    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
-    return max(1, (os.cpu_count() or 1) // completion.workers) if engine is InferenceEngine.OPENVINO else 1
+    alone = settings.options.engine is not InferenceEngine.OPENVINO
+    return 1 if alone else max(1, (os.cpu_count() or 1) // completion.workers)
 
 
 def _intensities(completion: Completion, cases: Sequence[Case], translator: TranslatorModel) -> CohortIntensities:
     """Return the cohort's intensities as far as they are needed, and say what makes the volumes."""
-    settings = completion.settings.of_model(translator)
-    if translator.generator.several and completion.settings.fusion is not FusionMethod.BEST:
-        _logger.warning("--fuse %s has no effect: this model takes all sources at once", completion.settings.fusion)
+    settings = completion.settings.of_model(translator, completion.device)
+    fusion = completion.settings.options.fusion
+    if translator.generator.several and fusion is not FusionMethod.BEST:
+        _logger.warning("--fuse %s has no effect: this model takes all sources at once", fusion)
     found = completion_intensities(
         cases, translator, settings, completion.output_dir, completion.workers, completion.progress
     )
@@ -341,8 +337,7 @@ class _Worker:
 
 
 def _protocol(completion: Completion, translator: TranslatorModel, intensities: CohortIntensities) -> dict[str, Any]:
-    engine = usable_engine(completion.settings.engine, translator.generator.base_channels, completion.device)
-    settings = completion.settings.of_model(translator, engine)
+    settings = completion.settings.of_model(translator, completion.device)
     calibration = {"calibration": intensities.summary()} if settings.calibrate else {}
     line = _model_line(translator, settings, intensities)
     return {

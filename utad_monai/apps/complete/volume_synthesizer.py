@@ -60,13 +60,9 @@ class VolumeSynthesizer(Evaluator):
         settings = CompletionSettings(
             targets=targets,
             sources=sources,
-            fusion=inferer.fusion,
-            flips=inferer.flips,
-            smooth_mm=inferer.smooth_mm,
-            uncertainty=inferer.uncertainty,
+            options=inferer.options,
             intensities=intensities or None,
             dtype=dtype,
-            engine=inferer.engine,
         )
         self.completer = CaseCompleter(inferer, self.output_dir, settings)
         self.results: list[CaseResult] = []
