@@ -58,7 +58,7 @@ def write_safetensors(
         for network, state in weights.items()
         for name, value in state.items()
     }
-    content = safetensors.save(stored, {_CONTENT: json.dumps(heading, sort_keys=True)})
+    content = safetensors.save(stored, {_CONTENT: json.dumps(heading)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
