@@ -69,12 +69,14 @@ def _check(folder: Path, _: Path) -> tuple[int, int]:
 
 
 def _package(folder: Path, output_dir: Path) -> tuple[int, int]:
-    return 1, sum(write_package(folder / "model.pt", output_dir).sizes.values())
+    return 1, sum(write_package(folder / "model.safetensors", output_dir).sizes.values())
 
 
 def _complete(sources: Sequence[Modality], folder: Path, output_dir: Path) -> tuple[int, int]:
     settings = CompletionSettings((MISSING,), sources, uncertainty=not sources, engine=InferenceEngine.AUTO)
-    done = complete_cohort(Completion(folder / "cohort", folder / "model.pt", output_dir, settings, progress=False))
+    done = complete_cohort(
+        Completion(folder / "cohort", folder / "model.safetensors", output_dir, settings, progress=False)
+    )
     volumes = [volume for result in done.results for volume in result.made]
     if len(volumes) != len(done.results):
         raise AssertionError(f"{len(done.results)} cases lack {MISSING}, but {len(volumes)} volumes were made")
@@ -110,7 +112,7 @@ def measure(name: str, cases: int, rounds: int, works: Sequence[Work] = tuple(Wo
     costs: dict[Work, list[dict[str, float]]] = {work: [] for work in works}
     with tempfile.TemporaryDirectory() as folder:
         cohort = write_phantom_cohort(Path(folder) / "cohort", cases, spacing_mm=1.0, progress=False)
-        untrained_model(name, cohort, Path(folder) / "model.pt")
+        untrained_model(name, cohort, Path(folder) / "model.safetensors")
         for path in cohort.glob(f"*/*_{MISSING}.nii.gz"):
             path.unlink()
         for turn in range(rounds):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import random
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import torch
+from monai.networks.nets import UNet
 
 from benchmarks.mutations import (
     damaged_bytes,
@@ -40,6 +40,7 @@ from utad_monai.models import (
     save_segmenter,
     save_translator,
 )
+from utad_monai.models.safetensors_file import read_safetensors
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.transforms import IntensityWindow, InvalidImageError, NiftiVolume, read_nifti
 
@@ -179,22 +180,26 @@ class Models(Target):
         student = student_from_teacher(TumourAwareGenerator(1), "complete").eval()
         windows = {modality: IntensityWindow(0.0, 100.0) for modality in Modality}
         errors = {t: {s: 0.1 for s in Modality if s != t} for t in Modality}
-        save_translator(self.folder / "t.pt", TranslatorModel(student, PREPROCESSING, windows, errors, {}))
-        from monai.networks.nets import UNet
-
+        save_translator(self.folder / "t.safetensors", TranslatorModel(student, PREPROCESSING, windows, errors, {}))
         arguments = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [2, 4], "strides": [2]}
-        save_segmenter(self.folder / "s.pt", Segmenter(UNet(**arguments), PREPROCESSING, arguments))
-        self.sound = {kind: (self.folder / f"{kind}.pt").read_bytes() for kind in "ts"}
+        save_segmenter(self.folder / "s.safetensors", Segmenter(UNet(**arguments), PREPROCESSING, arguments))
+        for kind in "ts":  # as earlier versions wrote them
+            torch.save(read_safetensors(self.folder / f"{kind}.safetensors"), self.folder / f"{kind}.pt")
+        self.sound = [self.folder / f"{kind}.{form}" for kind in "ts" for form in ("safetensors", "pt")]
 
     def damage(self, draw: random.Random) -> Path:
-        """Damage the bytes, or the description."""
-        kind = draw.choice("ts")
-        if draw.random() < 0.5:
-            return self._write(f"{kind}-damaged.pt", damaged_bytes(draw, self.sound[kind]))
-        content = torch.load(io.BytesIO(self.sound[kind]), weights_only=True)
+        """Damage the bytes, the header, or the description; the name may say the other form."""
+        sound = draw.choice(self.sound)
+        name = f"{sound.stem}-damaged{draw.choice((sound.suffix, sound.suffix, '.pt'))}"
+        kind = draw.random()
+        if kind < 0.5:
+            return self._write(name, damaged_bytes(draw, sound.read_bytes()))
+        if sound.suffix == ".safetensors":
+            return self._write(name, _damaged_header(draw, sound.read_bytes(), whole=kind < 0.7))
+        content = torch.load(sound, weights_only=True)
         content["description"] = damaged_data(draw, content["description"])
-        torch.save(content, self.folder / f"{kind}-damaged.pt")
-        return self.folder / f"{kind}-damaged.pt"
+        torch.save(content, self.folder / name)
+        return self.folder / name
 
     def read(self, path: Path) -> None:
         """Load the model."""
@@ -205,6 +210,21 @@ class Models(Target):
         assert all(torch.isfinite(weight).all() for weight in network.state_dict().values()), (
             "weights that are not finite"
         )
+
+
+def _damaged_header(draw: random.Random, content: bytes, whole: bool) -> bytes:
+    """Damage the header of a safetensors file, or only the description in it, and say its size."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = content[8:end]
+    if whole:
+        header = damaged_json(draw, header)
+    else:
+        said = json.loads(header)
+        model = json.loads(said["__metadata__"]["utad_monai"])
+        model["description"] = damaged_data(draw, model["description"])
+        said["__metadata__"]["utad_monai"] = json.dumps(model)
+        header = json.dumps(said).encode()
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 class Tables(Target):

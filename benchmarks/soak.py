@@ -117,8 +117,8 @@ def phantom_jobs(folder: Path) -> list[Job]:
     student = student_from_teacher(TumourAwareGenerator(8), "complete").eval()
     windows = {modality: IntensityWindow(0.0, 1000.0) for modality in Modality}
     preprocessing = Preprocessing((200.0, 160.0), (80, 64))
-    save_translator(folder / "model.pt", TranslatorModel(student, preprocessing, windows))
-    return [completion_job(cohort, folder / "model.pt", workers) for workers in (1, 2)]
+    save_translator(folder / "model.safetensors", TranslatorModel(student, preprocessing, windows))
+    return [completion_job(cohort, folder / "model.safetensors", workers) for workers in (1, 2)]
 
 
 def training_jobs(folder: Path) -> list[Job]:

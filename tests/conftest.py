@@ -126,7 +126,7 @@ def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.
     }
     errors[Modality.T1] = {Modality.T2: 0.1, Modality.FLAIR: 0.2, Modality.T1CE: 0.3}
     profiles = intensity_profiles(prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
-    path = tmp_path_factory.mktemp("student") / "model.pt"
+    path = tmp_path_factory.mktemp("student") / "model.safetensors"
     preprocessing = prepared_tiny_cohort.store.preprocessing
     save_translator(
         path, TranslatorModel(student, preprocessing, windows, errors, profiles, training={"stage": "student"})

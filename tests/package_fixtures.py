@@ -36,7 +36,7 @@ def student(tiny_preprocessing: Preprocessing) -> TranslatorModel:
 @pytest.fixture(scope="session")
 def tiny_student_file(student: TranslatorModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the model file of the tiny student; do not change it."""
-    path = tmp_path_factory.mktemp("trained") / "student" / "model.pt"
+    path = tmp_path_factory.mktemp("trained") / "student" / "model.safetensors"
     save_translator(path, student)
     return path
 

@@ -60,7 +60,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, tiny_cohort: Path) -> Pat
 
 
 def test_every_stage_leaves_its_result(pipeline: Path) -> None:
-    expected = ["split.csv", "segmentation/model.pt", "teacher/model.pt", "student/model.pt", "synthetic/manifest.csv"]
+    expected = [
+        "split.csv",
+        "segmentation/model.safetensors",
+        "teacher/model.safetensors",
+        "student/model.safetensors",
+        "synthetic/manifest.csv",
+    ]
     expected += ["evaluation/evaluation.csv", "teacher/history.csv", "student/samples/epoch_0002.png"]
     assert [name for name in expected if not (pipeline / name).is_file()] == []
 
@@ -178,7 +184,7 @@ def test_a_cohort_with_one_modality_per_case_trains(tmp_path: Path, write_case: 
     split.to_csv(tmp_path / "run" / "split.csv", index=False)
     result = run_bundle(tmp_path, "training", *config("teacher"), *places, *SIZES, *NETWORKS, *SCHEDULE, *CRITICS)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert (tmp_path / "run" / "teacher" / "model.pt").is_file()
+    assert (tmp_path / "run" / "teacher" / "model.safetensors").is_file()
 
 
 def test_every_training_is_tracked(tmp_path: Path, tiny_cohort: Path) -> None:
@@ -210,6 +216,6 @@ def test_two_processes_train_one_model(tmp_path: Path, tiny_cohort: Path) -> Non
     launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle")
     result = run_bundle(tmp_path, *arguments, *SIZES, *NETWORKS, *SCHEDULE, *critics, launcher=launcher)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert (tmp_path / "run" / "teacher" / "model.pt").is_file()
+    assert (tmp_path / "run" / "teacher" / "model.safetensors").is_file()
     history = pandas.read_csv(tmp_path / "run" / "teacher" / "history.csv")
     assert history["iteration"].tolist() == [1, 2]

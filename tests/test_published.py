@@ -82,7 +82,7 @@ def measured(output: Path) -> dict[str, Any]:
     """Return of each stage the hash and the sum of magnitudes of each network, and the losses of every epoch."""
     stages: dict[str, Any] = {}
     for stage in STAGES:
-        translator = load_translator(output / stage / "model.pt")
+        translator = load_translator(output / stage / "model.safetensors")
         assert translator.critics is not None
         networks = dict(zip(("whole_critic", "tumour_critic"), translator.critics, strict=True))
         stages[stage] = {

@@ -51,7 +51,7 @@ def test_patients_of_one_modality_each_give_a_teacher_and_a_student(
         )
         assert result.returncode == 0, result.stderr[-3000:]
         assert f" on {scored_on}" in result.stderr
-        model = load_translator(output / stage / "model.pt")
+        model = load_translator(output / stage / "model.safetensors")
         assert model.training["validated_on"].startswith(scored_on)
         assert set(model.target_windows) == set(model.source_errors) == set(Modality)
     assert pandas.read_csv(output / "split.csv")["split"].value_counts().to_dict() == splits

@@ -73,7 +73,7 @@ class Teaching:
         """Train; return hashes of the weights and of their average, the saved ones included, and the course."""
         self.config.get_parsed_content("resumable").run(self.trainer)
         networks = [self.trainer.generator, self.config.get_parsed_content("average").network]
-        saved = load_translator(self.output / "starter" / "model.pt")
+        saved = load_translator(self.output / "starter" / "model.safetensors")
         course = pandas.read_csv(self.output / "starter" / "history.csv").filter(regex="^(?!seconds|minutes)")
         return [*map(weights_sha256, [*networks, saved.generator]), course.to_csv()]
 
@@ -130,7 +130,7 @@ def test_a_teacher_is_taught_with_its_tumour_branch(brains: Path, tmp_path: Path
         brains, tmp_path, {"scheme": "complete", "second_input": "tumour_image", "max_epochs": 1, "decay_epochs": 1}
     )
     teacher.run()
-    generator = load_translator(tmp_path / "starter" / "model.pt").generator
+    generator = load_translator(tmp_path / "starter" / "model.safetensors").generator
     assert generator.needs_mask
     assert generator.tumour_decoder is not None
     assert "generator/paired_local" in teacher.trainer.state.output
@@ -156,7 +156,7 @@ def test_the_command_leaves_a_model_that_can_be_used(tmp_path: Path, brains: Pat
         printed.append(done.stderr + done.stdout)
     assert "this training is finished" not in printed[0]
     assert "this training is finished" in printed[1]
-    translator = load_translator(tmp_path / "run" / "starter" / "model.pt")
+    translator = load_translator(tmp_path / "run" / "starter" / "model.safetensors")
     generator = translator.generator
     assert (generator.scheme, generator.second_input) == (StudentScheme.GLOBAL_ONLY, SecondInput.WHOLE_IMAGE)
     assert generator.sources is SourceInput.SEVERAL

@@ -135,7 +135,7 @@ def working_folder(
     write_case(tmp_path, "case", [FLAIR, T1])
     for name in ("student", "demo/student"):
         (tmp_path / name).mkdir(parents=True)
-        shutil.copy(student_file, tmp_path / name / "model.pt")
+        shutil.copy(student_file, tmp_path / name / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

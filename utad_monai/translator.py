@@ -73,7 +73,7 @@ class Translator:
 
     Examples:
         >>> from utad_monai import Translator
-        >>> translator = Translator.from_checkpoint("student/model.pt")
+        >>> translator = Translator.from_checkpoint("student/model.safetensors")
         >>> t2 = translator.translate("case/case_t1.nii.gz", source="t1", target="t2")
         >>> t2.shape, t2.affine.shape
         (torch.Size([1, 24, 20, 12]), torch.Size([4, 4]))
@@ -110,7 +110,7 @@ class Translator:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, **options: Any) -> Translator:
-        """Load a student from its `model.pt` or from a package's folder.
+        """Load a student from its model file or from a package's folder.
 
         Args:
             path: the file or folder.

@@ -45,7 +45,7 @@ def test_an_expected_error_is_one_line_and_exit_code_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save({"epoch": 3}, tmp_path / "G.ckpt")
-    arguments = ["utad-monai", "import-checkpoint", str(tmp_path / "G.ckpt"), str(tmp_path / "model.pt")]
+    arguments = ["utad-monai", "import-checkpoint", str(tmp_path / "G.ckpt"), str(tmp_path / "model.safetensors")]
     monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as ended:
         main()
@@ -211,9 +211,9 @@ def test_package_options_reach_the_writer_and_its_lines_are_printed(
 
     monkeypatch.setattr("utad_monai.apps.package.writer.write_package", write)
     options = ["--name", "mine", "--release", "2.0.0", "--data-source", "cohort X", "--no-onnx"]
-    result = runner.invoke(app, ["package", "model.pt", str(tmp_path), *options])
+    result = runner.invoke(app, ["package", "model.safetensors", str(tmp_path), *options])
     assert result.exit_code == 0, result.output
     assert calls == [
-        (Path("model.pt"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True, False),
+        (Path("model.safetensors"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True, False),
     ]
     assert result.stdout.strip() == f"1.500 MB  {tmp_path / 'mine' / 'models' / 'model.pt'}"

@@ -52,7 +52,7 @@ def test_it_ends_with_where_everything_is(
     written = capsys.readouterr().out
     assert "Done in" in written
     for stage in (Stage.TEACHER, Stage.STUDENT, Stage.SEGMENTATION):
-        assert str(tmp_path / stage / "model.pt") in written
+        assert str(tmp_path / stage / "model.safetensors") in written
     assert str(tmp_path / "evaluation" / "summary.json") in written
     assert written.splitlines()[-1] == str(tmp_path / "preview.png")
 

@@ -12,7 +12,7 @@ from utad_monai.phantom.cohort import write_phantom_cohort
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     cohort = write_phantom_cohort(folder / "cohort", 1, progress=False)
-    untrained_model("demo", cohort, folder / "model.pt")
+    untrained_model("demo", cohort, folder / "model.safetensors")
     for path in cohort.glob(f"*/*_{MISSING}.nii.gz"):
         path.unlink()
     return folder

@@ -25,8 +25,10 @@ def rows(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> pandas.
         2, "global_only", "whole_image", sources="several", conditional_norms=True, gain_head=True
     )
     histograms = dict.fromkeys(Modality, [1 / 256] * 256)
-    save_translator(folder / "model.pt", TranslatorModel(generator, PREPROCESSING, reference_histograms=histograms))
-    return starter.measure(tiny_cohort, PREPROCESSING, folder / "slices", folder / "model.pt", step=4)
+    save_translator(
+        folder / "model.safetensors", TranslatorModel(generator, PREPROCESSING, reference_histograms=histograms)
+    )
+    return starter.measure(tiny_cohort, PREPROCESSING, folder / "slices", folder / "model.safetensors", step=4)
 
 
 def test_every_set_of_sources_is_measured_for_every_target(rows: pandas.DataFrame) -> None:

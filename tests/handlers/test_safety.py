@@ -71,7 +71,7 @@ def test_error_names_every_damaged_term_and_the_cases_of_the_batch() -> None:
 
 
 def test_earlier_model_file_is_not_touched(tmp_path: Path) -> None:
-    model = tmp_path / "model.pt"
+    model = tmp_path / "model.safetensors"
     model.write_bytes(b"good")
     engine = Engine(lambda *_: {"loss": float("nan")})
     StopOnNonFinite().attach(engine)

@@ -27,7 +27,7 @@ Make = Callable[..., Any]
 @pytest.fixture
 def handler(tmp_path: Path, translator: SliceTranslator, prepared_tiny_cohort: PreparedCohort) -> SaveBestTranslator:
     return SaveBestTranslator(
-        tmp_path / "run" / "model.pt",
+        tmp_path / "run" / "model.safetensors",
         translator.generator,
         critic_pair((32, 32), 2, 4),
         prepared_tiny_cohort.store,
@@ -54,6 +54,19 @@ def test_model_is_saved_only_when_the_validation_improved(handler: SaveBestTrans
         assert saved.generator.image_decoder.head.bias.item() == epochs[-1]
     assert epochs == [1, 1, 1, 4, 4]
     assert handler.best == -0.2
+
+
+def test_the_model_of_an_earlier_version_is_replaced_when_a_better_one_is_saved(
+    handler: SaveBestTranslator, make_validator: Make
+) -> None:
+    earlier = handler.path.with_name("model.pt")
+    earlier.parent.mkdir()
+    earlier.write_bytes(b"earlier")
+    handler.load_state_dict({"best": -0.5})
+    handler(after_epoch(make_validator(), 1, -0.7))
+    assert [path.name for path in earlier.parent.iterdir()] == ["model.pt"]
+    handler(after_epoch(make_validator(), 2, -0.2))
+    assert [path.name for path in earlier.parent.iterdir()] == ["model.safetensors"]
 
 
 def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_validator: Make) -> None:

@@ -21,7 +21,9 @@ UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, 
 @pytest.fixture
 def handler(tmp_path: Path, tiny_preprocessing: Preprocessing) -> SaveBestSegmenter:
     torch.manual_seed(0)
-    return SaveBestSegmenter(tmp_path / "run" / "model.pt", UNet(**UNET), UNET, tiny_preprocessing, list(Modality))
+    return SaveBestSegmenter(
+        tmp_path / "run" / "model.safetensors", UNet(**UNET), UNET, tiny_preprocessing, list(Modality)
+    )
 
 
 def validated(handler: SaveBestSegmenter, dice: float) -> None:
@@ -46,6 +48,13 @@ def test_network_is_saved_only_when_the_dice_improved(handler: SaveBestSegmenter
         kept.append(next(load_segmenter(handler.path).network.parameters()).mean().item())
     assert kept == [0, 0, 0, 3, 3]
     assert handler.best == 0.5
+
+
+def test_the_model_of_an_earlier_version_is_replaced(handler: SaveBestSegmenter) -> None:
+    handler.path.parent.mkdir()
+    handler.path.with_name("model.pt").write_bytes(b"earlier")
+    validated(handler, 0.3)
+    assert [path.name for path in handler.path.parent.iterdir()] == ["model.safetensors"]
 
 
 def test_saved_network_gives_the_same_logits_in_evaluation_mode(

@@ -29,7 +29,7 @@ NAMES = {f"downstream_dice_{region}" for region in ("WT", "TC", "ET")}
 def output_dir(tmp_path: Path, tiny_preprocessing: Preprocessing) -> Path:
     """Give an output folder with a segmentation model."""
     torch.manual_seed(0)
-    save_segmenter(tmp_path / "segmentation" / "model.pt", Segmenter(UNet(**UNET), tiny_preprocessing, UNET))
+    save_segmenter(tmp_path / "segmentation" / "model.safetensors", Segmenter(UNet(**UNET), tiny_preprocessing, UNET))
     return tmp_path
 
 

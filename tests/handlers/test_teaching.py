@@ -122,7 +122,7 @@ def saving(
     tmp_path: Path, generator: TumourAwareGenerator, preprocessing: Preprocessing, teaching_brains: TeachingBrains
 ) -> Saving:
     made = {"stage": "starter"}
-    saver = SaveTaughtTranslator(tmp_path / "model.pt", generator, preprocessing, teaching_brains, made)
+    saver = SaveTaughtTranslator(tmp_path / "model.safetensors", generator, preprocessing, teaching_brains, made)
     return Saving(saver, Engine(lambda *_: None))
 
 
@@ -137,6 +137,13 @@ def test_the_first_model_is_saved_whatever_it_is_worth(saving: Saving) -> None:
     assert saving.saved()[1] == 1
     saving.measure(-3.0, 2)
     assert saving.saved() == (-3.0, 2)
+
+
+def test_the_model_of_an_earlier_version_is_replaced(saving: Saving) -> None:
+    saving.saver.path.with_name("model.pt").write_bytes(b"earlier")
+    saving.measure(0.5, 1)
+    assert not saving.saver.path.with_name("model.pt").exists()
+    assert saving.saved() == (0.5, 1)
 
 
 def test_the_file_has_everything_that_its_use_needs(

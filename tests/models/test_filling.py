@@ -11,6 +11,7 @@ import torch
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from tests.model_files import BOTH_NAMES, Content, rewrite
 from utad_monai.data import Preprocessing
 from utad_monai.models import (
     CheckpointError,
@@ -68,7 +69,6 @@ def test_network_is_not_given_memory_before_the_weights_fit() -> None:
         filled("f", lambda: nn.Linear(10**7, 10**6), build().state_dict())
 
 
-Content = dict[str, Any]
 UNET: Content = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32))
 
@@ -93,13 +93,11 @@ def itself() -> list[Any]:
     return content
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    save_translator(
-        tmp_path / "model.pt",
-        TranslatorModel(TumourAwareGenerator(2), PREPROCESSING, critics=critic_pair((32, 32), 2, 4)),
-    )
-    return tmp_path / "model.pt"
+@pytest.fixture(params=BOTH_NAMES)
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / str(request.param)
+    save_translator(path, TranslatorModel(TumourAwareGenerator(2), PREPROCESSING, critics=critic_pair((32, 32), 2, 4)))
+    return rewrite(path)
 
 
 ABSURD: dict[str, Callable[[Content], object]] = {
@@ -121,18 +119,29 @@ ABSURD: dict[str, Callable[[Content], object]] = {
     "infinite window": lambda d: d["target_windows"].update(t1=[0.0, float("inf")]),
     "deep nest": lambda d: d.update(training=nested(60)),
     "many entries": lambda d: d.update(training={"losses": [0.5] * 200_000}),
+    "training is a text": lambda d: d.update(training="x"),
+}
+NO_JSON: dict[str, Callable[[Content], object]] = {
     "laughs": lambda d: d.update(training={"a": laughs()}),
     "holds itself": lambda d: d.update(training={"a": itself()}),
     "holds a tensor": lambda d: d.update(training={"a": torch.zeros(3)}),
-    "training is a text": lambda d: d.update(training="x"),
 }
 
 
 @pytest.mark.parametrize("change", ABSURD.values(), ids=ABSURD)
 def test_absurd_description_is_refused(model: Path, change: Callable[[Content], object]) -> None:
-    content = torch.load(model, weights_only=True)
-    change(content["description"])
-    torch.save(content, model)
+    refuses(rewrite(model, lambda content: change(content["description"])))
+
+
+@pytest.mark.parametrize("change", NO_JSON.values(), ids=NO_JSON)
+@pytest.mark.parametrize("model", ["model.pt"], indirect=True)
+def test_absurd_description_that_only_a_torch_file_can_hold_is_refused(
+    model: Path, change: Callable[[Content], object]
+) -> None:
+    refuses(rewrite(model, lambda content: change(content["description"])))
+
+
+def refuses(model: Path) -> None:
     with pytest.raises(CheckpointError) as refusal:
         load_translator(model)
     assert str(refusal.value).startswith(f"{model}: checkpoint ")
@@ -150,11 +159,10 @@ def test_absurd_description_is_refused(model: Path, change: Callable[[Content], 
     ],
     ids=str,
 )
-def test_absurd_segmentation_network_is_refused(tmp_path: Path, change: Content) -> None:
-    path = tmp_path / "model.pt"
+@pytest.mark.parametrize("name", BOTH_NAMES)
+def test_absurd_segmentation_network_is_refused(tmp_path: Path, change: Content, name: str) -> None:
+    path = tmp_path / name
     save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, UNET))
-    content = torch.load(path, weights_only=True)
-    content["description"]["unet"].update(change)
-    torch.save(content, path)
+    rewrite(path, lambda content: content["description"]["unet"].update(change))
     with pytest.raises(CheckpointError, match=str(path)):
         load_segmenter(path)

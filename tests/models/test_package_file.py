@@ -24,7 +24,7 @@ from utad_monai.networks import StudentTranslator, TumourAwareGenerator
 
 
 def test_weights_of_a_model_file_are_the_file(tmp_path: Path) -> None:
-    assert weights_file(tmp_path / "model.pt") == tmp_path / "model.pt"
+    assert weights_file(tmp_path / "model.safetensors") == tmp_path / "model.safetensors"
 
 
 def test_weights_of_a_package_are_inside_it(tmp_path: Path) -> None:

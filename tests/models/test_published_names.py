@@ -124,8 +124,8 @@ def test_the_same_weights_give_the_same_outputs(tmp_path: Path, deepest_first: b
     network = published(deepest_first)
     state = network.state_dict()
     torch.save({"state_dict": state} if wrapped else state, tmp_path / "G.ckpt")
-    import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.pt", PREPROCESSING)
-    ours = load_translator(tmp_path / "model.pt").generator
+    import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.safetensors", PREPROCESSING)
+    ours = load_translator(tmp_path / "model.safetensors").generator
     image, tumour = torch.rand(2, 1, 32, 32) * 2 - 1, torch.rand(2, 1, 32, 32) * 2 - 1
     with torch.no_grad():
         expected = network(image, tumour, torch.eye(4)[[1, 3]])
@@ -137,8 +137,8 @@ def test_the_same_weights_give_the_same_outputs(tmp_path: Path, deepest_first: b
 def test_what_the_file_cannot_say_is_taken_from_the_user(tmp_path: Path) -> None:
     torch.save(published().state_dict(), tmp_path / "G.ckpt")
     second_input = SecondInput.WHOLE_IMAGE
-    import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.pt", PREPROCESSING, second_input)
-    model = load_translator(tmp_path / "model.pt")
+    import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.safetensors", PREPROCESSING, second_input)
+    model = load_translator(tmp_path / "model.safetensors")
     assert model.generator.second_input is second_input
     assert model.preprocessing == PREPROCESSING
     assert not model.generator.keep_background
@@ -149,8 +149,8 @@ def test_a_missing_weight_is_refused_by_name(tmp_path: Path) -> None:
     del state["tumor_decoder.score.bias"]
     torch.save(state, tmp_path / "G.ckpt")
     with pytest.raises(CheckpointError, match=r"missing weight tumour_decoder\.head\.bias"):
-        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.pt", PREPROCESSING)
-    assert not (tmp_path / "model.pt").exists()
+        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.safetensors", PREPROCESSING)
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_weight_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_weight_of_another_size_is_refused(tmp_path: Path) -> None:
     state["img_decoder.score.weight"] = torch.zeros(1, 7, 1, 1)
     torch.save(state, tmp_path / "G.ckpt")
     with pytest.raises(CheckpointError, match="size mismatch"):
-        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.pt", PREPROCESSING)
+        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.safetensors", PREPROCESSING)
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_a_weight_of_another_size_is_refused(tmp_path: Path) -> None:
 def test_other_content_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "G.ckpt")
     with pytest.raises(CheckpointError, match="import a generator's state dict"):
-        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.pt", PREPROCESSING)
+        import_published_checkpoint(tmp_path / "G.ckpt", tmp_path / "model.safetensors", PREPROCESSING)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import math
 import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import torch
 from monai.networks.nets import UNet
+from safetensors import safe_open
 from torch import nn
 
+from tests.model_files import BOTH_NAMES, Content, rewrite
 from utad_monai.data import Preprocessing
 from utad_monai.data.intensity import IntensityProfile
 from utad_monai.keys import Modality, SecondInput, StudentScheme
@@ -38,7 +43,6 @@ from utad_monai.transforms import IntensityWindow
 
 PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), 1.0, 99.0)
 UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
-Content = dict[str, Any]
 
 
 def make_translator(seed: int = 0, width: int = 2, scheme: StudentScheme = StudentScheme.COMPLETE) -> TranslatorModel:
@@ -54,25 +58,19 @@ def make_translator(seed: int = 0, width: int = 2, scheme: StudentScheme = Stude
     )
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "student" / "model.pt"
+@pytest.fixture(params=BOTH_NAMES)
+def model(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Give the file of a student: as it is written, or as earlier versions wrote it."""
+    path = tmp_path / "student" / str(request.param)
     save_translator(path, make_translator())
-    return path
+    return rewrite(path)
 
 
-@pytest.fixture
-def segmenter_file(tmp_path: Path) -> Path:
-    path = tmp_path / "segmentation" / "model.pt"
+@pytest.fixture(params=BOTH_NAMES)
+def segmenter_file(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / "segmentation" / str(request.param)
     save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, UNET))
-    return path
-
-
-def rewrite(path: Path, change: Callable[[Content], object]) -> None:
-    """Change the content of a model file in place."""
-    content = torch.load(path, weights_only=True)
-    change(content)
-    torch.save(content, path)
+    return rewrite(path)
 
 
 def spoil(network: nn.Module, value: float) -> None:
@@ -88,15 +86,15 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 @pytest.mark.parametrize("scheme", StudentScheme)
 def test_translator_comes_back_equal(tmp_path: Path, scheme: StudentScheme) -> None:
     saved = make_translator(scheme=scheme)
-    save_translator(tmp_path / "model.pt", saved)
-    loaded = load_translator(tmp_path / "model.pt")
+    save_translator(tmp_path / "model.safetensors", saved)
+    loaded = load_translator(tmp_path / "model.safetensors")
     assert loaded.generator.description() == saved.generator.description()
     assert loaded.preprocessing == saved.preprocessing
     assert loaded.target_windows == saved.target_windows
     assert loaded.source_errors == saved.source_errors
     assert loaded.intensity_profiles == saved.intensity_profiles
     assert loaded.training == saved.training
-    assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
+    assert loaded.sha256 == file_sha256(tmp_path / "model.safetensors")
     assert loaded.critics is not None
     assert saved.critics is not None
     assert all(map(same_weights, loaded.critics, saved.critics))
@@ -107,28 +105,26 @@ def test_translator_comes_back_equal(tmp_path: Path, scheme: StudentScheme) -> N
 
 
 def test_translator_without_critics_comes_back_without(tmp_path: Path) -> None:
-    save_translator(tmp_path / "model.pt", replace(make_translator(), critics=None))
-    assert load_translator(tmp_path / "model.pt").critics is None
+    save_translator(tmp_path / "model.safetensors", replace(make_translator(), critics=None))
+    assert load_translator(tmp_path / "model.safetensors").critics is None
 
 
 def test_segmenter_comes_back_equal(tmp_path: Path) -> None:
     network = UNet(**UNET).eval()
-    save_segmenter(tmp_path / "model.pt", Segmenter(network, PREPROCESSING, UNET))
-    loaded = load_segmenter(tmp_path / "model.pt")
+    save_segmenter(tmp_path / "model.safetensors", Segmenter(network, PREPROCESSING, UNET))
+    loaded = load_segmenter(tmp_path / "model.safetensors")
     image = torch.rand(1, 4, 32, 32)
     assert torch.equal(loaded.network(image), network(image))
     assert not loaded.network.training
     assert (loaded.preprocessing, loaded.arguments) == (PREPROCESSING, UNET)
-    assert loaded.sha256 == file_sha256(tmp_path / "model.pt")
+    assert loaded.sha256 == file_sha256(tmp_path / "model.safetensors")
 
 
 def test_segmenter_keeps_its_modalities_and_an_older_file_has_all(tmp_path: Path) -> None:
-    path, unet = tmp_path / "model.pt", {**UNET, "in_channels": 1}
+    path, unet = tmp_path / "model.safetensors", {**UNET, "in_channels": 1}
     save_segmenter(path, Segmenter(UNet(**unet), PREPROCESSING, unet, (Modality.T1CE,)))
     assert load_segmenter(path).modalities == (Modality.T1CE,)
-    content = torch.load(path, weights_only=True)
-    del content["description"]["modalities"]
-    torch.save(content, path)
+    rewrite(path, lambda content: content["description"].pop("modalities"))
     assert load_segmenter(path).modalities == tuple(Modality)
 
 
@@ -143,13 +139,49 @@ def test_batch_statistics_travel_with_the_weights(tmp_path: Path) -> None:
     translator = make_translator()
     assert translator.generator.fusion is not None
     translator.generator.fusion.layers[0][1].running_mean.fill_(2.5)
-    save_translator(tmp_path / "model.pt", translator)
-    assert same_weights(load_translator(tmp_path / "model.pt").generator, translator.generator)
+    save_translator(tmp_path / "model.safetensors", translator)
+    assert same_weights(load_translator(tmp_path / "model.safetensors").generator, translator.generator)
 
 
-def test_file_holds_plain_data_only(model: Path) -> None:
-    content = torch.load(model, weights_only=True)
-    assert set(content) == {"format", "kind", "version", "description", "weights"}
+def test_header_of_the_file_says_all_but_the_weights_and_any_tool_reads_them(tmp_path: Path) -> None:
+    translator = make_translator()
+    save_translator(tmp_path / "model.safetensors", translator)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        (said,), keys = file.metadata().values(), list(file.keys())
+        assert set(json.loads(said)) == {"format", "kind", "version", "description"}
+        for name, weight in translator.generator.state_dict().items():
+            assert torch.equal(file.get_tensor(name), weight)
+        assert {key.split("/")[0] for key in keys if "/" in key} == {"critic_0", "critic_1"}
+
+
+def test_name_of_the_file_does_not_say_its_form(tmp_path: Path) -> None:
+    for path in (tmp_path / "model.pt", tmp_path / "model"):
+        save_translator(path, make_translator())
+        assert same_weights(load_translator(path).generator, make_translator().generator)
+
+
+def test_value_of_a_validation_that_was_nan_comes_back(tmp_path: Path) -> None:
+    save_translator(tmp_path / "m", replace(make_translator(), training={"a": math.nan, "b": math.inf}))
+    training = load_translator(tmp_path / "m").training
+    assert math.isnan(training["a"])
+    assert training["b"] == math.inf
+
+
+@pytest.mark.parametrize("absurd", [torch.zeros(1), Path("x"), [[[]] * 9] * 20_000])
+def test_description_that_could_not_be_read_is_not_saved_and_the_old_file_survives(model: Path, absurd: object) -> None:
+    old = model.read_bytes()
+    with pytest.raises(CheckpointError, match=f"{model}.*description"):
+        save_translator(model, replace(make_translator(), training={"a": absurd}))
+    assert model.read_bytes() == old
+
+
+def test_weights_of_any_memory_layout_are_saved(tmp_path: Path) -> None:
+    translator = make_translator()
+    expected = {name: weight.clone() for name, weight in translator.generator.state_dict().items()}
+    translator.generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_translator(tmp_path / "m", translator)
+    loaded = load_translator(tmp_path / "m").generator.state_dict()
+    assert all(torch.equal(loaded[name], weight) for name, weight in expected.items())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -163,7 +195,7 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_old_file_survives(
     with pytest.raises(CheckpointError, match=f"{model}.*NaN or infinite"):
         save_translator(model, bad)
     assert model.read_bytes() == old
-    assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 
 def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
@@ -175,21 +207,23 @@ def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
 
 
 def test_interrupted_save_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_content: object, file: IO[bytes]) -> None:
-        file.write(b"half")
+    def fail(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise KeyboardInterrupt
 
     old = model.read_bytes()
-    monkeypatch.setattr(torch, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(KeyboardInterrupt):
         save_translator(model, make_translator(seed=1))
     assert model.read_bytes() == old
-    assert [path.name for path in model.parent.iterdir()] == ["model.pt"]
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 
-def test_the_same_model_has_the_same_bytes(model: Path) -> None:
-    save_translator(model.parent / "again" / "other_name.pt", make_translator())
-    assert (model.parent / "again" / "other_name.pt").read_bytes() == model.read_bytes()
+def test_the_same_model_has_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "again/other_name.pt"):
+        save_translator(tmp_path / name, make_translator())
+    assert (tmp_path / "again" / "other_name.pt").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("part", ["generator", "critic_0", "critic_1"])
@@ -265,6 +299,16 @@ def test_code_in_a_model_file_is_refused_and_never_run(tmp_path: Path, container
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("container", ["pickle", "legacy", "zip"])
+def test_code_in_a_file_that_is_called_safetensors_is_refused_and_never_run(tmp_path: Path, container: str) -> None:
+    path, marker = tmp_path / "evil.safetensors", tmp_path / "marker"
+    write_payload(path, marker, container)
+    for load in (load_translator, load_segmenter):
+        with pytest.raises(CheckpointError, match=f"{path}.*truncated or corrupt"):
+            load(path)
+    assert not marker.exists()
+
+
 def test_payload_of_the_test_above_is_live(tmp_path: Path) -> None:
     write_payload(tmp_path / "evil.pt", tmp_path / "marker", "pickle")
     pickle.loads((tmp_path / "evil.pt").read_bytes())
@@ -299,6 +343,7 @@ CHANGES: dict[str, Callable[[Content], object]] = {
     "generator is no mapping": lambda c: c["description"].update(generator=7),
     "no preprocessing": lambda c: c["description"].pop("preprocessing"),
     "impossible preprocessing": lambda c: c["description"]["preprocessing"].update(image_size=[30, 30]),
+    "bad histogram": lambda c: c["description"].update(reference_histograms={"t1": [1.0]}),
     "unknown modality": lambda c: c["description"]["target_windows"].update(pet=[0, 1]),
     "empty window": lambda c: c["description"]["target_windows"].update(t1=[5, 5]),
     "windows are a list": lambda c: c["description"].update(target_windows=[1]),
@@ -307,15 +352,30 @@ CHANGES: dict[str, Callable[[Content], object]] = {
     "missing generator weights": lambda c: c["weights"].pop("generator"),
     "missing weight": lambda c: c["weights"]["generator"].pop("image_decoder.head.bias"),
     "unexpected weight": lambda c: c["weights"]["generator"].update(extra=torch.zeros(1)),
+    "weight of another size": lambda c: c["weights"]["generator"].update({"image_decoder.head.bias": torch.zeros(9)}),
+    "weight in double precision": lambda c: c["weights"]["generator"].update(
+        {"image_decoder.head.bias": c["weights"]["generator"]["image_decoder.head.bias"].double()}
+    ),
+    "description is a list": lambda c: c.update(description=[1]),
+}
+NO_TENSORS: dict[str, Callable[[Content], object]] = {
     "weight is a text": lambda c: c["weights"]["generator"].update({"image_decoder.head.bias": "0"}),
     "weights are a list": lambda c: c.update(weights=[1]),
-    "description is a list": lambda c: c.update(description=[1]),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_model_that_does_not_fit_its_description_is_refused(model: Path, change: Callable[[Content], object]) -> None:
-    rewrite(model, change)
+    refuses(rewrite(model, change))
+
+
+@pytest.mark.parametrize("change", NO_TENSORS.values(), ids=NO_TENSORS)
+@pytest.mark.parametrize("model", ["model.pt"], indirect=True)
+def test_torch_file_whose_weights_are_no_tensors_is_refused(model: Path, change: Callable[[Content], object]) -> None:
+    refuses(rewrite(model, change))
+
+
+def refuses(model: Path) -> None:
     with pytest.raises(CheckpointError) as refusal:
         load_translator(model)
     assert str(refusal.value).count(str(model)) == 1
@@ -341,6 +401,17 @@ def test_best_source_follows_the_ranking_and_then_modality_order() -> None:
     assert translator.best_source(Modality.T2, tuple(Modality)) is Modality.FLAIR
     with pytest.raises(ValueError, match="no source image to make t1"):
         translator.best_source(Modality.T1, (Modality.T1,))
+
+
+def test_model_that_has_its_other_name_is_loaded_with_one_line_in_the_log(
+    model: Path, segmenter_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path, load in ((model, load_translator), (segmenter_file, load_segmenter)):
+        (asked,) = (path.with_name(name) for name in BOTH_NAMES if name != path.name)
+        with caplog.at_level(logging.INFO, logger="utad_monai"):
+            caplog.clear()
+            assert load(asked).sha256 == file_sha256(path)
+        assert len(caplog.messages) == 1
 
 
 def test_stage_is_loaded_from_its_folder(tmp_path: Path, model: Path) -> None:

@@ -181,7 +181,7 @@ def complete(
     output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="A student: its model.pt, or a package (folder or zip); by default the starter weights."),
+        typer.Option(help="A student: its model file, or a package (folder or zip); by default the starter weights."),
     ] = None,
     target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
     source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,

@@ -18,6 +18,7 @@ from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.keys import Modality
 from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
+from utad_monai.models.stages import drop_other_model, present_model
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 from utad_monai.transforms import IntensityWindow
 
@@ -55,7 +56,7 @@ class BestSoFar:
         Raises:
             FileNotFoundError: when there is a value and its model is gone.
         """
-        if state_dict["best"] is not None and not self.path.is_file():
+        if state_dict["best"] is not None and not present_model(self.path).is_file():
             raise FileNotFoundError(f"the best model so far, {self.path}, is missing")
         self.best = state_dict["best"]
 
@@ -117,6 +118,7 @@ class SaveBestTranslator(BestSoFar):
             made,
         )
         save_translator(self.path, translator)
+        drop_other_model(self.path)
         score = f"{name} {value:.4f} on {engine.scored_on}"
         _logger.info("epoch %d: %s is the best so far, saved %s", engine.state.epoch, score, self.path)
 
@@ -168,4 +170,5 @@ class SaveBestSegmenter(BestSoFar):
         if not self.is_better(value):
             return
         save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments, self.modalities))
+        drop_other_model(self.path)
         _logger.info("epoch %d: mean Dice %.4f is the best so far, saved %s", engine.state.epoch, value, self.path)

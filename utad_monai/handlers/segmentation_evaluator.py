@@ -29,7 +29,7 @@ class SegmentationEvaluator:
     them. Without a segmentation model the handler says so once and does nothing.
 
     Args:
-        output_dir: folder of the run; the model is its `segmentation/model.pt`.
+        output_dir: folder of the run; the model is its `segmentation/model.safetensors`.
         cases: complete validation cases.
         translator: the generator to judge.
         interval: every how many validations it runs.

@@ -25,6 +25,7 @@ from utad_monai.handlers.starter_anchor import StarterAnchor
 from utad_monai.handlers.validation import RegularValidation
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import Split
+from utad_monai.models.stages import MODEL_FILE
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 
 _LOGGED_ITERATIONS = 10
@@ -115,7 +116,7 @@ def validation_handlers(
     return [
         SegmentationEvaluator(output_dir, segmented, translator, downstream_interval),
         SaveBestTranslator(
-            folder / "model.pt",
+            folder / MODEL_FILE,
             generator,
             store=cohort.store,
             training_cases=cohort.cases(Split.TRAIN),

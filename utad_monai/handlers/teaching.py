@@ -15,6 +15,7 @@ from utad_monai.engines.teaching_validator import KEY_METRIC, TeachingValidator
 from utad_monai.handlers.saving import BestSoFar
 from utad_monai.losses import teaching_terms
 from utad_monai.models import TranslatorModel, save_translator
+from utad_monai.models.stages import drop_other_model
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.phantom import TeachingBrains, reference_histograms
 
@@ -87,4 +88,5 @@ class SaveTaughtTranslator(BestSoFar):
             self.generator, self.preprocessing, reference_histograms=self.histograms, training=made
         )
         save_translator(self.path, translator)
+        drop_other_model(self.path)
         _logger.info("epoch %d: %s %.4f is the best so far, saved %s", epoch, KEY_METRIC, value, self.path)

@@ -7,16 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from utad_monai import __version__
 from utad_monai.errors import CheckpointError
 from utad_monai.models.filling import refuse_absurd_description, refuse_non_finite
 from utad_monai.models.package_file import is_package, packaged_content
-from utad_monai.models.safetensors_file import is_safetensors, read_safetensors
+from utad_monai.models.safetensors_file import is_safetensors, read_safetensors, write_safetensors
+from utad_monai.models.stages import present_model
 from utad_monai.models.torch_file import read_weights_only
-from utad_monai.runtime.files import atomic_path
 
 UNUSABLE = (
     ArithmeticError,
@@ -47,22 +46,20 @@ def save_content(
 ) -> None:
     """Write a model file, atomically.
 
+    Args:
+        path: the file; its form is safetensors, whatever its name is.
+        kind: what it holds.
+        weights: the state dict of each network, by the network's name.
+        description: plain data that rebuilds the networks.
+
     Raises:
-        CheckpointError: when a weight is not finite; an older file stays.
+        CheckpointError: when a weight is not finite, or the description could not be read back; an older file stays.
     """
+    refuse_absurd_description(path, description)
     for state in weights.values():
         refuse_non_finite(path, state)
-    content = heading(kind, description) | {
-        "weights": {name: {key: value.cpu() for key, value in state.items()} for name, state in weights.items()},
-    }
-    # a full disk is known as such only where torch does not open the file itself
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
-
-
-def heading(kind: ModelKind, description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that a model file holds but its weights: format, kind, version and description."""
-    return {"format": _FORMATS[kind], "kind": str(kind), "version": __version__, "description": dict(description)}
+    said = {"format": _FORMATS[kind], "kind": str(kind), "version": __version__, "description": description}
+    write_safetensors(path, said, weights)
 
 
 def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
@@ -71,10 +68,13 @@ def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
     Raises:
         CheckpointError: when it is none of this kind and format, or its description is absurd.
     """
+    content: Any
     if is_safetensors(path):
-        content: Any = read_safetensors(path)
+        content = read_safetensors(path)
+    elif is_package(path):
+        content = packaged_content(path)
     else:
-        content = packaged_content(path) if is_package(path) else read_weights_only(path)
+        content = read_weights_only(path)  # written by an earlier version
     if not isinstance(content, dict) or not {"kind", "weights", "description"} <= set(content):
         raise CheckpointError(path, "has no description: unexpected or missing keys")
     if content["kind"] != kind or content.get("format") != _FORMATS[kind]:
@@ -90,4 +90,4 @@ def read_translator_content(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: when it is no translator of this format.
     """
-    return read_content(path, ModelKind.TRANSLATOR)
+    return read_content(present_model(path), ModelKind.TRANSLATOR)

@@ -15,6 +15,7 @@ from utad_monai.errors import CheckpointError
 from utad_monai.keys import Modality
 from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_content
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
+from utad_monai.models.stages import present_model
 from utad_monai.models.torch_file import file_sha256
 
 
@@ -38,10 +39,10 @@ class Segmenter:
 
 
 def save_segmenter(path: str | Path, segmenter: Segmenter) -> None:
-    """Write a segmentation network to one file, atomically.
+    """Write a segmentation network to one safetensors file, atomically.
 
     Raises:
-        CheckpointError: when a weight is not finite; an older file stays.
+        CheckpointError: when a weight is not finite, or the description no plain data; an older file stays.
     """
     description = {
         "unet": dict(segmenter.arguments),
@@ -57,6 +58,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
     Raises:
         CheckpointError: when the file is not a sound segmentation network of this project.
     """
+    path = present_model(path)
     content = read_content(path, ModelKind.SEGMENTER)
     weights, description = content["weights"], content["description"]
     try:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from enum import StrEnum
 from pathlib import Path
 
 from utad_monai.errors import UserError
 
-MODEL_FILE = "model.pt"
+_logger = logging.getLogger(__name__)
+
+MODEL_FILE = "model.safetensors"
 """Name of a stage's model inside its folder."""
+EARLIER_MODEL_FILE = "model.pt"
+"""What it was called while models were torch files; still found and read."""
 HISTORY_FILE = "history.csv"
 """Name of a training's course, one row per epoch, beside the model."""
 
@@ -54,9 +60,34 @@ class StudyError(UserError, RuntimeError):
     """A training of a study failed, or an earlier one does not fit."""
 
 
+def present_model(path: str | Path) -> Path:
+    """Return a model's path; where it is missing, the one beside it with the other of a model's two names, if any.
+
+    Args:
+        path: a model; files that are called otherwise, and folders, have no second name.
+    """
+    path = Path(path)
+    other = _other_name(path)
+    if os.path.exists(path) or other is None or not os.path.isfile(other):
+        return path
+    _logger.info("there is no %s: %s beside it is used", path, other.name)
+    return other
+
+
+def drop_other_model(path: str | Path) -> None:
+    """Remove the model with the other name beside one that was saved: a training that goes on replaces it."""
+    if other := _other_name(Path(path)):
+        other.unlink(missing_ok=True)
+
+
+def _other_name(path: Path) -> Path | None:
+    names = {MODEL_FILE: EARLIER_MODEL_FILE, EARLIER_MODEL_FILE: MODEL_FILE}
+    return path.with_name(names[path.name]) if path.name in names else None
+
+
 def model_path(output_dir: str | Path, stage: Stage | str) -> Path:
-    """Return where a training stage keeps its model."""
-    return Path(output_dir) / Stage(stage) / MODEL_FILE
+    """Return where a training stage keeps its model, be it that of an earlier version."""
+    return present_model(Path(output_dir) / Stage(stage) / MODEL_FILE)
 
 
 def existing_model(output_dir: str | Path, stage: Stage | str, stage_dir: str | Path = "") -> Path:
@@ -70,7 +101,7 @@ def existing_model(output_dir: str | Path, stage: Stage | str, stage_dir: str | 
     Raises:
         MissingStageError: naming the command that makes it.
     """
-    path = Path(stage_dir) / MODEL_FILE if str(stage_dir) else model_path(output_dir, stage)
+    path = present_model(Path(stage_dir) / MODEL_FILE) if str(stage_dir) else model_path(output_dir, stage)
     if not path.is_file():
         raise MissingStageError(Stage(stage), path)
     return path

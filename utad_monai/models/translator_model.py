@@ -16,6 +16,7 @@ from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_co
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
 from utad_monai.models.package_file import PackageFile, model_sha256
 from utad_monai.models.source_choice import SourceErrors, best_source, usable_sources
+from utad_monai.models.stages import present_model
 from utad_monai.networks import ModalityCritic, StudentTranslator, TumourAwareGenerator
 from utad_monai.transforms import IntensityWindow
 
@@ -75,10 +76,10 @@ class TranslatorModel:
 
 
 def save_translator(path: str | Path, translator: TranslatorModel) -> None:
-    """Write a translator to one file, atomically.
+    """Write a translator to one safetensors file, atomically.
 
     Raises:
-        CheckpointError: when a weight is not finite; an older file stays.
+        CheckpointError: when a weight is not finite, or the description no plain data; an older file stays.
     """
     weights = {"generator": translator.generator.state_dict()}
     description = translator_description(translator)
@@ -110,12 +111,13 @@ def load_translator(path: str | Path) -> TranslatorModel:
     """Read a translator; the file is data only, nothing in it can run, and torch's random state stays as it is.
 
     Args:
-        path: a model file, starter weights (`.safetensors`), or a package (`utad-monai package`): its folder, or a zip
-            file of it. Of a package `models/model.pt` is hashed.
+        path: a model file (also `model.pt` of an earlier version), starter weights, or a package (`utad-monai
+            package`): its folder, or a zip file of it. Of a package `models/model.pt` is hashed.
 
     Raises:
         CheckpointError: when the file is not a sound translator of this project.
     """
+    path = present_model(path)
     content = read_content(path, ModelKind.TRANSLATOR)
     weights, description = content["weights"], content["description"]
     try:

@@ -187,9 +187,9 @@ def test_plan_says_what_would_be_done_and_writes_nothing(completion: Any, tmp_pa
 
 
 def test_wrong_model_is_refused_before_anything_is_written(completion: Any, tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(b"no model")
+    (tmp_path / "model.safetensors").write_bytes(b"no model")
     with pytest.raises(CheckpointError):
-        complete_cohort(replace(completion(), model=tmp_path / "model.pt"))
+        complete_cohort(replace(completion(), model=tmp_path / "model.safetensors"))
     assert not (tmp_path / "out").exists()
 
 

@@ -50,7 +50,7 @@ def several_package(several: TranslatorModel, tmp_path_factory: pytest.TempPathF
     """Give its whole package, with ONNX, TorchScript and torch.export; do not change it."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    path = tmp_path_factory.mktemp("several") / "model.pt"
+    path = tmp_path_factory.mktemp("several") / "model.safetensors"
     save_translator(path, several)
     return write_package(path, path.parent, Label("tiny_several"), pt2=True)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.model_files import BOTH_NAMES, content_of, write_content
 from utad_monai.apps.package import writer
 from utad_monai.apps.package.configs import Label
 from utad_monai.apps.package.writer import Package, write_package
@@ -79,15 +80,16 @@ def test_weights_are_a_plain_state_dict_twice(bare_package: Path, student: Trans
     assert all(torch.equal(state[name], expected[name]) and torch.equal(other[name], expected[name]) for name in state)
 
 
+@pytest.mark.parametrize("name", BOTH_NAMES)
 def test_every_key_of_the_description_is_copied_but_the_critics(
-    tiny_student_file: Path, tmp_path: Path, student: TranslatorModel
+    tiny_student_file: Path, tmp_path: Path, student: TranslatorModel, name: str
 ) -> None:
-    original = torch.load(tiny_student_file, weights_only=True)
+    original = content_of(tiny_student_file)
     original["description"]["a_later_key"] = {"nested": [1, 2.5, "x"]}
-    torch.save(original, tmp_path / "model.pt")
-    copied = described(write(tmp_path / "model.pt", tmp_path / "out").folder)
+    path = write_content(tmp_path / name, original)
+    copied = described(write(path, tmp_path / "out").folder)
     expected = {key: value for key, value in original["description"].items() if key != "critic"}
-    sha256 = load_translator(tmp_path / "model.pt").sha256
+    sha256 = load_translator(path).sha256
     assert copied["description"] == {**expected, "packaged_from": {"sha256": sha256}}
     assert {key: copied[key] for key in ("format", "kind", "version")} == {
         key: original[key] for key in ("format", "kind", "version")

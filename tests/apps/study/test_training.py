@@ -32,7 +32,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(arguments)
         folder = Path(arguments["stage_dir"])
         folder.mkdir(parents=True)
-        (folder / "model.pt").touch()
+        (folder / "model.safetensors").touch()
 
     monkeypatch.setattr(training, "run_bundle", run)
     monkeypatch.setattr(training, "prepare_study_cohort", lambda *_: None)
@@ -74,7 +74,7 @@ def test_what_is_trained_is_not_trained_again(trained: list[dict[str, Any]], tmp
     train_all(PLAN, "cohort", tmp_path)
     assert len(trained) == 3
     (tmp_path / "student" / DONE_FILE).unlink()
-    (tmp_path / "student" / "model.pt").unlink()
+    (tmp_path / "student" / "model.safetensors").unlink()
     (tmp_path / "student").rmdir()
     train_all(PLAN, "cohort", tmp_path)
     assert names(trained)[3:] == ["student"]
@@ -107,8 +107,19 @@ def test_a_failed_training_is_named_with_its_cause_and_is_not_done(
 def test_a_training_that_leaves_no_model_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(training, "run_bundle", lambda **_: None)
     monkeypatch.setattr(training, "prepare_study_cohort", lambda *_: None)
-    with pytest.raises(StudyError, match=r"training master left no .*model.pt"):
+    with pytest.raises(StudyError, match=r"training master left no .*model\.safetensors"):
         train_all(PLAN, "cohort", tmp_path)
+
+
+def test_a_training_that_an_earlier_version_ended_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def resume(stage_dir: str, **_: Any) -> None:
+        Path(stage_dir).mkdir(parents=True)
+        (Path(stage_dir) / "model.pt").touch()
+
+    monkeypatch.setattr(training, "run_bundle", resume)
+    monkeypatch.setattr(training, "prepare_study_cohort", lambda *_: None)
+    train_all(PLAN, "cohort", tmp_path)
+    assert all(is_trained(method, PLAN, tmp_path) for method in METHODS)
 
 
 def test_several_processes_train_the_same_as_one(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import torch as safetensors
 
 from utad_monai.keys import Modality
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator, starter
+from utad_monai.models.safetensors_file import read_safetensors, write_safetensors
 from utad_monai.models.starter import MEANING, installed_starter, is_starter, load_starter, save_starter, starter_path
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 
@@ -54,6 +57,38 @@ def test_same_model_gives_the_same_bytes(taught: TranslatorModel, tmp_path: Path
     for name in ("one", "two"):
         save_starter(tmp_path / f"{name}.safetensors", taught)
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+
+
+def test_weights_are_rounded_to_two_bytes_and_read_in_single_precision(taught: TranslatorModel, tmp_path: Path) -> None:
+    path = tmp_path / "starter.safetensors"
+    save_starter(path, taught)
+    stored, loaded = safetensors.load(path.read_bytes()), load_translator(path).generator.state_dict()
+    for name, exact in taught.generator.state_dict().items():
+        rounded = exact.half() if exact.is_floating_point() else exact
+        assert torch.equal(stored[name], rounded)
+        assert stored[name].dtype is rounded.dtype
+        assert torch.equal(loaded[name], rounded.to(exact.dtype))
+        assert loaded[name].dtype is exact.dtype
+
+
+def test_weight_beyond_half_precision_is_refused_and_an_older_file_stays(
+    taught: TranslatorModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "starter.safetensors"
+    save_starter(path, taught)
+    before, wild = path.read_bytes(), copy.deepcopy(taught.generator)
+    next(wild.parameters()).data.fill_(1e6)
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        save_starter(path, replace(taught, generator=wild))
+    assert path.read_bytes() == before
+
+
+def test_packaged_file_is_what_would_be_written_today(tmp_path: Path) -> None:
+    content = read_safetensors(starter_path())
+    generator = content.pop("weights")["generator"]
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in generator.items()}
+    write_safetensors(tmp_path / "starter.safetensors", content, {"generator": halves})
+    assert (tmp_path / "starter.safetensors").read_bytes() == starter_path().read_bytes()
 
 
 def test_packaged_starter_is_the_file_in_the_package(

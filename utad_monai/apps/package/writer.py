@@ -24,6 +24,7 @@ from utad_monai.inferers.backends.onnx_file import refuse_without_libraries, wri
 from utad_monai.inferers.backends.parity import Parity
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator, read_translator_content
 from utad_monai.models.package_file import PackageFile
+from utad_monai.models.stages import present_model
 from utad_monai.networks import StudentTranslator
 from utad_monai.runtime.files import atomic_folder, read_record, write_json
 from utad_monai.runtime.folder_lock import locked_folder
@@ -123,7 +124,7 @@ def write_package(
     folder = _usable_folder(Path(output_dir), label.name)
     if onnx:
         refuse_without_libraries()
-    translator = load_translator(model)
+    translator = load_translator(model := present_model(model))
     described = _description(model, translator)
     with locked_folder(output_dir, deep=False), replaced_folder(folder) as temporary:
         for name in PackageFile:

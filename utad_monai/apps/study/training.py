@@ -20,7 +20,7 @@ from tqdm import tqdm
 from utad_monai.apps.study.plan import StudyMethod, StudyPlan
 from utad_monai.bundle.configs import bundles_dir
 from utad_monai.errors import expected_cause
-from utad_monai.models.stages import MODEL_FILE, Stage, StudyError
+from utad_monai.models.stages import MODEL_FILE, Stage, StudyError, present_model
 from utad_monai.runtime.files import read_record, write_json
 from utad_monai.runtime.workers import worker_pool
 
@@ -96,8 +96,8 @@ class _Job:
         except Exception as error:  # MONAI wraps what a config raises; the innermost error says what is wrong
             cause = expected_cause(error) or _innermost(error)
             raise StudyError("", f"training {self.name} failed: {cause}") from error
-        if not (self.folder / MODEL_FILE).is_file():
-            raise StudyError("", f"training {self.name} left no {self.folder / MODEL_FILE}")
+        if not present_model(model := self.folder / MODEL_FILE).is_file():
+            raise StudyError("", f"training {self.name} left no {model}")
         minutes = round((time.monotonic() - begin) / 60, 2)
         write_json(self.folder / DONE_FILE, {"settings": self.settings, "minutes": minutes})
 

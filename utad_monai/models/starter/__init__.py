@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator
-from utad_monai.models.content import ModelKind, heading
-from utad_monai.models.safetensors_file import write_safetensors
+from utad_monai.models.content import ModelKind, save_content
 from utad_monai.models.translator_model import translator_description
 
 STARTER_FILE = "starter.safetensors"
@@ -95,5 +96,9 @@ def save_starter(
         target_windows={},
         training={**translator.training, "stage": STAGE, "about": MEANING},
     )
-    described = heading(ModelKind.TRANSLATOR, translator_description(starter))
-    write_safetensors(path, described, starter.generator.state_dict())
+    halves = {name: _half(weight) for name, weight in starter.generator.state_dict().items()}
+    save_content(path, ModelKind.TRANSLATOR, {"generator": halves}, translator_description(starter))
+
+
+def _half(weight: Tensor) -> Tensor:
+    return weight.half() if weight.is_floating_point() else weight
