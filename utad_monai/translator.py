@@ -16,7 +16,7 @@ from utad_monai.apps.complete.intensities import CohortIntensities, measure_coho
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.quality.unlike import doubts, refusal
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
 from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
@@ -237,8 +237,7 @@ class Translator:
 def _only_case(folder: str | Path) -> Case:
     cases = find_cases(folder)
     if len(cases) != 1:
-        problem = CohortProblem("", Path(folder), f"holds {len(cases)} cases", "give the folder of one case")
-        raise CohortError([problem])
+        raise CohortError.of(folder, f"holds {len(cases)} cases", "give the folder of one case")
     return cases[0]
 
 

@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from utad_monai.data.grid import agree_on_grid, file_of, in_lps, other_grids
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError, LoadNifti
 from utad_monai.transforms.load import WARNINGS
@@ -18,7 +18,7 @@ SMALLEST_BACKGROUND = 0.05
 """Share of a skull-stripped volume that is background at least; brains fill a quarter to a half of theirs."""
 
 
-def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
+def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Finding]]:
     """Load the volumes of a case that can be read, in LPS voxel order, and report the others.
 
     Returns:
@@ -26,16 +26,16 @@ def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Coh
         refused, and volumes on another grid than the first one.
     """
     stored: dict[Modality | str, MetaTensor] = {}
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     for part, path in _parts(case).items():
         try:
             stored[part] = _load_stored(case, part) if isinstance(part, Modality) else LoadNifti()(path)
         except InvalidImageError as error:
-            problems.append(CohortProblem.of(case.case_id, error))
+            problems.append(Finding.of(case.case_id, error))
     volumes = {part: in_lps(volume) for part, volume in agree_on_grid(stored).items()}
     remedy = "co-register and resample the case to one grid"
     problems.extend(
-        CohortProblem(case.case_id, file_of(v), reason, remedy) for v, reason in other_grids(volumes.values())
+        Finding.error(case.case_id, file_of(v), reason, remedy) for v, reason in other_grids(volumes.values())
     )
     return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
 

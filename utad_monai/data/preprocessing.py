@@ -16,7 +16,7 @@ from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.grid import grid_difference, header_file_of
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.data.quality.soundness import doubtful_segmentation, doubtful_volumes
 from utad_monai.keys import Modality, Normalisation, SlicePlane
 from utad_monai.transforms import (
@@ -123,7 +123,7 @@ class LoadedCase:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was doubtful, one phrase each, naming the file."""
-        return tuple(map(str, self.findings))
+        return tuple(finding.phrase for finding in self.findings)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -166,7 +166,7 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
 def normalise_case(
     case: Case,
     volumes: Mapping[Modality | str, MetaTensor],
-    problems: Sequence[CohortProblem],
+    problems: Sequence[Finding],
     preprocessing: Preprocessing,
 ) -> LoadedCase:
     """Normalise what `load_volumes` returned: the second half of `load_case`.
@@ -192,7 +192,8 @@ def normalise_case(
     findings = [replace(finding, case_id=case.case_id) for finding in loaded.findings]
     if regions is not None:
         texts = doubtful_segmentation(regions[0], loaded.brain)
-        findings.extend(Finding(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text) for text in texts)
+        kind, file = FindingKind.SEGMENTATION, case.segmentation
+        findings.extend(Finding.warning(kind, case.case_id, file, text) for text in texts)
     headers = {modality: header_file_of(volumes[modality]) for modality in images}
     return replace(loaded, findings=tuple(findings), headers=headers)
 
@@ -236,7 +237,7 @@ def _in_frame(
     findings = list(findings)
     if placement.cuts(brain):
         text = f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut"
-        findings.append(Finding(FindingKind.FILE, "", None, text))
+        findings.append(Finding.warning(FindingKind.FILE, "", None, text))
     return LoadedCase(images, windows, regions, brain, placement, tuple(findings))
 
 
@@ -253,22 +254,22 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     return CaseSlices({m: image[first:last] for m, image in images.items()}, labels, first)
 
 
-def _image_problem(case: Case, modality: Modality, reason: str) -> CohortProblem:
+def _image_problem(case: Case, modality: Modality, reason: str) -> Finding:
     channel = case.channel(modality)
     named = reason if channel is None else f"channel {channel} ({modality}) {reason}"
-    return CohortProblem(case.case_id, case.images[modality], named, "replace the image or leave it out")
+    return Finding.error(case.case_id, case.images[modality], named, "replace the image or leave it out")
 
 
 def _spacing(volume: MetaTensor) -> Sequence[float]:
     return [float(size) for size in volume.pixdim]
 
 
-def _regions(case: Case, volumes: Mapping[Modality | str, MetaTensor], problems: list[CohortProblem]) -> Tensor | None:
+def _regions(case: Case, volumes: Mapping[Modality | str, MetaTensor], problems: list[Finding]) -> Tensor | None:
     if case.segmentation is None or SEGMENTATION not in volumes:
         return None
     try:
         labels = CanonicalLabels(case.layout.labels)(volumes[SEGMENTATION].as_tensor())
     except ValueError as error:
-        problems.append(CohortProblem(case.case_id, case.segmentation, str(error), "map the labels to the layout's"))
+        problems.append(Finding.error(case.case_id, case.segmentation, str(error), "map the labels to the layout's"))
         return None
     return LabelsToTumourRegions()(labels)

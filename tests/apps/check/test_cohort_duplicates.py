@@ -19,7 +19,7 @@ IMAGE = torch.arange(24.0).reshape(1, 2, 3, 4)
 def report(case_id: str, patient_id: str = "", **digests: str) -> CaseReport:
     images = {Modality(name): Path(f"{case_id}-{name}.nii") for name in digests}
     case = Case(case_id, patient_id or case_id, images, None, BRATS_2023)
-    return CaseReport(case, None, (), (), {Modality(name): digest for name, digest in digests.items()})
+    return CaseReport(case, None, (), {Modality(name): digest for name, digest in digests.items()})
 
 
 def test_a_digest_depends_on_voxels_and_shape_alone() -> None:

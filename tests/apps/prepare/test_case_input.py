@@ -99,7 +99,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         case.sources[role].path.write_bytes(b"damaged")
     with pytest.raises(CohortError) as refusal:
         read_case(case)
-    assert [problem.path.name for problem in refusal.value.problems] == ["flair.nii.gz", "t2.nii.gz"]
+    assert [problem.file.name for problem in refusal.value.problems] == ["flair.nii.gz", "t2.nii.gz"]
 
 
 def test_the_asked_reference_must_be_there(tmp_path: Path) -> None:

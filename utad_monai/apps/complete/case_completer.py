@@ -16,7 +16,7 @@ from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.quality.unlike import doubts, refusal
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
@@ -117,12 +117,12 @@ class CaseCompleter:
         warnings = tuple(dict.fromkeys([*result.warnings, *loaded.warnings]))
         return replace(result, warnings=warnings, problems=_texts(problems, loaded))
 
-    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[CohortProblem]]:
+    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[Finding]]:
         """Load a case and return its problems too; a bad segmentation costs nothing but itself."""
         try:
             loaded = self.volumes.load(case)
         except CohortError as error:
-            if any(problem.path != case.segmentation for problem in error.problems):
+            if any(problem.file != case.segmentation for problem in error.problems):
                 return None, error.problems
             return self.volumes.load(replace(case, segmentation=None)), error.problems
         self.validated.keep(case, loaded.warnings)
@@ -196,7 +196,7 @@ class CaseCompleter:
         case: Case,
         waiting: Mapping[Modality, SyntheticFiles],
         loaded: LoadedCase | None,
-        problems: Sequence[CohortProblem],
+        problems: Sequence[Finding],
     ) -> dict[Modality, VolumeResult]:
         if loaded is None:
             return {target: _refused(target, _lines(problems)) for target in waiting}
@@ -265,12 +265,12 @@ def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
     return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _texts(problems: Sequence[CohortProblem], loaded: LoadedCase | None) -> tuple[str, ...]:
+def _texts(problems: Sequence[Finding], loaded: LoadedCase | None) -> tuple[str, ...]:
     """Return the problems of a case whose images are sound; those of images stand with what they prevented."""
     return tuple(map(str, problems)) if loaded is not None else ()
 
 
-def _lines(problems: Sequence[CohortProblem]) -> str:
+def _lines(problems: Sequence[Finding]) -> str:
     return "\n".join(map(str, problems))
 
 

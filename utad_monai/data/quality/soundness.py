@@ -54,18 +54,18 @@ LARGEST_OUTSIDE_SHARE = 0.1
 def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[Finding]:
     """Yield what is doubtful about a case's name and about its loaded volumes, each thing once."""
     if doubt := doubtful_name(case.case_id):
-        yield Finding(FindingKind.NAME, case.case_id, None, f"{doubt}; rename the case")
+        yield Finding.warning(FindingKind.NAME, case.case_id, None, f"{doubt}; rename the case")
     texts = [(file_of(volume), text) for volume in volumes.values() for text in volume.meta[WARNINGS]]
     for file, text in dict.fromkeys(texts):
-        yield Finding(FindingKind.FILE, case.case_id, file, text)
+        yield Finding.warning(FindingKind.FILE, case.case_id, file, text)
     images = {modality: volumes[modality] for modality in case.images if modality in volumes}
     for modality, image in images.items():
         for text in doubtful_intensities(image.as_tensor()):
             named = _of(case, modality, text)
-            yield Finding(FindingKind.INTENSITY, case.case_id, case.images[modality], named)
+            yield Finding.warning(FindingKind.INTENSITY, case.case_id, case.images[modality], named)
         if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
             named = _of(case, modality, text)
-            yield Finding(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
+            yield Finding.warning(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
     yield from _copies(case, images)
     yield from _misplaced(case, images)
 
@@ -117,7 +117,7 @@ def _copies(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Findi
         first = next((other for other in modalities[:place] if _same_voxels(images[other], images[modality])), None)
         if first is not None:
             text = f"{modality} holds the same voxels as {first} of this case: a duplicate"
-            yield Finding(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
+            yield Finding.warning(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
 
 
 def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
@@ -142,7 +142,7 @@ def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Fi
         elif here < SMALLEST_OVERLAP:
             text = f"covers other voxels than the {first} image: are they co-registered, and of one patient?"
         if text:
-            yield Finding(FindingKind.FILE, case.case_id, case.images[modality], _of(case, modality, text))
+            yield Finding.warning(FindingKind.FILE, case.case_id, case.images[modality], _of(case, modality, text))
 
 
 def _every_other_voxel(image: MetaTensor) -> Tensor:
