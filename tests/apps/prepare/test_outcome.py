@@ -154,6 +154,14 @@ def test_problems_of_the_search_refuse_a_case_without_reading_it(tmp_path: Path)
     assert result.warnings == ()
 
 
+def test_a_refused_name_that_is_no_folder_of_its_own_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "preparation").mkdir()
+    (tmp_path / "report.json").write_text("the user's own")
+    problem = Finding.error("..", tmp_path, "has a bad name", "rename it")
+    prepare_and_write(RawCase("..", tmp_path, {}, problems=(problem,)), tmp_path, SETTINGS)
+    assert (tmp_path / "report.json").read_text() == "the user's own"
+
+
 @pytest.mark.parametrize("verbose", ["", "1"])
 def test_an_unexpected_error_refuses_the_case_in_one_line(
     raw_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, verbose: str

@@ -16,6 +16,7 @@ from utad_monai.apps.prepare.case_preparation import prepare_case
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.report import describe_case, fingerprint
 from utad_monai.apps.prepare.settings import PreparationSettings, RefusedCaseError
+from utad_monai.data.quality.case_name import folder_name_error
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.errors import OutputError
 from utad_monai.runtime.console import TRACEBACK_VARIABLE
@@ -115,7 +116,6 @@ def prepare_and_write(case: RawCase, output_dir: Path, settings: PreparationSett
 
 
 def _refuse(case: RawCase, output_dir: Path, problems: Sequence[Finding]) -> Outcome:
-    names_a_folder = case.case_id and Path(case.case_id).name == case.case_id
-    if names_a_folder:
+    if not folder_name_error(case.case_id):
         forget_case(output_dir, case.case_id)
     return refused(case, problems)

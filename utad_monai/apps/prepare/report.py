@@ -21,6 +21,7 @@ from utad_monai.apps.prepare.case_preparation import PreparedCase
 from utad_monai.apps.prepare.geometry import displacement_mm, rotation_degrees
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings, RawRole
+from utad_monai.data.quality.brain_volume import PREPARED_ML
 from utad_monai.keys import Modality
 
 # SimpleITK has no types
@@ -29,8 +30,6 @@ from utad_monai.keys import Modality
 
 MAX_ROTATION_DEGREES = 30.0
 """Heads turn less than this between two images of one visit."""
-BRAIN_ML = (700.0, 2500.0)
-"""Brains are not smaller or larger than this."""
 _MIN_COVERED = 0.99
 
 
@@ -52,7 +51,7 @@ def _mask_signs(mask: BrainMask) -> Iterator[str]:
         return
     if mask.rough:
         yield "the brain mask is ROUGH (threshold and morphology): look at the picture, install HD-BET or SynthStrip"
-    if not BRAIN_ML[0] <= mask.volume_ml <= BRAIN_ML[1]:
+    if not PREPARED_ML[0] <= mask.volume_ml <= PREPARED_ML[1]:
         yield f"the brain mask has {mask.volume_ml:.0f} ml: it is no whole brain, or more than one"
 
 

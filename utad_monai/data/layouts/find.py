@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
 from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
-from utad_monai.data.quality.case_name import unsafe_name
-from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.quality.case_name import folded_name, name_error
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
 
 _MAX_DEPTH = 4
@@ -174,24 +173,24 @@ def _case(claims: list[Claim]) -> Case:
 
 def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[Finding]]:
     """Leave out cases whose names cannot be file names, table cells and log lines."""
-    wrong = {id(case): reason for case in cases if (reason := unsafe_name(case.case_id))}
     problems = [
-        Finding.error("", case.files[0].parent, f"the case name {case.case_id!r} {wrong[id(case)]}", "rename the case")
+        Finding.error("", case.files[0].parent, error, "rename the case", FindingKind.NAME)
         for case in cases
-        if id(case) in wrong
+        if (error := name_error(case.case_id))
     ]
-    return [case for case in cases if id(case) not in wrong], problems
+    return [case for case in cases if not name_error(case.case_id)], problems
 
 
 def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[Finding]]:
     """Leave out cases whose names are the same on a file system that ignores case, or how accents are composed."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        groups[unicodedata.normalize("NFC", case.case_id).casefold()].append(case)
+        groups[folded_name(case.case_id)].append(case)
     problems = []
     for group in groups.values():
         for number, case in enumerate(group if len(group) > 1 else ()):
             other = group[1 if number == 0 else 0]
             reason = f"duplicate case name: it collides with {other.case_id} in {other.files[0].parent}"
-            problems.append(Finding.error(case.case_id, case.files[0].parent, reason, "rename one of them"))
+            folder, remedy = case.files[0].parent, "rename one of them"
+            problems.append(Finding.error(case.case_id, folder, reason, remedy, FindingKind.NAME))
     return [group[0] for group in groups.values() if len(group) == 1], problems

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
 from utad_monai.data.layouts.links import Containment
-from utad_monai.data.quality.case_name import unsafe_name
+from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Modality
 
@@ -42,7 +42,7 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
     problems: list[Finding] = []
     for line, row in _rows(path):
         name = row[_CASE]
-        reasons = [(path, f"line {line}: the case name {name!r} {unsafe_name(name)}")] if unsafe_name(name) else []
+        reasons = [(path, f"line {line}: {error}")] if (error := name_error(name)) else []
         if name in cases:
             reasons.append((path, f"line {line}: lists the case a second time"))
         files: dict[str, Path] = {}
@@ -52,7 +52,7 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
                 reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
         reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
-        shown = "" if unsafe_name(name) else name
+        shown = "" if error else name
         problems.extend(Finding.error(shown, where, reason, "correct the table") for where, reason in reasons)
         if not reasons:
             images = {modality: files[modality] for modality in Modality if modality in files}

@@ -11,13 +11,13 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from utad_monai.data.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, file_of, overlap
-from utad_monai.data.layouts import Case, doubtful_name
+from utad_monai.data.layouts import Case
+from utad_monai.data.quality.brain_volume import LARGEST_BRAIN_ML
+from utad_monai.data.quality.case_name import name_warning
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms.load import WARNINGS
 
-LARGEST_BRAIN_ML = 2500.0
-"""No skull-stripped brain is larger; a head in a usual field of view is."""
 BORDER_SHARE = 0.3
 """A brain leaves most of the six faces of its volume free; a head, or noise around it, does not."""
 REMEDY = "strip the skull with `utad-monai prepare`, HD-BET or SynthStrip; background must be 0"
@@ -53,7 +53,7 @@ LARGEST_OUTSIDE_SHARE = 0.1
 
 def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[Finding]:
     """Yield what is doubtful about a case's name and about its loaded volumes, each thing once."""
-    if doubt := doubtful_name(case.case_id):
+    if doubt := name_warning(case.case_id):
         yield Finding.warning(FindingKind.NAME, case.case_id, None, f"{doubt}; rename the case")
     texts = [(file_of(volume), text) for volume in volumes.values() for text in volume.meta[WARNINGS]]
     for file, text in dict.fromkeys(texts):

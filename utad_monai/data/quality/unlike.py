@@ -11,11 +11,9 @@ from torch import Tensor
 from utad_monai.data.case_volumes import SMALLEST_BACKGROUND
 from utad_monai.data.intensity import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
+from utad_monai.data.quality.brain_volume import TRANSLATED_ML
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
-
-BRAIN_ML = (500.0, 2500.0)
-"""Volumes of a brain outside this range are doubtful: a part of one, another unit, or a head with its skull."""
 
 
 def refusal(loaded: LoadedCase) -> str:
@@ -46,7 +44,7 @@ def doubts(
         preprocessing: of the model.
     """
     volume_ml = float(loaded.brain.sum()) * math.prod(loaded.spacing_mm) / 1000
-    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
+    if not TRANSLATED_ML[0] <= volume_ml <= TRANSLATED_ML[1]:
         yield f"the brain measures {volume_ml:.0f} ml: a part of one, a head with its skull, or a wrong voxel size"
     for modality, image in loaded.images.items():
         if profiles is None:
