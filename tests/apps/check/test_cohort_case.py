@@ -110,14 +110,14 @@ def test_a_name_that_is_a_formula_is_a_warning(folder: Path, write_case: Callabl
 def test_an_unstripped_image_is_a_warning_and_ends_the_look_for_mix_ups(
     folder: Path, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utad_monai.apps.check.cohort.suspected_swap", lambda _: (Modality.T1, Modality.T2))
+    monkeypatch.setattr("utad_monai.data.quality.mix_up.suspected_swap", lambda _: (Modality.T1, Modality.T2))
     assert kinds(check()) == [FindingKind.MODALITY_MIX_UP]
     change(folder / "A_1_t1.nii.gz", lambda image: image + 1)
     assert kinds(check()) == [FindingKind.NOT_SKULL_STRIPPED]
 
 
 def test_a_suspected_swap_names_both_modalities(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utad_monai.apps.check.cohort.suspected_swap", lambda _: (Modality.T1, Modality.T1CE))
+    monkeypatch.setattr("utad_monai.data.quality.mix_up.suspected_swap", lambda _: (Modality.T1, Modality.T1CE))
     (finding,) = check().warnings
     assert "most likely t1 and t1ce" in finding.text
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from tqdm import tqdm
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.preprocessing import LoadedCase, Preprocessing, normalise_case
+from utad_monai.data.preprocessing import Preprocessing, normalise_case
+from utad_monai.data.quality.duplicates import duplicates_across, voxel_digest
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
-from utad_monai.data.quality.mix_up import suspected_swap
-from utad_monai.data.quality.soundness import doubtful_volumes, voxel_digest
+from utad_monai.data.quality.mix_up import mix_up_warnings
+from utad_monai.data.quality.soundness import doubtful_volumes
 from utad_monai.keys import Modality
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms.load import ORIENTATION
@@ -145,25 +146,6 @@ class CohortReport:
         return path.relative_to(self.root) if path.is_relative_to(self.root) else path
 
 
-def duplicates(reports: Sequence[CaseReport]) -> Iterator[Finding]:
-    """Yield a finding for each image whose voxels an image of an earlier case has."""
-    holders: dict[str, list[tuple[Case, Modality]]] = defaultdict(list)
-    for report in reports:
-        for modality, digest in report.digests.items():
-            holders[digest].append((report.case, modality))
-    for (first, first_modality), *others in holders.values():
-        for case, modality in others:
-            if case.case_id == first.case_id:
-                continue
-            text = f"{modality} holds the same voxels as {_whose(first, first_modality, case)}"
-            yield Finding.warning(FindingKind.DUPLICATE, case.case_id, case.images[modality], f"{text}: a duplicate")
-
-
-def _whose(first: Case, modality: Modality, case: Case) -> str:
-    other = f"{modality} of case {first.case_id}"
-    return other if first.patient_id == case.patient_id else f"{other}, another patient (splits would leak)"
-
-
 def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
     """Load a case as training and inference do, and report what is wrong or doubtful; nothing is raised."""
     try:
@@ -185,7 +167,7 @@ def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
     else:
         findings = list(loaded.findings)
         if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
-            findings.extend(_mix_up(case, loaded))  # its signs are those of brains
+            findings.extend(mix_up_warnings(case, loaded.images))  # its signs are those of brains
     digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
     return CaseReport(case, _grid(volumes), tuple(findings), digests)
 
@@ -196,13 +178,6 @@ def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:
         sizes = [round(float(size), 3) for size in volume.pixdim]
         return CaseGrid((x, y, z), (sizes[0], sizes[1], sizes[2]), str(volume.meta[ORIENTATION]))
     return None
-
-
-def _mix_up(case: Case, loaded: LoadedCase) -> Iterator[Finding]:
-    if swap := suspected_swap(loaded.images):
-        first, second = swap
-        text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
-        yield Finding.warning(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
 
 
 def check_cohort(
@@ -233,4 +208,5 @@ def check_cohort(
     # on a terminal only: a log file has no use for a bar
     bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
     reports = tuple(bar)
-    return CohortReport(root, reports, (*found.problems, *duplicates(reports)))
+    copies = duplicates_across((report.case, report.digests) for report in reports)
+    return CohortReport(root, reports, (*found.problems, *copies))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
-import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
@@ -14,6 +12,7 @@ from utad_monai.data.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, file_of, overl
 from utad_monai.data.layouts import Case
 from utad_monai.data.quality.brain_volume import LARGEST_BRAIN_ML
 from utad_monai.data.quality.case_name import name_warning
+from utad_monai.data.quality.duplicates import duplicates_within
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms.load import WARNINGS
@@ -66,7 +65,7 @@ def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -
         if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
             named = _of(case, modality, text)
             yield Finding.warning(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
-    yield from _copies(case, images)
+    yield from duplicates_within(case, images)
     yield from _misplaced(case, images)
 
 
@@ -100,29 +99,6 @@ def doubtful_segmentation(tumour: Tensor, brain: Tensor) -> Iterator[str]:
         yield f"covers {covered:.0%} of the brain: is it a segmentation of tissues instead of a tumour?"
     if outside > LARGEST_OUTSIDE_SHARE:
         yield f"has {outside:.0%} of its voxels outside the brain: does it belong to this case?"
-
-
-def voxel_digest(image: Tensor) -> str:
-    """Return a hash of shape and voxels: two files with another header or compression still agree."""
-    array = np.ascontiguousarray(image.numpy())
-    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
-    digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _copies(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
-    """Yield a finding for each image whose voxels an earlier image of the same case has."""
-    modalities = list(images)
-    for place, modality in enumerate(modalities):
-        first = next((other for other in modalities[:place] if _same_voxels(images[other], images[modality])), None)
-        if first is not None:
-            text = f"{modality} holds the same voxels as {first} of this case: a duplicate"
-            yield Finding.warning(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
-
-
-def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
-    one, other = first.as_tensor(), second.as_tensor()
-    return one.equal(other) and bool(one.min() != one.max())
 
 
 def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
