@@ -17,7 +17,7 @@ from utad_monai.data.grid import grid_difference, header_file_of
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
-from utad_monai.data.quality.soundness import doubtful_segmentation, doubtful_volumes
+from utad_monai.data.quality.soundness import case_warnings, segmentation_warnings
 from utad_monai.keys import Modality, Normalisation, SlicePlane
 from utad_monai.transforms import (
     BACKGROUND,
@@ -188,10 +188,10 @@ def normalise_case(
     regions = _regions(case, volumes, problems)
     if problems:
         raise CohortError(problems)
-    loaded = _in_frame(images, windows, regions, preprocessing, doubtful_volumes(case, volumes))
+    loaded = _in_frame(images, windows, regions, preprocessing, case_warnings(case, volumes))
     findings = [replace(finding, case_id=case.case_id) for finding in loaded.findings]
     if regions is not None:
-        texts = doubtful_segmentation(regions[0], loaded.brain)
+        texts = segmentation_warnings(regions[0], loaded.brain)
         kind, file = FindingKind.SEGMENTATION, case.segmentation
         findings.extend(Finding.warning(kind, case.case_id, file, text) for text in texts)
     headers = {modality: header_file_of(volumes[modality]) for modality in images}

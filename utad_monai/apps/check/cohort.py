@@ -19,7 +19,7 @@ from utad_monai.data.preprocessing import Preprocessing, normalise_case
 from utad_monai.data.quality.duplicates import duplicates_across, voxel_digest
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
 from utad_monai.data.quality.mix_up import mix_up_warnings
-from utad_monai.data.quality.soundness import doubtful_volumes
+from utad_monai.data.quality.soundness import case_warnings
 from utad_monai.keys import Modality
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms.load import ORIENTATION
@@ -163,7 +163,7 @@ def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
     try:
         loaded = normalise_case(case, volumes, problems, preprocessing)
     except CohortError as error:
-        findings = [*error.problems, *doubtful_volumes(case, volumes)]
+        findings = [*error.problems, *case_warnings(case, volumes)]
     else:
         findings = list(loaded.findings)
         if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
