@@ -17,7 +17,7 @@ from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError
-from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator, fit_calibration
 from utad_monai.keys import FusionMethod, InferenceEngine, IntensityRange, Modality
 from utad_monai.models import TranslatorModel, load_translator
@@ -219,11 +219,10 @@ class Translator:
     def _load(self, volumes: Mapping[Modality, MetaTensor]) -> LoadedCase:
         oriented = {modality: OrientLPS()(volume) for modality, volume in volumes.items()}
         loaded = normalise_volumes(oriented, self.model.preprocessing)  # type: ignore[arg-type]  # MetaTensors stay so
-        reason = refusal(loaded)
-        if reason:
-            raise ValueError(reason)
-        for doubt in doubts(loaded, self.model.known_profiles, self.model.preprocessing):
-            _logger.warning("%s", doubt)
+        if error := input_error(loaded):
+            raise ValueError(error.phrase)
+        for warning in input_warnings(loaded, self.model.known_profiles, self.model.preprocessing):
+            _logger.warning("%s", warning.phrase)
         return loaded
 
     def _make(self, loaded: LoadedCase, target: Modality, sources: tuple[Modality, ...]) -> SyntheticVolume:

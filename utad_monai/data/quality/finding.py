@@ -50,8 +50,8 @@ class FindingKind(StrEnum):
     """The model was trained on other images."""
     REGISTRATION = "registration"
     """An image may not lie where the others lie."""
-    FIELD_OF_VIEW = "field_of_view"
-    """A part of the brain lies outside an image or the grid."""
+    COVERAGE = "coverage"
+    """A part of the brain or of the tumour lies outside an image, the grid or the mask."""
 
 
 @dataclass(frozen=True)
