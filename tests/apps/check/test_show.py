@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from utad_monai.apps.check import CaseGrid, CaseReport, CohortReport, Finding, FindingKind, show_report
+from utad_monai.apps.check.show import TITLES
 from utad_monai.data import BRATS_2023, Case
 from utad_monai.keys import Modality
 
@@ -50,6 +51,10 @@ def test_problems_are_all_listed_and_warnings_are_cut() -> None:
     assert text.count("is odd") == 8
     assert "... and 4 more (all of them: --json)" in text
     assert "case_3-t1.nii: is broken" in text
+
+
+def test_warnings_of_every_kind_are_shown() -> None:
+    assert set(TITLES) == set(FindingKind)
 
 
 def test_many_patterns_and_grids_are_summed_up() -> None:

@@ -147,7 +147,7 @@ class CohortReport:
 
 
 def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
-    """Load a case as training and inference do, and report what is wrong or doubtful; nothing is raised."""
+    """Load a case as training and inference do, and report its errors and warnings; nothing is raised."""
     try:
         return _check(case, preprocessing)
     except (ArithmeticError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:

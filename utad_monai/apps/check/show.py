@@ -23,7 +23,7 @@ WIDTH = 80
 _SHOWN = 8
 """Warnings of one kind that are listed; the JSON form has all."""
 _PATTERNS = 12
-_TITLES = {
+TITLES = {
     FindingKind.FILE: "unusual files",
     FindingKind.NAME: "case names",
     FindingKind.INTENSITY: "intensities",
@@ -34,8 +34,9 @@ _TITLES = {
     FindingKind.BRAIN: "brains",
     FindingKind.UNLIKE_TRAINING: "unlike the training",
     FindingKind.REGISTRATION: "registrations",
-    FindingKind.FIELD_OF_VIEW: "fields of view",
+    FindingKind.COVERAGE: "coverage",
 }
+"""What the warnings of each kind are shown under, in this order."""
 
 
 def show_report(report: CohortReport, console: Console | None = None) -> None:
@@ -100,7 +101,7 @@ def _show_warnings(report: CohortReport, console: Console) -> None:
         console.print("Warnings: none", style="bold green")
         return
     console.print(f"Warnings: {len(report.warnings)}", style="bold yellow")
-    for kind, title in _TITLES.items():
+    for kind, title in TITLES.items():
         warnings = [warning for warning in report.warnings if warning.kind is kind]
         if warnings:
             console.print(f"  {title}: {_cases(warnings)}", style="yellow")

@@ -55,7 +55,7 @@ class CaseResult:
         volumes: one entry for each modality that was asked.
         reason: why nothing was tried, or that nothing was missing.
         refused: whether nothing could be tried.
-        warnings: what was doubtful.
+        warnings: what somebody should look at.
         problems: what is wrong with files that were not needed, such as a segmentation.
     """
 

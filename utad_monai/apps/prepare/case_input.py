@@ -15,7 +15,7 @@ from utad_monai.apps.prepare.geometry import Grid
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawImage, read_raw_image
 from utad_monai.apps.prepare.settings import REFERENCE_ORDER, RawRole
-from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError
 
@@ -32,14 +32,14 @@ class CaseInput:
         reference: the modality to which the others are registered.
         segmentation: uint8 labels (4 is enhancing tumour) and the image whose grid they lie on.
         brain_mask: uint8 and the image whose grid it lies on.
-        warnings: what was doubtful.
+        warnings: what somebody should look at.
     """
 
     images: Mapping[Modality, sitk.Image]
     reference: Modality
     segmentation: tuple[Modality, sitk.Image] | None
     brain_mask: tuple[Modality, sitk.Image] | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
 
 def read_case(case: RawCase, wanted_reference: Modality | None = None) -> CaseInput:
@@ -56,20 +56,21 @@ def read_case(case: RawCase, wanted_reference: Modality | None = None) -> CaseIn
     raw = dict(_read_images(case, problems))
     images = {modality: raw[role].image for role in raw if (modality := role.modality)}
     reference = _reference(case, wanted_reference, problems)
-    warnings = [f"{role}: {text}" for role, one in raw.items() for text in one.warnings]
+    texts = [f"{role}: {text}" for role, one in raw.items() for text in one.warnings]
     owners = {
         role: _owner(case, role, raw[role].image, images, reference, problems) for role in raw if not role.modality
     }
     segmentation = brain_mask = None
     if owner := owners.get(RawRole.SEGMENTATION):
-        segmentation = (owner, _labels(case, raw[RawRole.SEGMENTATION].image, problems, warnings))
+        segmentation = (owner, _labels(case, raw[RawRole.SEGMENTATION].image, problems, texts))
     if owner := owners.get(RawRole.BRAIN_MASK):
         brain_mask = (owner, sitk.Cast(raw[RawRole.BRAIN_MASK].image != 0, sitk.sitkUInt8))
     if problems or reference is None:
         raise CohortError(problems)
     if case.unknown:
-        warnings.append(f"{len(case.unknown)} images were not recognised and are not used")
-    return CaseInput(images, reference, segmentation, brain_mask, tuple(warnings))
+        texts.append(f"{len(case.unknown)} images were not recognised and are not used")
+    warnings = tuple(Finding.warning(FindingKind.FILE, case.case_id, None, text) for text in texts)
+    return CaseInput(images, reference, segmentation, brain_mask, warnings)
 
 
 def _read_images(case: RawCase, problems: list[Finding]) -> Iterator[tuple[RawRole, RawImage]]:
@@ -116,8 +117,8 @@ def _owner(
     return None
 
 
-def _labels(case: RawCase, image: sitk.Image, problems: list[Finding], warnings: list[str]) -> sitk.Image:
-    """Return labels as BraTS 2021 writes them, enhancing tumour 4."""
+def _labels(case: RawCase, image: sitk.Image, problems: list[Finding], texts: list[str]) -> sitk.Image:
+    """Return labels as BraTS 2021 writes them, enhancing tumour 4; say so in a text when they are changed."""
     found = {float(value) for value in np.unique(sitk.GetArrayViewFromImage(image))}
     if not found <= _LABELS or found >= {_LATE_ENHANCING, _EARLY_ENHANCING}:
         shown = ", ".join(f"{value:g}" for value in sorted(found)[:8])
@@ -125,6 +126,6 @@ def _labels(case: RawCase, image: sitk.Image, problems: list[Finding], warnings:
         problems.append(Finding.error(case.case_id, path, f"has labels {shown}", "map them to 0, 1, 2 and 4"))
     labels = sitk.Cast(image, sitk.sitkUInt8)
     if _LATE_ENHANCING in found:
-        warnings.append("seg: label 3 is written as 4, which is enhancing tumour in the names of BraTS 2021")
+        texts.append("seg: label 3 is written as 4, which is enhancing tumour in the names of BraTS 2021")
         labels = sitk.ChangeLabel(labels, {_LATE_ENHANCING: _EARLY_ENHANCING})
     return labels

@@ -75,7 +75,7 @@ def settings_of(reference: str, grid: str, n4: bool, brain_mask: str, interpolat
 
 
 def prepare(raw: Path, output_dir: Path, settings: PreparationSettings, workers: int) -> int:
-    """Prepare a cohort, say what was doubtful or refused, and return the exit code.
+    """Prepare a cohort, say its errors and warnings, and return the exit code.
 
     Raises:
         CohortError: when nothing can be started.

@@ -51,7 +51,7 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Doubtful properties of a case that is done."""
+        """The warnings of a case that is done, as its report has them."""
         return tuple(self.report["warnings"]) if self.report else ()
 
     def row(self) -> dict[str, Any]:
