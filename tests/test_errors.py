@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from utad_monai import errors
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.errors import OutputError, UserError, expected_cause, required_module
 from utad_monai.handlers import NonFiniteLossError
 from utad_monai.handlers.resume.state import ResumeError
@@ -24,8 +24,8 @@ from utad_monai.transforms import InvalidImageError
 
 COHORT = CohortError(
     [
-        CohortProblem("a", Path("a.nii.gz"), "is empty (0 bytes)", "copy it again"),
-        CohortProblem("b", Path("b.nii.gz"), "is missing", "restore it"),
+        Finding.error("a", Path("a.nii.gz"), "is empty (0 bytes)", "copy it again"),
+        Finding.error("b", Path("b.nii.gz"), "is missing", "restore it"),
     ]
 )
 
@@ -143,7 +143,7 @@ def test_tracebacks_can_be_asked_for(passed_on: list[BaseException], monkeypatch
     "error",
     [
         CheckpointError("model.pt", "is bad", "train again"),
-        CohortError([CohortProblem("case", Path("t1.nii.gz"), "is bad", "replace it")]),
+        CohortError([Finding.error("case", Path("t1.nii.gz"), "is bad", "replace it")]),
         InvalidImageError("t1.nii.gz", "is bad"),
         MissingStageError(Stage.TEACHER, Path("out/teacher/model.pt")),
         OutputError("out", "full", "free space"),

@@ -121,7 +121,7 @@ def test_what_cannot_be_used_is_refused(student: Translator, case_folder: Path, 
         student.complete(case_folder.parent)
 
 
-def test_doubtful_input_is_warned_of(student: Translator, case_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unusual_input_is_warned_of(student: Translator, case_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         student.translate(case_folder / "case_t1.nii.gz", "t1", "t2")
     assert "the brain measures" in caplog.text

@@ -16,8 +16,8 @@ from utad_monai.apps.complete.intensities import CohortIntensities, measure_coho
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
-from utad_monai.data.quality.finding import CohortError, CohortProblem
-from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.data.quality.finding import CohortError
+from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator, fit_calibration
 from utad_monai.keys import IntensityRange, Modality
 from utad_monai.models import TranslatorModel, load_translator
@@ -211,11 +211,10 @@ class Translator:
     def _load(self, volumes: Mapping[Modality, MetaTensor]) -> LoadedCase:
         oriented = {modality: OrientLPS()(volume) for modality, volume in volumes.items()}
         loaded = normalise_volumes(oriented, self.model.preprocessing)  # type: ignore[arg-type]  # MetaTensors stay so
-        reason = refusal(loaded)
-        if reason:
-            raise ValueError(reason)
-        for doubt in doubts(loaded, self.model.known_profiles, self.model.preprocessing):
-            _logger.warning("%s", doubt)
+        if error := input_error(loaded):
+            raise ValueError(error.phrase)
+        for warning in input_warnings(loaded, self.model.known_profiles, self.model.preprocessing):
+            _logger.warning("%s", warning.phrase)
         return loaded
 
     def _make(self, loaded: LoadedCase, target: Modality, sources: tuple[Modality, ...]) -> SyntheticVolume:
@@ -229,8 +228,7 @@ class Translator:
 def _only_case(folder: str | Path) -> Case:
     cases = find_cases(folder)
     if len(cases) != 1:
-        problem = CohortProblem("", Path(folder), f"holds {len(cases)} cases", "give the folder of one case")
-        raise CohortError([problem])
+        raise CohortError.of(folder, f"holds {len(cases)} cases", "give the folder of one case")
     return cases[0]
 
 

@@ -18,7 +18,7 @@ from utad_monai.data import (
     BRATS_2023,
     Case,
     CohortError,
-    CohortProblem,
+    Finding,
     Preprocessing,
     find_cases,
     load_case,
@@ -63,7 +63,7 @@ def the_case(folder: Path) -> Case:
     return case
 
 
-def problems_of(folder: Path, preprocessing: Preprocessing) -> tuple[CohortProblem, ...]:
+def problems_of(folder: Path, preprocessing: Preprocessing) -> tuple[Finding, ...]:
     with pytest.raises(CohortError) as refusal:
         load_case(the_case(folder), preprocessing)
     return refusal.value.problems
@@ -153,16 +153,16 @@ def test_other_geometry_is_refused_and_names_case_file_and_reason(
 ) -> None:
     path = move(folder, name, change)
     (problem,) = problems_of(folder, tiny_preprocessing)
-    assert (problem.case_id, problem.path) == (CASE_ID, path)
-    assert reason in problem.reason
-    assert f"{CASE_ID}_flair.nii.gz" in problem.reason
+    assert (problem.case_id, problem.file) == (CASE_ID, path)
+    assert reason in problem.text
+    assert f"{CASE_ID}_flair.nii.gz" in problem.text
 
 
 def test_other_shape_is_refused_and_names_both_shapes(folder: Path, tiny_preprocessing: Preprocessing) -> None:
     path = rewrite(folder, "t1ce", lambda voxels: voxels[:, :, :-1])
     (problem,) = problems_of(folder, tiny_preprocessing)
-    assert (problem.case_id, problem.path) == (CASE_ID, path)
-    assert "24x20x11 voxels, not 24x20x12" in problem.reason
+    assert (problem.case_id, problem.file) == (CASE_ID, path)
+    assert "24x20x11 voxels, not 24x20x12" in problem.text
 
 
 def test_tiny_jitter_of_the_affine_is_accepted(folder: Path, tiny_preprocessing: Preprocessing) -> None:
@@ -194,8 +194,8 @@ def test_file_in_another_voxel_order_comes_out_aligned(
 def test_unknown_labels_are_refused_with_case_file_and_value(folder: Path, tiny_preprocessing: Preprocessing) -> None:
     path = rewrite(folder, "seg", lambda labels: np.where(labels == 4, 3, labels).astype(np.uint8))
     (problem,) = problems_of(folder, tiny_preprocessing)
-    assert (problem.case_id, problem.path) == (CASE_ID, path)
-    assert "unknown label values 3" in problem.reason
+    assert (problem.case_id, problem.file) == (CASE_ID, path)
+    assert "unknown label values 3" in problem.text
 
 
 def test_segmentation_of_whole_floats_is_accepted(folder: Path, tiny_preprocessing: Preprocessing) -> None:
@@ -215,8 +215,8 @@ def test_image_without_contrast_is_refused(
 ) -> None:
     path = rewrite(folder, "t2", change)
     (problem,) = problems_of(folder, tiny_preprocessing)
-    assert (problem.case_id, problem.path) == (CASE_ID, path)
-    assert reason in problem.reason
+    assert (problem.case_id, problem.file) == (CASE_ID, path)
+    assert reason in problem.text
 
 
 def test_all_problems_of_a_case_are_reported_at_once(folder: Path, tiny_preprocessing: Preprocessing) -> None:
@@ -224,7 +224,7 @@ def test_all_problems_of_a_case_are_reported_at_once(folder: Path, tiny_preproce
     move(folder, "t1ce", SHIFTED)
     rewrite(folder, "t2", np.zeros_like)
     rewrite(folder, "seg", lambda labels: labels + 5)
-    problems = {problem.path.name: problem.reason for problem in problems_of(folder, tiny_preprocessing)}
+    problems = {problem.file.name: problem.text for problem in problems_of(folder, tiny_preprocessing)}
     assert {name.removeprefix(f"{CASE_ID}_"): reason.split()[:2] for name, reason in problems.items()} == {
         "flair.nii.gz": ["is", "empty"],
         "t1ce.nii.gz": ["has", "another"],
@@ -240,8 +240,8 @@ def test_case_of_bad_files_alone_reports_each(folder: Path, tiny_preprocessing: 
         path.unlink()
     with pytest.raises(CohortError) as refusal:
         load_case(case, tiny_preprocessing)
-    assert [problem.path for problem in refusal.value.problems] == list(case.files)
-    assert all("missing" in problem.reason for problem in refusal.value.problems)
+    assert [problem.file for problem in refusal.value.problems] == list(case.files)
+    assert all("missing" in problem.text for problem in refusal.value.problems)
 
 
 def test_slices_hold_the_brain_from_first_to_last(folder: Path, tiny_preprocessing: Preprocessing) -> None:

@@ -250,7 +250,7 @@ def test_error_lists_every_bad_case_and_sound_ones_stay_cached(
     (root / "C_3" / "C_3_t1.nii.gz").symlink_to("nowhere")
     with pytest.raises(CohortError) as refusal:
         prepare(root)
-    assert [(problem.case_id, problem.path.name) for problem in refusal.value.problems] == [
+    assert [(problem.case_id, problem.file.name) for problem in refusal.value.problems] == [
         ("A_1", "A_1_flair.nii.gz"),
         ("A_1", "A_1_t2.nii.gz"),
         ("C_3", "C_3_t1.nii.gz"),

@@ -128,7 +128,7 @@ def test_case_names_are_read_as_text(tmp_path: Path) -> None:
 def refused(path: Path, cases: list[Case], reason: str) -> None:
     with pytest.raises(CohortError, match=reason) as refusal:
         read_split(path, cases)
-    assert [problem.path for problem in refusal.value.problems] == [path]
+    assert [problem.file for problem in refusal.value.problems] == [path]
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_bad_segmentation_is_a_problem_of_its_file_alone(case: Case, student_t
     case.segmentation.write_bytes(b"no segmentation at all")
     with pytest.raises(CohortError) as refusal:
         VolumeTranslator(student_translator).load(case)
-    assert [problem.path for problem in refusal.value.problems] == [case.segmentation]
+    assert [problem.file for problem in refusal.value.problems] == [case.segmentation]
     assert VolumeTranslator(student_translator).load(replace(case, segmentation=None)).regions is None
 
 

@@ -111,7 +111,7 @@ def test_path_of_a_table_that_no_file_can_have_is_missing(tmp_path: Path) -> Non
     table = tmp_path / "cohort.csv"
     table.write_text(f"case,t1\na,{'x' * 5000}.nii.gz\n")
     (problem,) = look_for_cases(table).problems
-    assert "is missing" in problem.reason
+    assert "is missing" in problem.text
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"[1]", b"\xff", b"{", b"9" * 5000, b""])

@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 
 from utad_monai.apps.complete import SyntheticFiles, write_volume
 from utad_monai.apps.complete.provenance import Provenance
-from utad_monai.data.layouts import look_for_cases, unsafe_name
+from utad_monai.data.layouts import look_for_cases
+from utad_monai.data.quality.case_name import unsafe_name
 from utad_monai.keys import Modality, VoxelType
 from utad_monai.runtime.files import atomic_folder, atomic_path, remove_partials
 from utad_monai.transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps, read_nifti

@@ -41,7 +41,7 @@ def affine_of(folder: Path) -> Any:
 
 def problems(folder: Path) -> list[str]:
     (case,) = find_cases(folder.parent)
-    return [problem.reason for problem in load_volumes(case)[1]]
+    return [problem.text for problem in load_volumes(case)[1]]
 
 
 def test_a_file_without_forms_takes_the_grid_of_the_others_with_a_warning(
@@ -136,4 +136,4 @@ def test_the_odd_one_is_blamed_and_not_the_others(folder: Path, tiny_preprocessi
     (case,) = find_cases(folder.parent)
     with pytest.raises(CohortError) as refusal:
         load_case(case, tiny_preprocessing)
-    assert [problem.path.name for problem in refusal.value.problems] == ["A_1_flair.nii.gz"]
+    assert [problem.file.name for problem in refusal.value.problems] == ["A_1_flair.nii.gz"]

@@ -17,7 +17,7 @@ from utad_monai.data.layouts import (
     look_for_cases,
 )
 from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_slices
 from utad_monai.data.split import keep_split, split_by_patient
 from utad_monai.data.unpaired import EpochSampler, ShuffledSampler, UnpairedSlices
@@ -31,10 +31,10 @@ __all__ = [
     "TABLE",
     "Case",
     "CohortError",
-    "CohortProblem",
     "CompleteSlices",
     "EpochSampler",
     "EvaluationCases",
+    "Finding",
     "FoundCohort",
     "InferenceCases",
     "Layout",

@@ -10,7 +10,7 @@ from monai.transforms import Compose
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality
 from utad_monai.transforms import CommonGridd, LoadNiftid, OrientLPSd, SameGridd, ZeroBackgroundd
 from utad_monai.transforms.labels import LABEL_MEANINGS
@@ -61,7 +61,7 @@ def _file(case: Case, modality: Modality) -> ChannelFile:
     return ChannelFile(case.images[modality], channel, None if channel is None else len(case.layout.channels))
 
 
-def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[CohortProblem]]:
+def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Finding]]:
     """Load the volumes of a case that can be read, in LPS voxel order, and report the others.
 
     Returns:
@@ -69,7 +69,7 @@ def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Coh
         refused, and volumes on another grid than the first one.
     """
     loaded = run_transforms(Compose(loading_transforms()), case_dictionary(case))
-    problems = [CohortProblem.of(case.case_id, error) for error in loaded[PROBLEMS]]
+    problems = [Finding.of(case.case_id, error) for error in loaded[PROBLEMS]]
     volumes = {part: loaded[part] for part in (*case.images, SEGMENTATION) if part in loaded}
     return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.preprocessing import Preprocessing
-from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, CohortProblem, settle
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, settle
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split
 from utad_monai.keys import Modality, OnBadCase, Split
@@ -102,8 +102,7 @@ def prepare_cohort(
     cohort = PreparedCohort(store, split)
     if not cohort.cases(Split.TRAIN, with_segmentation=True):
         reason = "leaves no training case with a segmentation"
-        path = Path(output_dir) / SPLIT_FILE
-        raise CohortError([CohortProblem("", path, reason, "add cases with segmentations, or edit the split")])
+        raise CohortError.of(Path(output_dir) / SPLIT_FILE, reason, "add cases with segmentations, or edit the split")
     return cohort
 
 

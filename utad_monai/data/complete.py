@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from utad_monai.data.layouts import Case, look_for_cases
-from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, CohortProblem, empty_split
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, empty_split
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.data.split import read_split
 from utad_monai.keys import BatchKey, Modality, OnBadCase, Split
@@ -179,8 +179,7 @@ def _refuse_unknown(dataset_dir: str | Path, case_ids: Sequence[str], cases: Seq
     unknown = sorted(set(case_ids) - {case.case_id for case in cases})
     if unknown:
         names = ", ".join(unknown)
-        problem = CohortProblem("", Path(dataset_dir), f"has no case {names}", "check the names")
-        raise CohortError([problem])
+        raise CohortError.of(dataset_dir, f"has no case {names}", "check the names")
 
 
 def the_case(batch: Sequence[Case]) -> Case:

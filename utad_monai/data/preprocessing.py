@@ -15,8 +15,8 @@ from torch import Tensor
 from utad_monai.data.case_volumes import load_volumes, loading_transforms, run_transforms
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
-from utad_monai.data.quality.soundness import doubtful_segmentation, doubtful_volumes
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
+from utad_monai.data.quality.soundness import case_warnings, segmentation_warnings
 from utad_monai.keys import Modality, Normalisation, SlicePlane
 from utad_monai.transforms import (
     CanonicalLabelsd,
@@ -186,7 +186,7 @@ class LoadedCase:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was doubtful, one phrase each, naming the file."""
-        return tuple(map(str, self.findings))
+        return tuple(finding.phrase for finding in self.findings)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -229,7 +229,7 @@ def load_case(case: Case, preprocessing: Preprocessing) -> LoadedCase:
 def normalise_case(
     case: Case,
     volumes: Mapping[Modality | str, MetaTensor],
-    problems: Sequence[CohortProblem],
+    problems: Sequence[Finding],
     preprocessing: Preprocessing,
 ) -> LoadedCase:
     """Normalise what `load_volumes` returned: the second half of `load_case`.
@@ -239,14 +239,15 @@ def normalise_case(
     """
     data: dict[Any, Any] = {**volumes, LABEL_MEANINGS: case.layout.labels, PROBLEMS: []}
     data = preprocessing.apply(data, first=NormaliseBraind, before=PlaceFramed)
-    problems = [*problems, *(CohortProblem.of(case.case_id, error) for error in data[PROBLEMS])]
+    problems = [*problems, *(Finding.of(case.case_id, error) for error in data[PROBLEMS])]
     if problems:
         raise CohortError(problems)
-    loaded = _in_frame(data, preprocessing, doubtful_volumes(case, volumes))
+    loaded = _in_frame(data, preprocessing, case_warnings(case, volumes))
     findings = [replace(finding, case_id=case.case_id) for finding in loaded.findings]
     if loaded.regions is not None:
-        texts = doubtful_segmentation(loaded.regions[0], loaded.brain)
-        findings.extend(Finding(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text) for text in texts)
+        texts = segmentation_warnings(loaded.regions[0], loaded.brain)
+        kind, file = FindingKind.SEGMENTATION, case.segmentation
+        findings.extend(Finding.warning(kind, case.case_id, file, text) for text in texts)
     headers = {modality: header_file_of(volumes[modality]) for modality in loaded.images}
     return replace(loaded, findings=tuple(findings), headers=headers)
 
@@ -283,7 +284,7 @@ def _in_frame(data: Mapping[Any, Any], preprocessing: Preprocessing, findings: I
     findings = list(findings)
     if placed[FRAME_PLACEMENT].cuts(placed[BRAIN]):
         text = f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut"
-        findings.append(Finding(FindingKind.FILE, "", None, text))
+        findings.append(Finding.warning(FindingKind.FILE, "", None, text))
     regions = placed.get(SEGMENTATION)
     return LoadedCase(images, windows, regions, placed[BRAIN], placed[FRAME_PLACEMENT], tuple(findings))
 

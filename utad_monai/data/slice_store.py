@@ -20,7 +20,7 @@ from tqdm import tqdm
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_folder, read_record
 from utad_monai.runtime.folder_lock import locked_folder
@@ -134,7 +134,7 @@ def prepare_sound_slices(
     cache_dir: str | Path,
     workers: int | None = None,
     progress: bool = True,
-) -> tuple[SliceStore, list[CohortProblem]]:
+) -> tuple[SliceStore, list[Finding]]:
     """Prepare every case that is not in the cache yet, and open the cache.
 
     An entry is keyed by the path, size and modification time of the file (and channel) of every modality, by what the
@@ -152,7 +152,7 @@ def prepare_sound_slices(
     """
     entries = [Path(cache_dir) / case_key(case, preprocessing) for case in cases]
     waiting = [(case, entry) for case, entry in zip(cases, entries, strict=True) if _read_index(entry) is None]
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     if waiting:
         with locked_folder(cache_dir, shared=True):
             problems = _prepare_all(waiting, preprocessing, workers or os.cpu_count() or 1, progress)
@@ -190,8 +190,8 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _prepare_all(
     waiting: Sequence[tuple[Case, Path]], preprocessing: Preprocessing, workers: int, progress: bool
-) -> list[CohortProblem]:
-    problems: list[CohortProblem] = []
+) -> list[Finding]:
+    problems: list[Finding] = []
     jobs = [(case, entry, preprocessing) for case, entry in waiting]
     results = map_in_threads(_prepare_one, jobs, workers)
     bar = tqdm(results, total=len(jobs), desc="Preparing slices", unit="case", disable=not progress)
@@ -200,7 +200,7 @@ def _prepare_all(
     return problems
 
 
-def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[CohortProblem, ...]:
+def _prepare_one(job: tuple[Case, Path, Preprocessing]) -> tuple[Finding, ...]:
     """Prepare one case into its entry; return its problems."""
     case, entry, preprocessing = job
     if _read_index(entry) is not None:  # another process was faster

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas
 
 from utad_monai.data.layouts import Case
-from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, CohortProblem
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError
 from utad_monai.keys import Modality, Split
 from utad_monai.runtime.folder_lock import locked_folder
 from utad_monai.runtime.tables import read_table, write_table
@@ -145,7 +145,7 @@ def _refuse_torn_patients(path: Path, cases: Sequence[Case], split: Mapping[str,
 
 
 def _split_error(path: Path, reason: str) -> CohortError:
-    return CohortError([CohortProblem("", path, reason, "mend it, or remove it to have it written anew")])
+    return CohortError.of(path, reason, "mend it, or remove it to have it written anew")
 
 
 Assignment = Mapping[str, Split]

@@ -15,7 +15,7 @@ from monai.utils import TraceKeys
 from torch.utils.data import Dataset, RandomSampler, Sampler
 
 from utad_monai.data.case_volumes import run_transforms
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.runtime.files import digest
@@ -68,7 +68,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         self.modalities = tuple(modality for modality in Modality if len(self._brain[modality]))
         if not self.modalities:
             reason = "there is no brain slice with a segmentation to train on"
-            raise CohortError([CohortProblem("", Path(), reason, "add cases with segmentations")])
+            raise CohortError.of(Path(), reason, "add cases with segmentations")
 
     def __len__(self) -> int:
         """Return the number of different images; the index of a sample has no upper bound."""

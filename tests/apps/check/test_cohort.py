@@ -23,14 +23,14 @@ def check(root: Path, preprocessing: Preprocessing, workers: int = 2) -> CohortR
 def test_a_sound_cohort_is_sound(tiny_cohort: Path, tiny_preprocessing: Preprocessing) -> None:
     report = check(tiny_cohort, tiny_preprocessing)
     assert (report.exit_code, report.usable, report.found) == (0, 6, 6)
-    assert (report.all_problems, report.all_findings) == ((), ())
+    assert (report.problems, report.warnings) == ((), ())
 
 
 def test_one_bad_case_does_not_stop_the_others(cohort: Path, tiny_preprocessing: Preprocessing) -> None:
     (cohort / "BraTS_002" / "BraTS_002_t1.nii.gz").write_bytes(b"no image")
     report = check(cohort, tiny_preprocessing)
     assert (report.exit_code, report.usable, report.refused) == (2, 5, 1)
-    assert [problem.path.name for problem in report.all_problems] == ["BraTS_002_t1.nii.gz"]
+    assert [problem.file.name for problem in report.problems] == ["BraTS_002_t1.nii.gz"]
 
 
 def test_cases_that_cannot_be_told_are_problems_beside_the_others(
@@ -45,12 +45,12 @@ def test_cases_that_cannot_be_told_are_problems_beside_the_others(
 def test_no_cohort_is_a_report_with_exit_code_one(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     report = check_cohort(tmp_path / name, progress=False)
-    assert (report.exit_code, report.cases, len(report.all_problems)) == (1, (), 1)
+    assert (report.exit_code, report.cases, len(report.problems)) == (1, (), 1)
 
 
 def test_copies_between_cases_are_found(cohort: Path, tiny_preprocessing: Preprocessing) -> None:
     shutil.copy(cohort / "BraTS_001" / "BraTS_001_t2.nii.gz", cohort / "BraTS_004" / "BraTS_004_t2.nii.gz")
-    findings = check(cohort, tiny_preprocessing).all_findings
+    findings = check(cohort, tiny_preprocessing).warnings
     assert [each.case_id for each in findings if each.kind is FindingKind.DUPLICATE] == ["BraTS_004"]
 
 

@@ -39,13 +39,13 @@ def change(path: Path, edit: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, An
 
 
 def kinds(report: CaseReport) -> list[FindingKind]:
-    return [finding.kind for finding in report.findings]
+    return [finding.kind for finding in report.warnings]
 
 
 def test_a_sound_case_has_neither_problems_nor_warnings(check: Check) -> None:
     report = check()
     assert report.usable
-    assert (report.problems, report.findings) == ((), ())
+    assert (report.problems, report.warnings) == ((), ())
     assert report.grid == CaseGrid((24, 20, 12), (1.5, 1.5, 3.0), "LPS")
     assert report.parts == ("flair", "t1", "t1ce", "t2", "seg")
     assert len(set(report.digests.values())) == 4
@@ -58,7 +58,7 @@ def test_every_problem_of_every_file_is_reported(folder: Path, check: Check) -> 
     change(folder / "A_1_seg.nii.gz", lambda labels: labels + 6)
     report = check()
     assert not report.usable
-    reasons = " | ".join(f"{problem.path.name}: {problem.reason}" for problem in report.problems)
+    reasons = " | ".join(f"{problem.file.name}: {problem.text}" for problem in report.problems)
     for expected in ("A_1_flair.nii.gz: is empty", "another shape", "A_1_t1ce.nii.gz: is all zero", "label values"):
         assert expected in reasons
     assert all(problem.case_id == "A_1" for problem in report.problems)
@@ -69,7 +69,7 @@ def test_warnings_of_refused_cases_are_kept(folder: Path, check: Check) -> None:
     change(folder / "A_1_t1.nii.gz", lambda image: np.where(image > 0, image, -5))
     report = check()
     assert not report.usable
-    found = [finding for finding in report.findings if finding.kind is FindingKind.FILE]
+    found = [finding for finding in report.warnings if finding.kind is FindingKind.FILE]
     assert {finding.file for finding in found} == {folder / "A_1_t1.nii.gz"}
     assert found[0].text.startswith("has negative intensities")
     assert found[1].text == "has a background of -5, which is taken for 0"
@@ -77,14 +77,14 @@ def test_warnings_of_refused_cases_are_kept(folder: Path, check: Check) -> None:
 
 def test_an_empty_segmentation_is_a_warning_of_its_file(folder: Path, check: Check) -> None:
     change(folder / "A_1_seg.nii.gz", np.zeros_like)
-    (finding,) = check().findings
+    (finding,) = check().warnings
     assert (finding.kind, finding.file) == (FindingKind.SEGMENTATION, folder / "A_1_seg.nii.gz")
     assert finding.text.startswith("is empty")
 
 
 def test_a_cut_brain_is_a_warning_of_the_case(folder: Path) -> None:
     small = Preprocessing(frame_size_mm=(20, 20), image_size=(32, 32))
-    (finding,) = check_case(find_cases(folder.parent)[0], small).findings
+    (finding,) = check_case(find_cases(folder.parent)[0], small).warnings
     assert (finding.kind, finding.file) == (FindingKind.FILE, None)
     assert "larger than the frame" in finding.text
 
@@ -103,22 +103,22 @@ def test_a_segmentation_of_the_brain_is_a_warning(folder: Path, check: Check) ->
 def test_a_name_that_is_a_formula_is_a_warning(folder: Path, write_case: Callable[..., Path]) -> None:
     write_case(folder.parent, "=1+1")
     case = find_cases(folder.parent)[0]
-    (finding,) = check_case(case, Preprocessing()).findings
+    (finding,) = check_case(case, Preprocessing()).warnings
     assert (finding.kind, finding.file) == (FindingKind.NAME, None)
 
 
 def test_an_unstripped_image_is_a_warning_and_ends_the_look_for_mix_ups(
     folder: Path, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("utad_monai.apps.check.cohort.suspected_swap", lambda _: (Modality.T1, Modality.T2))
+    monkeypatch.setattr("utad_monai.data.quality.mix_up.suspected_swap", lambda _: (Modality.T1, Modality.T2))
     assert kinds(check()) == [FindingKind.MODALITY_MIX_UP]
     change(folder / "A_1_t1.nii.gz", lambda image: image + 1)
     assert kinds(check()) == [FindingKind.NOT_SKULL_STRIPPED]
 
 
 def test_a_suspected_swap_names_both_modalities(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utad_monai.apps.check.cohort.suspected_swap", lambda _: (Modality.T1, Modality.T1CE))
-    (finding,) = check().findings
+    monkeypatch.setattr("utad_monai.data.quality.mix_up.suspected_swap", lambda _: (Modality.T1, Modality.T1CE))
+    (finding,) = check().warnings
     assert "most likely t1 and t1ce" in finding.text
 
 
@@ -133,7 +133,7 @@ def test_channels_of_a_4d_file_are_named(folder: Path, tmp_path: Path, tiny_prep
     volume[..., 3] = volume[..., 3].clip(max=300)
     (tmp_path / "task" / "imagesTr").mkdir(parents=True)
     nibabel.save(nibabel.Nifti1Image(volume, images[0].affine), tmp_path / "task" / "imagesTr" / "A_1.nii.gz")
-    (finding,) = check_case(find_cases(tmp_path / "task")[0], tiny_preprocessing).findings
+    (finding,) = check_case(find_cases(tmp_path / "task")[0], tiny_preprocessing).warnings
     assert finding.text.startswith("channel 3 (t2) is saturated")
 
 
@@ -147,7 +147,7 @@ def test_what_the_libraries_raise_is_a_problem_of_the_case(
     monkeypatch.setattr("utad_monai.apps.check.cohort.load_volumes", fail)
     report = check()
     assert not report.usable
-    assert f"could not be checked ({type(error).__name__}: {error})" in report.problems[0].reason
+    assert f"could not be checked ({type(error).__name__}: {error})" in report.problems[0].text
     assert report.grid is None
 
 

@@ -7,26 +7,27 @@ from pathlib import Path
 import pytest
 
 from utad_monai.apps.check import CaseGrid, CaseReport, CohortReport, Finding, FindingKind
-from utad_monai.data import BRATS_2023, Case, CohortProblem
+from utad_monai.data import BRATS_2023, Case
 from utad_monai.keys import Modality
 
 ROOT = Path("cohort")
 GRID = CaseGrid((4, 5, 6), (1.0, 1.0, 2.0), "LPS")
 
 
-def problem(case_id: str) -> CohortProblem:
-    return CohortProblem(case_id, ROOT / "file", "is broken", "mend it")
+def problem(case_id: str) -> Finding:
+    return Finding.error(case_id, ROOT / "file", "is broken", "mend it")
 
 
 def report(case_id: str, *modalities: str, seg: bool = False, bad: bool = False) -> CaseReport:
     images = {Modality(name): ROOT / f"{case_id}-{name}.nii" for name in modalities or ("t1",)}
     case = Case(case_id, case_id[0], images, ROOT / "seg.nii" if seg else None, BRATS_2023)
-    finding = Finding(FindingKind.NAME, case_id, None, "odd")
-    return CaseReport(case, None if bad else GRID, (problem(case_id),) if bad else (), (finding,), {})
+    finding = Finding.warning(FindingKind.NAME, case_id, None, "odd")
+    errors = (problem(case_id),) if bad else ()
+    return CaseReport(case, None if bad else GRID, (*errors, finding), {})
 
 
-def cohort(*cases: CaseReport, problems: tuple[CohortProblem, ...] = ()) -> CohortReport:
-    return CohortReport(ROOT, cases, problems, (Finding(FindingKind.DUPLICATE, "a1", None, "copy"),))
+def cohort(*cases: CaseReport, problems: tuple[Finding, ...] = ()) -> CohortReport:
+    return CohortReport(ROOT, cases, (*problems, Finding.warning(FindingKind.DUPLICATE, "a1", None, "copy")))
 
 
 @pytest.mark.parametrize(
@@ -57,10 +58,10 @@ def test_patterns_and_grids_are_counted() -> None:
     assert found.grids == [(GRID, 4)]
 
 
-def test_problems_of_no_case_come_first_and_findings_are_sorted_by_case() -> None:
+def test_problems_of_no_case_come_first_and_warnings_are_sorted_by_case() -> None:
     found = cohort(report("b1"), report("a1", bad=True), problems=(problem(""),))
-    assert [each.case_id for each in found.all_problems] == ["", "a1"]
-    assert [(each.case_id, each.kind.value) for each in found.all_findings] == [
+    assert [each.case_id for each in found.problems] == ["", "a1"]
+    assert [(each.case_id, each.kind.value) for each in found.warnings] == [
         ("a1", "name"),
         ("a1", "duplicate"),
         ("b1", "name"),

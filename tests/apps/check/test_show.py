@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from utad_monai.apps.check import CaseGrid, CaseReport, CohortReport, Finding, FindingKind, show_report
-from utad_monai.data import BRATS_2023, Case, CohortProblem
+from utad_monai.apps.check.show import TITLES
+from utad_monai.data import BRATS_2023, Case
 from utad_monai.keys import Modality
 
 ROOT = Path("cohort")
@@ -19,15 +20,15 @@ ROOT = Path("cohort")
 def case(number: int, *modalities: str, case_id: str = "", problem: str = "", finding: str = "") -> CaseReport:
     name = case_id or f"case_{number}"
     images = {Modality(modality): ROOT / name / f"{name}-{modality}.nii" for modality in modalities or ("t1",)}
-    problems = (CohortProblem(name, next(iter(images.values())), problem, "mend it"),) if problem else ()
-    findings = (Finding(FindingKind.FILE, name, next(iter(images.values())), finding),) if finding else ()
+    problems = (Finding.error(name, next(iter(images.values())), problem, "mend it"),) if problem else ()
+    findings = (Finding.warning(FindingKind.FILE, name, next(iter(images.values())), finding),) if finding else ()
     grid = CaseGrid((10 + number % 20, 20, 30), (1.0, 1.0, 1.5), "RAS")
-    return CaseReport(Case(name, name, images, None, BRATS_2023), grid, problems, findings, {})
+    return CaseReport(Case(name, name, images, None, BRATS_2023), grid, (*problems, *findings), {})
 
 
-def shown(*cases: CaseReport, problems: tuple[CohortProblem, ...] = (), width: int = 80) -> str:
+def shown(*cases: CaseReport, problems: tuple[Finding, ...] = (), width: int = 80) -> str:
     out = io.StringIO()
-    show_report(CohortReport(ROOT, cases, problems, ()), Console(file=out, width=width, highlight=False))
+    show_report(CohortReport(ROOT, cases, problems), Console(file=out, width=width, highlight=False))
     return out.getvalue()
 
 
@@ -52,6 +53,10 @@ def test_problems_are_all_listed_and_warnings_are_cut() -> None:
     assert "case_3-t1.nii: is broken" in text
 
 
+def test_warnings_of_every_kind_are_shown() -> None:
+    assert set(TITLES) == set(FindingKind)
+
+
 def test_many_patterns_and_grids_are_summed_up() -> None:
     patterns = [[m for bit, m in enumerate(Modality) if number >> bit & 1] for number in range(1, 16)]
     text = shown(*(case(number, *modalities) for number, modalities in enumerate(patterns)))
@@ -61,7 +66,7 @@ def test_many_patterns_and_grids_are_summed_up() -> None:
 
 
 def test_problems_of_no_case_are_shown_without_one() -> None:
-    text = shown(problems=(CohortProblem("", ROOT, "holds no case", "look elsewhere"),))
+    text = shown(problems=(Finding.error("", ROOT, "holds no case", "look elsewhere"),))
     assert "0 cases: 0 usable, 0 refused" in text
     assert "Problems: 1\n" in text
     assert "cohort: holds no case; look elsewhere" in text
@@ -84,10 +89,10 @@ def test_lines_fit_and_paths_are_not_broken() -> None:
 
 
 def test_a_terminal_has_colours_and_a_pipe_has_none(capsys: pytest.CaptureFixture[str]) -> None:
-    show_report(CohortReport(ROOT, (case(1),), (), ()))
+    show_report(CohortReport(ROOT, (case(1),), ()))
     assert "\x1b" not in capsys.readouterr().out
     out = io.StringIO()
-    show_report(CohortReport(ROOT, (case(1),), (), ()), Console(file=out, width=80, force_terminal=True))
+    show_report(CohortReport(ROOT, (case(1),), ()), Console(file=out, width=80, force_terminal=True))
     assert "\x1b" in out.getvalue()
 
 

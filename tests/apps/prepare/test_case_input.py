@@ -56,7 +56,7 @@ def test_images_labels_and_mask_are_read(tmp_path: Path) -> None:
     assert case.segmentation[0] is Modality.T1CE, "the reference, when it lies on the same grid"
     np.testing.assert_array_equal(np.unique(array_of(case.segmentation[1])), [0, 1, 2, 4])
     np.testing.assert_array_equal(np.unique(array_of(case.brain_mask[1])), [0, 1])
-    assert "1 images were not recognised" in case.warnings[-1]
+    assert "1 images were not recognised" in case.warnings[-1].text
 
 
 def test_labels_belong_to_the_image_whose_grid_they_share(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_the_late_label_of_enhancing_tumour_is_rewritten_with_a_warning(tmp_path
     case = read_case(case_of(tmp_path, {RawRole.FLAIR: image(), RawRole.SEGMENTATION: labels(1, 2, 3)}))
     assert case.segmentation is not None
     np.testing.assert_array_equal(np.unique(array_of(case.segmentation[1])), [0, 1, 2, 4])
-    assert any("label 3 is written as 4" in warning for warning in case.warnings)
+    assert any("label 3 is written as 4" in warning.text for warning in case.warnings)
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3, 4), (1, 7)])
@@ -99,7 +99,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         case.sources[role].path.write_bytes(b"damaged")
     with pytest.raises(CohortError) as refusal:
         read_case(case)
-    assert [problem.path.name for problem in refusal.value.problems] == ["flair.nii.gz", "t2.nii.gz"]
+    assert [problem.file.name for problem in refusal.value.problems] == ["flair.nii.gz", "t2.nii.gz"]
 
 
 def test_the_asked_reference_must_be_there(tmp_path: Path) -> None:

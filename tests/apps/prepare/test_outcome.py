@@ -19,7 +19,7 @@ from utad_monai.apps.prepare.raw_cases import RawCase, find_raw_cases
 from utad_monai.apps.prepare.report import fingerprint
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, PreparationSettings
 from utad_monai.data import find_cases
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality
 from utad_monai.transforms import read_nifti
 
@@ -148,10 +148,18 @@ def test_a_refused_case_leaves_nothing_of_an_earlier_run(
 
 
 def test_problems_of_the_search_refuse_a_case_without_reading_it(tmp_path: Path) -> None:
-    problem = CohortProblem("../x", tmp_path, "has a bad name", "rename it")
+    problem = Finding.error("../x", tmp_path, "has a bad name", "rename it")
     result = prepare_and_write(RawCase("../x", tmp_path, {}, problems=(problem,)), tmp_path / "out", SETTINGS)
     assert result.problems == (problem,)
     assert result.warnings == ()
+
+
+def test_a_refused_name_that_is_no_folder_of_its_own_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "preparation").mkdir()
+    (tmp_path / "report.json").write_text("the user's own")
+    problem = Finding.error("..", tmp_path, "has a bad name", "rename it")
+    prepare_and_write(RawCase("..", tmp_path, {}, problems=(problem,)), tmp_path, SETTINGS)
+    assert (tmp_path / "report.json").read_text() == "the user's own"
 
 
 @pytest.mark.parametrize("verbose", ["", "1"])

@@ -116,7 +116,7 @@ def test_a_link_that_leaves_the_cohort_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw" / "c").mkdir(parents=True)
     (tmp_path / "raw" / "c" / "t1.nii.gz").symlink_to(outside)
     (problem,) = only(tmp_path / "raw").problems
-    assert "outside" in problem.reason
+    assert "outside" in problem.text
 
 
 def test_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:

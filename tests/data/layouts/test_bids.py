@@ -81,7 +81,7 @@ def test_two_files_of_one_modality_are_reported_with_the_remedy(tmp_path: Path, 
     assert [case.case_id for case in found.cases] == ["sub-02"]
     (problem,) = found.problems
     assert problem.case_id == "sub-01"
-    assert "t1 of this case is there twice, also as sub-01/anat/sub-01_" in problem.reason
+    assert "t1 of this case is there twice, also as sub-01/anat/sub-01_" in problem.text
     assert "keep one of them, or name the one to use in a cohort.csv" in problem.remedy
     with pytest.raises(CohortError, match="case sub-01: "):
         find_cases(tmp_path)

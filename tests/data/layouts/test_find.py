@@ -209,7 +209,7 @@ def test_every_problem_is_reported_at_once_and_sound_cases_are_kept(tmp_path: Pa
     touch(tmp_path, "A_1/A_1_t1.nii", "B_2/B_2_seg.nii", "B_2/B_2_t2.nii")
     found = look_for_cases(tmp_path)
     assert [case.case_id for case in found.cases] == ["C_3"]
-    assert [(problem.case_id, problem.path.name) for problem in found.problems] == [
+    assert [(problem.case_id, problem.file.name) for problem in found.problems] == [
         ("A_1", "A_1_t1.nii.gz"),
         ("B_2", "B_2_seg.nii.gz"),
         ("B_2", "B_2_t2.nii.gz"),

@@ -51,7 +51,7 @@ def test_a_linked_folder_is_not_looked_into(cohort: Path, tmp_path: Path, monkey
     scan = links.os.scandir
     monkeypatch.setattr("os.scandir", lambda path: (scanned.append(str(path)), scan(path))[1])
     (problem,) = (p for p in look_for_cases(cohort).problems if not p.case_id)
-    assert problem.path == cohort / "more"
+    assert problem.file == cohort / "more"
     assert str(cohort / "more") not in scanned
 
 

@@ -92,7 +92,7 @@ def test_a_description_that_contradicts_the_layout_is_refused(task: Path, conten
     (task / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(CohortError, match=reason) as refusal:
         find_cases(task)
-    assert [problem.path for problem in refusal.value.problems] == [task / "dataset.json"]
+    assert [problem.file for problem in refusal.value.problems] == [task / "dataset.json"]
     assert look_for_cases(task).cases == ()
 
 

@@ -90,7 +90,7 @@ def test_links_that_leave_the_folder_are_refused_and_others_are_not(folder: Path
     table(folder, "case,t1\na,inside.nii.gz\nb,outside.nii.gz\nc,away/secret.nii.gz\n")
     found = look_for_cases(folder)
     assert [case.case_id for case in found.cases] == ["a"]
-    assert [problem.reason for problem in found.problems] == [
+    assert [problem.text for problem in found.problems] == [
         "(line 3, t1) is a link that points outside the table's folder",
         "(line 4, t1) is a link that points outside the table's folder",
     ]
@@ -111,7 +111,7 @@ def test_all_problems_are_listed_at_once(folder: Path) -> None:
     table(folder, "\n".join(["case,t1,t2", *rows, "b,scans/a_t1.nii.gz,", "e,,", ",scans/a_t1.nii.gz,"]))
     with pytest.raises(CohortError) as refusal:
         find_cases(folder)
-    assert [(problem.case_id, problem.reason) for problem in refusal.value.problems] == [
+    assert [(problem.case_id, problem.text) for problem in refusal.value.problems] == [
         ("a", "(line 2, t1) points outside the table's folder"),
         ("c", "(line 4, t1) is missing: no such file"),
         ("c", "(line 4, t2) points outside the table's folder"),

@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas
 import pytest
 
-from utad_monai.data import CohortError, CohortProblem, InferenceCases, Preprocessing, prepare_cohort
+from utad_monai.data import CohortError, Finding, InferenceCases, Preprocessing, prepare_cohort
 from utad_monai.data.quality.finding import REFUSED_FILE, policy_of, settle
 from utad_monai.keys import OnBadCase
 from utad_monai.transforms import InvalidImageError
 
-PROBLEM = CohortProblem("case_1", Path("a/case_1_t1.nii.gz"), "is empty", "copy it again")
+PROBLEM = Finding.error("case_1", Path("a/case_1_t1.nii.gz"), "is empty", "copy it again")
 
 
 def test_line_has_case_file_reason_and_remedy() -> None:
@@ -22,16 +22,16 @@ def test_line_has_case_file_reason_and_remedy() -> None:
 
 
 def test_line_of_the_whole_cohort_has_no_case() -> None:
-    assert str(CohortProblem("", Path("a"), "holds no case", "look")) == "a: holds no case; look"
+    assert str(Finding.error("", Path("a"), "holds no case", "look")) == "a: holds no case; look"
 
 
 def test_refusal_of_a_file_becomes_a_problem_of_its_case() -> None:
     error = InvalidImageError("a/case_1_t1.nii.gz", "is empty", "copy it again")
-    assert CohortProblem.of("case_1", error) == PROBLEM
+    assert Finding.of("case_1", error) == PROBLEM
 
 
 def test_error_has_one_line_per_problem_and_keeps_them() -> None:
-    other = CohortProblem("case_2", Path("b"), "is too short", "copy it again")
+    other = Finding.error("case_2", Path("b"), "is too short", "copy it again")
     with pytest.raises(ValueError, match="case_1") as refusal:
         raise CohortError([PROBLEM, other])
     assert str(refusal.value).splitlines() == [str(PROBLEM), str(other)]

@@ -10,7 +10,7 @@ from typing import Any
 from utad_monai import __version__
 from utad_monai.apps.check.cohort import CaseGrid, CaseReport, CohortReport
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_path
 
@@ -34,8 +34,8 @@ def report_as_json(report: CohortReport) -> dict[str, Any]:
         "available": {str(part): sum(part in case.parts for case in report.cases) for part in parts},
         "patterns": [{"parts": [str(part) for part in parts], "cases": count} for parts, count in report.patterns],
         "grids": [{**_grid(grid), "cases": count} for grid, count in report.grids],
-        "problems": [_problem(report, problem) for problem in report.all_problems],
-        "warnings": [_finding(report, finding) for finding in report.all_findings],
+        "problems": [_problem(report, found) for found in report.problems],
+        "warnings": [_warning(report, found) for found in report.warnings],
         "table": [_case(report, case) for case in report.cases],
     }
 
@@ -44,14 +44,16 @@ def _grid(grid: CaseGrid) -> dict[str, Any]:
     return {"shape": list(grid.shape), "spacing_mm": list(grid.spacing_mm), "orientation": grid.orientation}
 
 
-def _problem(report: CohortReport, problem: CohortProblem) -> dict[str, Any]:
-    file = report.relative(problem.path).as_posix()
-    return {"case": problem.case_id, "file": file, "reason": problem.reason, "remedy": problem.remedy}
+def _problem(report: CohortReport, found: Finding) -> dict[str, Any]:
+    return {"case": found.case_id, "file": _file(report, found), "reason": found.text, "remedy": found.remedy}
 
 
-def _finding(report: CohortReport, finding: Finding) -> dict[str, Any]:
-    file = None if finding.file is None else report.relative(finding.file).as_posix()
-    return {"kind": str(finding.kind), "case": finding.case_id, "file": file, "text": finding.text}
+def _warning(report: CohortReport, found: Finding) -> dict[str, Any]:
+    return {"kind": str(found.kind), "case": found.case_id, "file": _file(report, found), "text": found.message}
+
+
+def _file(report: CohortReport, found: Finding) -> str | None:
+    return None if found.file is None else report.relative(found.file).as_posix()
 
 
 def _case(report: CohortReport, checked: CaseReport) -> dict[str, Any]:
@@ -85,8 +87,7 @@ def write_report_json(report: CohortReport, destination: str | Path) -> None:
         return
     path = Path(destination)
     if path.resolve().is_relative_to(report.root.resolve()):
-        raise CohortError(
-            [CohortProblem("", path, "lies inside the cohort, into which nothing is written", "choose another place")]
-        )
+        reason = "lies inside the cohort, into which nothing is written"
+        raise CohortError.of(path, reason, "choose another place")
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="ascii")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from tqdm import tqdm
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.layouts.case import SEGMENTATION
-from utad_monai.data.preprocessing import LoadedCase, Preprocessing, normalise_case
-from utad_monai.data.quality.finding import CohortError, CohortProblem, Finding, FindingKind
-from utad_monai.data.quality.mix_up import suspected_swap
-from utad_monai.data.quality.soundness import doubtful_volumes, voxel_digest
+from utad_monai.data.preprocessing import Preprocessing, normalise_case
+from utad_monai.data.quality.duplicates import duplicates_across, voxel_digest
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
+from utad_monai.data.quality.mix_up import mix_up_warnings
+from utad_monai.data.quality.soundness import case_warnings
 from utad_monai.keys import Modality
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms.load import ORIENTATION
@@ -46,16 +47,24 @@ class CaseReport:
     Attributes:
         case: the case.
         grid: where its first readable volume lies; None when nothing could be read.
-        problems: why it is refused; empty for a usable case.
-        findings: what is doubtful about it.
+        findings: the errors that refuse it, and the warnings.
         digests: hash of the voxels of each image that could be read and is not constant.
     """
 
     case: Case
     grid: CaseGrid | None
-    problems: tuple[CohortProblem, ...]
     findings: tuple[Finding, ...]
     digests: Mapping[Modality, str]
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The errors: why the case is refused."""
+        return of_severity(Severity.ERROR, self.findings)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What somebody should look at."""
+        return of_severity(Severity.WARNING, self.findings)
 
     @property
     def usable(self) -> bool:
@@ -75,30 +84,29 @@ class CohortReport:
     Attributes:
         root: the cohort's folder.
         cases: one report for each case that could be told.
-        problems: files and folders that could not be assigned to a case.
-        findings: warnings that concern several cases.
+        findings: errors of files and folders that could not be assigned to a case, warnings about several cases.
     """
 
     root: Path
     cases: tuple[CaseReport, ...]
-    problems: tuple[CohortProblem, ...]
     findings: tuple[Finding, ...]
 
     @property
-    def all_problems(self) -> tuple[CohortProblem, ...]:
-        """Every problem, those of no case first."""
-        return (*self.problems, *(problem for report in self.cases for problem in report.problems))
+    def problems(self) -> tuple[Finding, ...]:
+        """Every error, those of no case first."""
+        found = (*self.findings, *(finding for report in self.cases for finding in report.findings))
+        return of_severity(Severity.ERROR, found)
 
     @property
-    def all_findings(self) -> tuple[Finding, ...]:
+    def warnings(self) -> tuple[Finding, ...]:
         """Every warning, by case."""
-        findings = (*(finding for report in self.cases for finding in report.findings), *self.findings)
-        return tuple(sorted(findings, key=lambda finding: finding.case_id))
+        found = (*(finding for report in self.cases for finding in report.findings), *self.findings)
+        return tuple(sorted(of_severity(Severity.WARNING, found), key=lambda warning: warning.case_id))
 
     @property
     def found(self) -> int:
         """Number of cases, usable or refused."""
-        refused_at_once = {problem.case_id for problem in self.problems if problem.case_id}
+        refused_at_once = {each.case_id for each in of_severity(Severity.ERROR, self.findings) if each.case_id}
         return len(self.cases) + len(refused_at_once - {report.case.case_id for report in self.cases})
 
     @property
@@ -131,41 +139,22 @@ class CohortReport:
         """0 when every case is usable, 2 when some are refused, 1 when none is usable."""
         if not self.usable:
             return 1
-        return 2 if self.all_problems else 0
+        return 2 if self.problems else 0
 
     def relative(self, path: Path) -> Path:
         """Return a path relative to the cohort's folder, when it lies inside."""
         return path.relative_to(self.root) if path.is_relative_to(self.root) else path
 
 
-def duplicates(reports: Sequence[CaseReport]) -> Iterator[Finding]:
-    """Yield a finding for each image whose voxels an image of an earlier case has."""
-    holders: dict[str, list[tuple[Case, Modality]]] = defaultdict(list)
-    for report in reports:
-        for modality, digest in report.digests.items():
-            holders[digest].append((report.case, modality))
-    for (first, first_modality), *others in holders.values():
-        for case, modality in others:
-            if case.case_id == first.case_id:
-                continue
-            text = f"{modality} holds the same voxels as {_whose(first, first_modality, case)}"
-            yield Finding(FindingKind.DUPLICATE, case.case_id, case.images[modality], f"{text}: a duplicate")
-
-
-def _whose(first: Case, modality: Modality, case: Case) -> str:
-    other = f"{modality} of case {first.case_id}"
-    return other if first.patient_id == case.patient_id else f"{other}, another patient (splits would leak)"
-
-
 def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
-    """Load a case as training and inference do, and report what is wrong or doubtful; nothing is raised."""
+    """Load a case as training and inference do, and report its errors and warnings; nothing is raised."""
     try:
         return _check(case, preprocessing)
     except (ArithmeticError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
         # one case must not end the check of all others, whatever it does to the libraries
         reason = f"could not be checked ({type(error).__name__}: {error})"
-        problem = CohortProblem(case.case_id, case.files[0], reason, "replace or re-export the case")
-        return CaseReport(case, None, (problem,), (), {})
+        problem = Finding.error(case.case_id, case.files[0], reason, "replace or re-export the case")
+        return CaseReport(case, None, (problem,), {})
 
 
 def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
@@ -174,14 +163,13 @@ def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
     try:
         loaded = normalise_case(case, volumes, problems, preprocessing)
     except CohortError as error:
-        problems = list(error.problems)
-        findings = list(doubtful_volumes(case, volumes))
+        findings = [*error.problems, *case_warnings(case, volumes)]
     else:
         findings = list(loaded.findings)
         if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
-            findings.extend(_mix_up(case, loaded))  # its signs are those of brains
+            findings.extend(mix_up_warnings(case, loaded.images))  # its signs are those of brains
     digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
-    return CaseReport(case, _grid(volumes), tuple(problems), tuple(findings), digests)
+    return CaseReport(case, _grid(volumes), tuple(findings), digests)
 
 
 def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:
@@ -190,13 +178,6 @@ def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:
         sizes = [round(float(size), 3) for size in volume.pixdim]
         return CaseGrid((x, y, z), (sizes[0], sizes[1], sizes[2]), str(volume.meta[ORIENTATION]))
     return None
-
-
-def _mix_up(case: Case, loaded: LoadedCase) -> Iterator[Finding]:
-    if swap := suspected_swap(loaded.images):
-        first, second = swap
-        text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
-        yield Finding(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
 
 
 def check_cohort(
@@ -221,10 +202,11 @@ def check_cohort(
     try:
         found = look_for_cases(path)
     except CohortError as error:
-        return CohortReport(root, (), error.problems, ())
+        return CohortReport(root, (), error.problems)
     check = partial(check_case, preprocessing=preprocessing or Preprocessing())
     results = map_in_threads(check, found.cases, workers or os.cpu_count() or 1)
     # on a terminal only: a log file has no use for a bar
     bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
     reports = tuple(bar)
-    return CohortReport(root, reports, found.problems, tuple(duplicates(reports)))
+    copies = duplicates_across((report.case, report.digests) for report in reports)
+    return CohortReport(root, reports, (*found.problems, *copies))

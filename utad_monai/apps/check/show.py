@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import wrap
 
@@ -23,7 +23,7 @@ WIDTH = 80
 _SHOWN = 8
 """Warnings of one kind that are listed; the JSON form has all."""
 _PATTERNS = 12
-_TITLES = {
+TITLES = {
     FindingKind.FILE: "unusual files",
     FindingKind.NAME: "case names",
     FindingKind.INTENSITY: "intensities",
@@ -31,7 +31,12 @@ _TITLES = {
     FindingKind.NOT_SKULL_STRIPPED: "not skull-stripped",
     FindingKind.MODALITY_MIX_UP: "suspected modality mix-up",
     FindingKind.DUPLICATE: "duplicates",
+    FindingKind.BRAIN: "brains",
+    FindingKind.UNLIKE_TRAINING: "unlike the training",
+    FindingKind.REGISTRATION: "registrations",
+    FindingKind.COVERAGE: "coverage",
 }
+"""What the warnings of each kind are shown under, in this order."""
 
 
 def show_report(report: CohortReport, console: Console | None = None) -> None:
@@ -43,7 +48,7 @@ def show_report(report: CohortReport, console: Console | None = None) -> None:
         _show_modalities(report, console)
         _show_grids(report, console)
     _show_problems(report, console)
-    _show_findings(report, console)
+    _show_warnings(report, console)
 
 
 def _show_head(report: CohortReport, console: Console) -> None:
@@ -81,41 +86,28 @@ def _show_grids(report: CohortReport, console: Console) -> None:
 
 
 def _show_problems(report: CohortReport, console: Console) -> None:
-    problems = report.all_problems
     console.print()
-    if not problems:
+    if not report.problems:
         console.print("Problems: none", style="bold green")
         return
     refused = f", {report.refused} of {report.found} cases refused" if report.found else ""
-    console.print(f"Problems: {len(problems)}{refused}", style="bold red")
-    lines: dict[str, list[str]] = defaultdict(list)
-    for problem in problems:
-        where = _file(report, problem.path, problem.case_id)
-        lines[problem.case_id].append(f"{where}: {problem.reason}; {problem.remedy}")
-    _show_lines(lines, console)
+    console.print(f"Problems: {len(report.problems)}{refused}", style="bold red")
+    _show_findings(report, report.problems, console)
 
 
-def _show_findings(report: CohortReport, console: Console) -> None:
+def _show_warnings(report: CohortReport, console: Console) -> None:
     console.print()
-    if not report.all_findings:
+    if not report.warnings:
         console.print("Warnings: none", style="bold green")
         return
-    console.print(f"Warnings: {len(report.all_findings)}", style="bold yellow")
-    for kind, title in _TITLES.items():
-        findings = [finding for finding in report.all_findings if finding.kind is kind]
-        if findings:
-            console.print(f"  {title}: {_cases(findings)}", style="yellow")
-            _show_lines(_finding_lines(report, findings[:_SHOWN]), console)
-        if len(findings) > _SHOWN:
-            console.print(f"    ... and {len(findings) - _SHOWN} more (all of them: --json)")
-
-
-def _finding_lines(report: CohortReport, findings: Iterable[Finding]) -> Mapping[str, list[str]]:
-    lines: dict[str, list[str]] = defaultdict(list)
-    for finding in findings:
-        where = f"{_file(report, finding.file, finding.case_id)}: " if finding.file else ""
-        lines[finding.case_id].append(f"{where}{finding.text}")
-    return lines
+    console.print(f"Warnings: {len(report.warnings)}", style="bold yellow")
+    for kind, title in TITLES.items():
+        warnings = [warning for warning in report.warnings if warning.kind is kind]
+        if warnings:
+            console.print(f"  {title}: {_cases(warnings)}", style="yellow")
+            _show_findings(report, warnings[:_SHOWN], console)
+        if len(warnings) > _SHOWN:
+            console.print(f"    ... and {len(warnings) - _SHOWN} more (all of them: --json)")
 
 
 def _cases(findings: Iterable[Finding]) -> str:
@@ -123,8 +115,12 @@ def _cases(findings: Iterable[Finding]) -> str:
     return f"{count} case{'s' if count > 1 else ''}"
 
 
-def _show_lines(lines: Mapping[str, list[str]], console: Console) -> None:
+def _show_findings(report: CohortReport, findings: Iterable[Finding], console: Console) -> None:
     """List what was found, under the name of each case."""
+    lines: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        where = f"{_file(report, finding.file, finding.case_id)}: " if finding.file else ""
+        lines[finding.case_id].append(where + finding.message)
     for case_id, texts in lines.items():
         if case_id:
             _show_text(console, case_id, "bold", indent=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -16,8 +16,8 @@ from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import LoadedCase
-from utad_monai.data.quality.finding import CohortError, CohortProblem
-from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
 from utad_monai.models import CheckpointError, file_sha256
@@ -117,12 +117,12 @@ class CaseCompleter:
         warnings = tuple(dict.fromkeys([*result.warnings, *loaded.warnings]))
         return replace(result, warnings=warnings, problems=_texts(problems, loaded))
 
-    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[CohortProblem]]:
+    def _open(self, case: Case) -> tuple[LoadedCase | None, Sequence[Finding]]:
         """Load a case and return its problems too; a bad segmentation costs nothing but itself."""
         try:
             loaded = self.volumes.load(case)
         except CohortError as error:
-            if any(problem.path != case.segmentation for problem in error.problems):
+            if any(problem.file != case.segmentation for problem in error.problems):
                 return None, error.problems
             return self.volumes.load(replace(case, segmentation=None)), error.problems
         self.validated.keep(case, loaded.warnings)
@@ -196,13 +196,12 @@ class CaseCompleter:
         case: Case,
         waiting: Mapping[Modality, SyntheticFiles],
         loaded: LoadedCase | None,
-        problems: Sequence[CohortProblem],
+        problems: Sequence[Finding],
     ) -> dict[Modality, VolumeResult]:
         if loaded is None:
             return {target: _refused(target, _lines(problems)) for target in waiting}
-        reason = refusal(loaded)
-        if reason:
-            return {target: _refused(target, f"case {case.case_id}: {reason}") for target in waiting}
+        if error := input_error(loaded):
+            return {target: _refused(target, f"case {case.case_id}: {error.phrase}") for target in waiting}
         return {target: self._make(case, loaded, files) for target, files in waiting.items()}
 
     def _make(self, case: Case, loaded: LoadedCase, files: SyntheticFiles) -> VolumeResult:
@@ -212,19 +211,19 @@ class CaseCompleter:
             made = self.volumes.translate(loaded, target, sources, self._window(target))
         except ValueError as error:  # weights that the model does not store
             return _refused(target, f"case {case.case_id}: {target}: {error}")
-        warnings = dict.fromkeys([*loaded.warnings, *self._doubts(loaded, sources), *self._uncalibrated(target)])
-        extra = {_WARNINGS: list(warnings), "SliceConsistency": _slice_consistency(made)} | self._units(made)
+        warnings = self._warnings(loaded, sources, target)
+        extra = {_WARNINGS: warnings, "SliceConsistency": _slice_consistency(made)} | self._units(made)
         like = loaded.headers[made.sources[0]]
         return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
 
-    def _doubts(self, loaded: LoadedCase, sources: Sequence[Modality]) -> list[str]:
+    def _warnings(self, loaded: LoadedCase, sources: Sequence[Modality], target: Modality) -> list[str]:
+        """Return each warning once: of the files, of what the model never saw, of a missing calibration."""
         translator = self.volumes.translator
-        return list(doubts(loaded.only(sources), translator.known_profiles, translator.preprocessing))
-
-    def _uncalibrated(self, target: Modality) -> Iterator[str]:
-        """Say when the cohort does not show what a target looks like."""
+        found = input_warnings(loaded.only(sources), translator.known_profiles, translator.preprocessing)
+        texts = [*loaded.warnings, *(warning.phrase for warning in found)]
         if self.settings.calibrate and target not in self.volumes.calibration.maps:
-            yield uncalibrated(target)
+            texts.append(uncalibrated(target))
+        return list(dict.fromkeys(texts))
 
     def _units(self, made: SyntheticVolume) -> dict[str, Any]:
         meaning = {
@@ -265,12 +264,12 @@ def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
     return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _texts(problems: Sequence[CohortProblem], loaded: LoadedCase | None) -> tuple[str, ...]:
+def _texts(problems: Sequence[Finding], loaded: LoadedCase | None) -> tuple[str, ...]:
     """Return the problems of a case whose images are sound; those of images stand with what they prevented."""
     return tuple(map(str, problems)) if loaded is not None else ()
 
 
-def _lines(problems: Sequence[CohortProblem]) -> str:
+def _lines(problems: Sequence[Finding]) -> str:
     return "\n".join(map(str, problems))
 
 

@@ -30,7 +30,7 @@ from utad_monai.apps.complete.shards import (
 from utad_monai.apps.complete.trees import CompleteCase, Tree, write_tree
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, Placing, TreeLayout
 from utad_monai.models import TranslatorModel, load_translator
@@ -120,7 +120,7 @@ class Plan:
     cohort: str
     model: str
     cases: Mapping[str, tuple[PlannedVolume, ...]]
-    problems: tuple[CohortProblem, ...]
+    problems: tuple[Finding, ...]
 
 
 def plan_completion(completion: Completion) -> Plan:
@@ -218,7 +218,7 @@ def _share(completion: Completion, cases: Sequence[Case]) -> Sequence[Case]:
     return cases if completion.shard is None else completion.shard.of(cases)
 
 
-def _refused(problems: Sequence[CohortProblem]) -> list[CaseResult]:
+def _refused(problems: Sequence[Finding]) -> list[CaseResult]:
     results = [CaseResult.refused_at_once(problem) for problem in problems]
     for refused in results:
         log_result(refused)
@@ -229,7 +229,7 @@ def _ordered(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
     return tuple(sorted(results, key=lambda result: result.case_id))
 
 
-def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[CohortProblem, ...]]:
+def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[Finding, ...]]:
     _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
     found = look_for_cases(completion.dataset_dir)
     if not found.cases:
@@ -243,7 +243,7 @@ def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
     output = output_dir.resolve()
     if cohort.is_relative_to(output) or output.is_relative_to(cohort):
         reason = f"the output and the cohort {dataset_dir} lie inside each other"
-        raise CohortError([CohortProblem("", output_dir, reason, "choose an output folder beside the cohort")])
+        raise CohortError.of(output_dir, reason, "choose an output folder beside the cohort")
 
 
 def _model(completion: Completion) -> TranslatorModel:

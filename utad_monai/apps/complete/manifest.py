@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas
 
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.runtime.files import write_json
 from utad_monai.runtime.tables import write_table
@@ -55,7 +55,7 @@ class CaseResult:
         volumes: one entry for each modality that was asked.
         reason: why nothing was tried, or that nothing was missing.
         refused: whether nothing could be tried.
-        warnings: what was doubtful.
+        warnings: what somebody should look at.
         problems: what is wrong with files that were not needed, such as a segmentation.
     """
 
@@ -67,9 +67,9 @@ class CaseResult:
     problems: tuple[str, ...] = ()
 
     @classmethod
-    def refused_at_once(cls, problem: CohortProblem) -> CaseResult:
+    def refused_at_once(cls, problem: Finding) -> CaseResult:
         """Return the result of a file or folder of which the case cannot be told."""
-        return cls(problem.case_id or problem.path.name, reason=str(problem), refused=True)
+        return cls(problem.case_id or Path(problem.file or "").name, reason=str(problem), refused=True)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain data."""

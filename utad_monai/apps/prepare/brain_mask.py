@@ -18,6 +18,7 @@ from utad_monai.apps.prepare.brain_tools import COMMANDS, installed_command, str
 from utad_monai.apps.prepare.geometry import Grid, Matrix, resample_image, resample_mask
 from utad_monai.apps.prepare.registration import correct_bias
 from utad_monai.apps.prepare.settings import BrainMaskMethod, Interpolation, RefusedCaseError
+from utad_monai.data.quality.brain_volume import ROUGH_MASK_ML, STRIPPED_ML
 from utad_monai.keys import Modality
 
 # SimpleITK has no types
@@ -26,7 +27,6 @@ from utad_monai.keys import Modality
 
 _MIN_BACKGROUND = 0.2
 """A brain fills about half of the smallest box around it."""
-_BRAIN_ML = (400.0, 2300.0)
 _COARSE_MM = 2.0
 _DEPTHS_MM = tuple(range(0, 21, 3))
 _DEEP_MM = 25.0
@@ -47,7 +47,7 @@ def is_skull_stripped(image: sitk.Image) -> bool:
         return False
     inside = ndimage.binary_fill_holes(voxels != 0)
     volume_ml = inside.sum() * float(np.prod(spacing)) / 1000
-    return _BRAIN_ML[0] <= volume_ml <= _BRAIN_ML[1] and not _has_skull(voxels, inside, spacing)
+    return STRIPPED_ML[0] <= volume_ml <= STRIPPED_ML[1] and not _has_skull(voxels, inside, spacing)
 
 
 def own_brain(image: sitk.Image) -> sitk.Image:
@@ -74,7 +74,6 @@ def _has_skull(voxels: npt.NDArray[Any], inside: npt.NDArray[np.bool_], spacing:
 _VOXEL_MM = 2.0
 _EROSIONS_MM = (2.0, 4.0, 6.0, 8.0, 10.0)
 """Tried one after the other until the largest piece is no larger than a brain: deeper cuts thicker bridges."""
-_LARGEST_ML = 1800.0
 _MIDDLE = 0.5
 """Deeper than this share of the deepest voxel lies brain, and little else."""
 _BONE = 0.5
@@ -124,7 +123,7 @@ def _middle_piece(tissue: sitk.Image) -> sitk.Image:
     brain = tissue
     for millimetres in _EROSIONS_MM:
         brain = _open_largest(tissue, millimetres)
-        if _volume_ml(brain) <= _LARGEST_ML:
+        if _volume_ml(brain) <= ROUGH_MASK_ML:
             break
     closed = sitk.BinaryMorphologicalClosing(_padded(brain), _radius(_CLOSING_MM), sitk.sitkBall)
     return sitk.BinaryFillhole(_cropped(closed))

@@ -13,7 +13,7 @@ from utad_monai.apps.prepare.raw_cases import USE_THE_TABLE, RawCase
 from utad_monai.apps.prepare.raw_images import RawSource, size_and_spacing
 from utad_monai.apps.prepare.run import TABLE_FILE, prepare_raw_cohort, raw_cases
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality
 from utad_monai.runtime.console import visible
 from utad_monai.transforms import InvalidImageError
@@ -75,7 +75,7 @@ def settings_of(reference: str, grid: str, n4: bool, brain_mask: str, interpolat
 
 
 def prepare(raw: Path, output_dir: Path, settings: PreparationSettings, workers: int) -> int:
-    """Prepare a cohort, say what was doubtful or refused, and return the exit code.
+    """Prepare a cohort, say its errors and warnings, and return the exit code.
 
     Raises:
         CohortError: when nothing can be started.
@@ -124,7 +124,7 @@ def bring_back(output_dir: Path, results: Path, native_dir: Path | None, native_
     return _code(len(written), len(problems))
 
 
-def _show_problems(problems: Sequence[CohortProblem]) -> None:
+def _show_problems(problems: Sequence[Finding]) -> None:
     for problem in problems:
         typer.echo(visible(f"error: {problem}"), err=True)
 

@@ -30,7 +30,7 @@ from utad_monai.apps.prepare.geometry import (
 )
 from utad_monai.apps.prepare.sequence_names import recognise
 from utad_monai.apps.prepare.settings import RawRole
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder
@@ -52,7 +52,7 @@ class NativeResult:
 
     source: Path
     file: Path | None = None
-    problem: CohortProblem | None = None
+    problem: Finding | None = None
 
 
 def write_native(
@@ -79,10 +79,12 @@ def write_native(
         OutputError: when the output folder cannot be written, or its disk is full.
     """
     if native_dir.resolve() in (output_dir.resolve(), results.resolve()):
-        raise _error(native_dir, "is where the prepared images or results are", "choose another --native-output")
+        raise CohortError.of(
+            native_dir, "is where the prepared images or results are", "choose another --native-output"
+        )
     files = sorted(_result_files(results))
     if not files:
-        raise _error(results, "holds no <case>/<case>_<modality>.nii.gz", "give the folder with the results")
+        raise CohortError.of(results, "holds no <case>/<case>_<modality>.nii.gz", "give the folder with the results")
     bar = tqdm(files, "To native space", unit="image", disable=not progress)
     with locked_folder(native_dir):
         return [_write_one(output_dir, path, native_dir, modality) for path in bar]
@@ -105,7 +107,7 @@ def _write_one(output_dir: Path, path: Path, native_dir: Path, modality: Modalit
         target = native_dir / case_id / f"{_stem(path)}.nii.gz"
         _write(target, volume, _to_raw(path, volume, raw, matrix), raw)
     except InvalidImageError as error:
-        return NativeResult(path, problem=CohortProblem.of(case_id, error))
+        return NativeResult(path, problem=Finding.of(case_id, error))
     sidecar = path.with_name(f"{_stem(path)}.json")
     if sidecar.is_file():
         with atomic_path(target.with_name(sidecar.name)) as temporary:
@@ -163,7 +165,3 @@ def _write(path: Path, volume: NiftiVolume, array: np.ndarray[Any, Any], raw: Gr
 
 def _stem(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
-def _error(path: Path, reason: str, remedy: str) -> CohortError:
-    return CohortError([CohortProblem("", path, reason, remedy)])

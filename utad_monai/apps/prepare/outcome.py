@@ -16,7 +16,8 @@ from utad_monai.apps.prepare.case_preparation import prepare_case
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.report import describe_case, fingerprint
 from utad_monai.apps.prepare.settings import PreparationSettings, RefusedCaseError
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.case_name import folder_name_error
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.errors import OutputError
 from utad_monai.runtime.console import TRACEBACK_VARIABLE
 
@@ -44,13 +45,13 @@ class Outcome:
 
     case: str
     status: PreparationStatus
-    problems: tuple[CohortProblem, ...] = ()
+    problems: tuple[Finding, ...] = ()
     report: dict[str, Any] | None = None
     reused: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Doubtful properties of a case that is done."""
+        """The warnings of a case that is done, as its report has them."""
         return tuple(self.report["warnings"]) if self.report else ()
 
     def row(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Outcome:
         }
 
 
-def refused(case: RawCase, problems: Sequence[CohortProblem]) -> Outcome:
+def refused(case: RawCase, problems: Sequence[Finding]) -> Outcome:
     """Return the outcome of a case that cannot be used."""
     return Outcome(case.case_id, PreparationStatus.REFUSED, tuple(problems))
 
@@ -101,7 +102,7 @@ def prepare_and_write(case: RawCase, output_dir: Path, settings: PreparationSett
     except CohortError as error:
         return _refuse(case, output_dir, error.problems)
     except RefusedCaseError as error:
-        problem = CohortProblem(case.case_id, case.folder, error.reason, error.remedy)
+        problem = Finding.error(case.case_id, case.folder, error.reason, error.remedy)
         return _refuse(case, output_dir, [problem])
     except OutputError:  # nothing that comes after could be written either
         raise
@@ -111,11 +112,10 @@ def prepare_and_write(case: RawCase, output_dir: Path, settings: PreparationSett
         lines = str(error).strip().splitlines() or ["no message"]
         reason = f"failed unexpectedly ({type(error).__name__}: {lines[-1][:200]})"
         remedy = f"set {TRACEBACK_VARIABLE}=1 to see where, and report it"
-        return _refuse(case, output_dir, [CohortProblem(case.case_id, case.folder, reason, remedy)])
+        return _refuse(case, output_dir, [Finding.error(case.case_id, case.folder, reason, remedy)])
 
 
-def _refuse(case: RawCase, output_dir: Path, problems: Sequence[CohortProblem]) -> Outcome:
-    names_a_folder = case.case_id and Path(case.case_id).name == case.case_id
-    if names_a_folder:
+def _refuse(case: RawCase, output_dir: Path, problems: Sequence[Finding]) -> Outcome:
+    if not folder_name_error(case.case_id):
         forget_case(output_dir, case.case_id)
     return refused(case, problems)

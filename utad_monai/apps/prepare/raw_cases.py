@@ -13,7 +13,7 @@ from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource, format_of, stem_of
 from utad_monai.apps.prepare.sequence_names import recognise
 from utad_monai.apps.prepare.settings import RawRole
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 
 USE_THE_TABLE = "name the files in a CSV table with the columns case,flair,t1,t1ce,t2,seg,brain_mask"
 _MAX_DEPTH = 6
@@ -38,7 +38,7 @@ class RawCase:
     sources: Mapping[RawRole, RawSource]
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    problems: tuple[CohortProblem, ...] = field(default=())
+    problems: tuple[Finding, ...] = field(default=())
 
 
 def find_raw_cases(raw_dir: Path) -> list[RawCase]:
@@ -48,13 +48,13 @@ def find_raw_cases(raw_dir: Path) -> list[RawCase]:
         CohortError: when there is no folder, or none holds an image.
     """
     if not raw_dir.is_dir():
-        raise _cohort_error(raw_dir, "is not a folder", "give the folder that holds one folder per case, or a table")
+        raise CohortError.of(raw_dir, "is not a folder", "give the folder that holds one folder per case, or a table")
     folders = [path for path in sorted(raw_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     cases = [_folder_case(folder, raw_dir.resolve()) for folder in folders]
     cases = [case for case in cases if case.sources or case.unused or case.unknown or case.problems]
     if not cases:
         reason = "holds no case: no folder in it has a DICOM, NIfTI, NRRD or MetaImage file"
-        raise _cohort_error(raw_dir, reason, "put the images of each case into a folder of its own")
+        raise CohortError.of(raw_dir, reason, "put the images of each case into a folder of its own")
     return cases
 
 
@@ -63,7 +63,7 @@ def _folder_case(folder: Path, root: Path) -> RawCase:
     outside = [path for path in files if not path.resolve().is_relative_to(root)]
     if outside:
         reason = "is a link to a file outside the cohort's folder"
-        problem = CohortProblem(folder.name, outside[0], reason, "copy the file into the folder")
+        problem = Finding.error(folder.name, outside[0], reason, "copy the file into the folder")
         return RawCase(folder.name, folder, {}, problems=(problem,))
     series, reports = group_series(path for path in files if format_of(path) is None and is_dicom(path))
     found = [_read_name(folder, path) for path in files if format_of(path) is not None]
@@ -123,14 +123,14 @@ def _assign(folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], rep
     for roles, source in found:
         if len(roles) > 1:
             reason = f"{source.text} can be {' or '.join(sorted(roles))}"
-            problems.append(CohortProblem(folder.name, source.path, reason, USE_THE_TABLE))
+            problems.append(Finding.error(folder.name, source.path, reason, USE_THE_TABLE))
         for role in roles if len(roles) == 1 else ():
             claims[role].append(source)
     for role, claimants in claims.items():
         if role is not RawRole.OTHER and len(claimants) > 1:
             names = ", ".join(source.text for source in claimants)
             problems.append(
-                CohortProblem(folder.name, folder, f"{len(claimants)} images claim {role}: {names}", USE_THE_TABLE)
+                Finding.error(folder.name, folder, f"{len(claimants)} images claim {role}: {names}", USE_THE_TABLE)
             )
     sources: dict[RawRole, RawSource] = {
         role: claims[role][0] for role in RawRole if role in claims and role is not RawRole.OTHER
@@ -138,13 +138,9 @@ def _assign(folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], rep
     unknown = [source.text for roles, source in found if not roles] + [path.name for path in reports]
     if not any(role.modality for role in sources) and not problems and found:
         reason = f"no image is recognised as flair, t1, t1ce or t2: {', '.join(s.text for _, s in found)}"
-        problems.append(CohortProblem(folder.name, folder, reason, USE_THE_TABLE))
+        problems.append(Finding.error(folder.name, folder, reason, USE_THE_TABLE))
     unused = tuple(source.text for source in claims.get(RawRole.OTHER, ()))
     return RawCase(folder.name, folder, sources, unused, tuple(unknown), tuple(problems))
-
-
-def _cohort_error(path: Path, reason: str, remedy: str) -> CohortError:
-    return CohortError([CohortProblem("", path, reason, remedy)])
 
 
 CASE_COLUMN = "case"
@@ -175,7 +171,7 @@ def read_raw_list(table: Path) -> list[RawCase]:
 def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCase:
     cells = {key: value.strip() for key, value in row.items() if isinstance(value, str) and value.strip()}
     case_id = cells.get(CASE_COLUMN, "")
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     sources: dict[RawRole, RawSource] = {}
     for role in _ROLES:
         if role in cells:
@@ -183,9 +179,9 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
             if isinstance(found, RawSource):
                 sources[role] = found
             else:
-                problems.append(CohortProblem(case_id, folder / cells[role], *found))
+                problems.append(Finding.error(case_id, folder / cells[role], *found))
     if not any(role.modality for role in sources) and not problems:
-        problems.append(CohortProblem(case_id, folder, "the row names no image", "fill in at least one of its cells"))
+        problems.append(Finding.error(case_id, folder, "the row names no image", "fill in at least one of its cells"))
     return RawCase(case_id, folder, sources, problems=tuple(problems))
 
 
@@ -218,4 +214,4 @@ def _series(path: Path, root: Path) -> RawSource | tuple[str, str]:
 
 def _table_error(table: Path, reason: str) -> CohortError:
     remedy = f"write a CSV with the columns {CASE_COLUMN},{','.join(_ROLES)}"
-    return CohortError([CohortProblem("", table, reason, remedy)])
+    return CohortError.of(table, reason, remedy)

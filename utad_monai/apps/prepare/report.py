@@ -1,4 +1,4 @@
-"""Signs that a preparation went wrong although every step came to an end."""
+"""The report of a prepared case, with warnings of a preparation that may have gone wrong though every step ended."""
 
 # SimpleITK has no types
 # mypy: untyped-calls-exclude="SimpleITK,nibabel", disable-error-code=no-any-return
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from utad_monai.apps.prepare.brain_mask import BrainMask, resolve_method
 from utad_monai.apps.prepare.case_preparation import PreparedCase
 from utad_monai.apps.prepare.geometry import displacement_mm, rotation_degrees
 from utad_monai.apps.prepare.raw_cases import RawCase
+from utad_monai.apps.prepare.registration import Registration
 from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings, RawRole
+from utad_monai.data.quality.brain_volume import PREPARED_ML
+from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 
 # SimpleITK has no types
@@ -29,34 +32,40 @@ from utad_monai.keys import Modality
 
 MAX_ROTATION_DEGREES = 30.0
 """Heads turn less than this between two images of one visit."""
-BRAIN_ML = (700.0, 2500.0)
-"""Brains are not smaller or larger than this."""
 _MIN_COVERED = 0.99
 
 
-def warning_signs(case: PreparedCase) -> Iterator[str]:
-    """Yield one phrase for each sign."""
-    for modality, found in case.registrations.items():
+def preparation_warnings(case_id: str, case: PreparedCase) -> Iterator[Finding]:
+    """Yield what somebody should look at."""
+    found = (
+        (FindingKind.REGISTRATION, _registration_warnings(case.registrations)),
+        (FindingKind.BRAIN, _mask_warnings(case.mask)),
+        (FindingKind.COVERAGE, _coverage_warnings(case)),
+    )
+    for kind, texts in found:
+        yield from (Finding.warning(kind, case_id, None, text) for text in texts)
+
+
+def _registration_warnings(registrations: Mapping[Modality, Registration]) -> Iterator[str]:
+    for modality, found in registrations.items():
         if not found.improved:
             yield f"{modality}: the registration found nothing better than the scanner's coordinates, which are kept"
         turned = rotation_degrees(found.matrix)
         if turned > MAX_ROTATION_DEGREES:
             yield f"{modality}: the registration turned the image by {turned:.0f} degrees: look at the picture"
-    yield from _mask_signs(case.mask)
-    yield from _coverage_signs(case)
 
 
-def _mask_signs(mask: BrainMask) -> Iterator[str]:
+def _mask_warnings(mask: BrainMask) -> Iterator[str]:
     if mask.method is BrainMaskMethod.NONE:
         yield "no brain mask: the skull stays, and later steps take every voxel that is not 0 for brain"
         return
     if mask.rough:
         yield "the brain mask is ROUGH (threshold and morphology): look at the picture, install HD-BET or SynthStrip"
-    if not BRAIN_ML[0] <= mask.volume_ml <= BRAIN_ML[1]:
+    if not PREPARED_ML[0] <= mask.volume_ml <= PREPARED_ML[1]:
         yield f"the brain mask has {mask.volume_ml:.0f} ml: it is no whole brain, or more than one"
 
 
-def _coverage_signs(case: PreparedCase) -> Iterator[str]:
+def _coverage_warnings(case: PreparedCase) -> Iterator[str]:
     for modality, share in case.covered.items():
         if share < _MIN_COVERED:
             yield f"{modality}: {1 - share:.0%} of the brain lies outside its field of view and is filled"
@@ -97,7 +106,7 @@ def _content_hash(path: Path) -> bytes:
 
 
 def describe_case(
-    raw: RawCase, case: PreparedCase, settings: PreparationSettings, warnings: tuple[str, ...], digest: str
+    raw: RawCase, case: PreparedCase, settings: PreparationSettings, warnings: Sequence[Finding], digest: str
 ) -> dict[str, Any]:
     """Return the report of a case, without the list of its files.
 
@@ -105,7 +114,7 @@ def describe_case(
         raw: where it came from.
         case: the result.
         settings: the choices.
-        warnings: what was doubtful when the images were read.
+        warnings: of the images, when they were read.
         digest: the fingerprint.
     """
     return {
@@ -122,7 +131,7 @@ def describe_case(
         },
         "segmentation": case.segmentation is not None,
         "prepared_grid": case.grid.description(),
-        "warnings": [*warnings, *warning_signs(case)],
+        "warnings": [one.phrase for one in (*warnings, *preparation_warnings(raw.case_id, case))],
         "software": {
             "utad_monai": __version__,
             "SimpleITK": str(sitk.Version.VersionString()),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -17,7 +19,8 @@ from utad_monai.apps.prepare.case_files import PREPARATION_FOLDER
 from utad_monai.apps.prepare.outcome import Outcome, prepare_and_write, refused
 from utad_monai.apps.prepare.raw_cases import RawCase, find_raw_cases, read_raw_list
 from utad_monai.apps.prepare.settings import PreparationSettings
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.case_name import folder_name_error
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.runtime.folder_lock import locked_folder
 from utad_monai.runtime.signals import leave_to_parent
 from utad_monai.runtime.tables import write_table
@@ -110,27 +113,23 @@ def _alone(case: RawCase, output_dir: Path, settings: PreparationSettings) -> Ou
             return pool.submit(prepare_and_write, case, output_dir, settings).result()
         except BrokenProcessPool:
             reason = "its process was ended by the system (out of memory?)"
-            return refused(case, [CohortProblem(case.case_id, case.folder, reason, "use fewer workers")])
+            return refused(case, [Finding.error(case.case_id, case.folder, reason, "use fewer workers")])
 
 
 def _with_name_problems(cases: Sequence[RawCase]) -> Iterator[RawCase]:
     """Add a problem to each case whose name cannot be a folder, or is another's on some file systems."""
-    seen: dict[str, str] = {}
+    alike: dict[str, list[str]] = defaultdict(list)
     for case in cases:
-        first = seen.setdefault(case.case_id.casefold(), case.case_id)
-        again = len([other for other in cases if other.case_id.casefold() == case.case_id.casefold()]) > 1
-        reason = _name_problem(case.case_id) or (f"duplicate case name: it collides with {first}" if again else "")
-        problem = CohortProblem(case.case_id, case.folder, reason, "rename the case")
-        problems = (*case.problems, problem) if reason else case.problems
-        yield RawCase(case.case_id, case.folder, case.sources, case.unused, case.unknown, problems)
-
-
-def _name_problem(case_id: str) -> str:
-    if not case_id.isprintable() or set(case_id) & set('/\\:*?"<>|'):
-        return "has a case name with characters that files cannot have"
-    if not case_id or case_id != case_id.strip() or case_id.startswith("."):
-        return "has an empty or hidden case name"
-    return f"is named {PREPARATION_FOLDER}, which is kept for reports" if case_id == PREPARATION_FOLDER else ""
+        alike[case.case_id.casefold()].append(case.case_id)
+    for case in cases:
+        first, *others = alike[case.case_id.casefold()]
+        text = folder_name_error(case.case_id)
+        if not text and case.case_id == PREPARATION_FOLDER:
+            text = f"is named {PREPARATION_FOLDER}, which is kept for reports"
+        elif not text and others:
+            text = f"duplicate case name: it collides with {first}"
+        problem = Finding.error(case.case_id, case.folder, text, "rename the case", FindingKind.NAME)
+        yield replace(case, problems=(*case.problems, problem)) if text else case
 
 
 def _refuse_nested(raw: Path, output_dir: Path) -> None:
@@ -138,11 +137,11 @@ def _refuse_nested(raw: Path, output_dir: Path) -> None:
     output = output_dir.resolve()
     if output == folder or folder.is_relative_to(output) or (raw.is_dir() and output.is_relative_to(folder)):
         reason = f"and the raw folder {raw} hold each other: originals stay untouched"
-        raise CohortError([CohortProblem("", output_dir, reason, "write somewhere else")])
+        raise CohortError.of(output_dir, reason, "write somewhere else")
 
 
 def _refuse_missing_program(settings: PreparationSettings) -> None:
     method = resolve_method(settings.brain_mask)
     if method in COMMANDS and installed_command(method) is None:
         reason = f"is not installed: no {' or '.join(COMMANDS[method])} on the PATH"
-        raise CohortError([CohortProblem("", Path(method), reason, "install it, or choose another --brain-mask")])
+        raise CohortError.of(method, reason, "install it, or choose another --brain-mask")

@@ -10,7 +10,7 @@ from typing import Any
 
 from utad_monai.bundle.configs import bundles_dir
 from utad_monai.bundle.trust import UntrustedConfigError, refuse_untrusted_file
-from utad_monai.data.layouts import unsafe_name
+from utad_monai.data.quality.case_name import unsafe_name
 from utad_monai.keys import Modality
 from utad_monai.models.stages import Stage
 

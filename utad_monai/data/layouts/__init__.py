@@ -6,7 +6,6 @@ from utad_monai.data.layouts.case import Case, Layout
 from utad_monai.data.layouts.find import FoundCohort, find_cases, look_for_cases
 from utad_monai.data.layouts.msd import MSD_TASK01
 from utad_monai.data.layouts.table import TABLE
-from utad_monai.data.quality.case_name import doubtful_name, unsafe_name
 
 LAYOUTS: tuple[Layout, ...] = (BRATS_2017_TO_2021, BRATS_2023, MSD_TASK01, BIDS, TABLE)
 
@@ -21,8 +20,6 @@ __all__ = [
     "Case",
     "FoundCohort",
     "Layout",
-    "doubtful_name",
     "find_cases",
     "look_for_cases",
-    "unsafe_name",
 ]

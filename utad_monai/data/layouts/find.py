@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
 from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
-from utad_monai.data.quality.case_name import unsafe_name
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.case_name import folded_name, name_error
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
 
 _MAX_DEPTH = 4
@@ -35,7 +34,7 @@ class FoundCohort:
     """
 
     cases: tuple[Case, ...]
-    problems: tuple[CohortProblem, ...]
+    problems: tuple[Finding, ...]
 
 
 def find_cases(dataset_dir: str | Path) -> list[Case]:
@@ -69,7 +68,7 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     table = table_of(root)
     inside = Containment(table.parent if table else root)
     if table and table != root and inside.leaves(table):
-        raise _cohort_error(table, LEAVES, REMEDY)
+        raise CohortError.of(table, LEAVES, REMEDY)
     cases, problems = read_case_table(table, inside) if table else _cases_below(root, inside)
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
@@ -77,15 +76,15 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     if not cases and not problems:
         names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
-        raise _cohort_error(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
+        raise CohortError.of(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
     return FoundCohort(tuple(cases), tuple(problems))
 
 
-def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[CohortProblem]]:
+def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Finding]]:
     if not root.is_dir():
-        raise _cohort_error(root, "is not a folder: no cohort found", "give the folder that holds the cases")
+        raise CohortError.of(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     for path in _nifti_files(root, _MAX_DEPTH, inside, problems):
         for claim in _claims(path, root):
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
@@ -93,7 +92,7 @@ def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Coho
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part != SEGMENTATION for claim in claims)}
     contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside))]
     problems.extend(contradictions)
-    refused = {problem.path.parent for problem in contradictions}
+    refused = {problem.file.parent for problem in contradictions if problem.file}
     cases = []
     for (dataset, layout, _), claims in grouped.items():
         wrong = [*_twice(claims), *_outside(claims, inside)]
@@ -103,12 +102,12 @@ def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Coho
     return cases, problems
 
 
-def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[CohortProblem]) -> Iterator[Path]:
+def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[Finding]) -> Iterator[Path]:
     """Yield the images below a folder; a linked folder outside the cohort is a problem, and not looked into."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        problem = CohortProblem("", folder, f"cannot be read ({error.strerror})", "check its permission")
+        problem = Finding.error("", folder, f"cannot be read ({error.strerror})", "check its permission")
         if depth == _MAX_DEPTH:
             raise CohortError([problem]) from error
         problems.append(problem)
@@ -120,7 +119,7 @@ def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[C
             yield Path(entry.path)
         elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
             if entry.is_symlink() and inside.leaves(Path(entry.path)):
-                problems.append(CohortProblem("", Path(entry.path), LEAVES, REMEDY))
+                problems.append(Finding.error("", Path(entry.path), LEAVES, REMEDY))
                 continue
             # once in a path: links in circles must come to an end
             first_derivatives = entry.name == DERIVATIVES and DERIVATIVES not in folder.parts
@@ -140,7 +139,7 @@ def _tasks(groups: Iterable[list[Claim]]) -> list[Path]:
     return list(dict.fromkeys(claim.dataset for claim in claims if claim.layout is MSD_TASK01))
 
 
-def _twice(claims: list[Claim]) -> Iterator[CohortProblem]:
+def _twice(claims: list[Claim]) -> Iterator[Finding]:
     """Yield a problem for each file that claims a place that another file has."""
     first: dict[str, Claim] = {}
     for claim in claims:
@@ -149,19 +148,19 @@ def _twice(claims: list[Claim]) -> Iterator[CohortProblem]:
             also = other.path.relative_to(claim.dataset)
             reason = f"{claim.part} of this case is there twice, also as {also}"
             remedy = f"keep one of them, or name the one to use in a {TABLE_FILE}"
-            yield CohortProblem(claim.case_id, claim.path, reason, remedy)
+            yield Finding.error(claim.case_id, claim.path, reason, remedy)
 
 
-def _outside(claims: list[Claim], inside: Containment) -> Iterator[CohortProblem]:
+def _outside(claims: list[Claim], inside: Containment) -> Iterator[Finding]:
     """Yield a problem for each file of a case that lies outside the cohort."""
     for path in dict.fromkeys(claim.path for claim in claims):
         if inside.leaves(path):
-            yield CohortProblem(claims[0].case_id, path, LEAVES, REMEDY)
+            yield Finding.error(claims[0].case_id, path, LEAVES, REMEDY)
 
 
-def _contradiction(task: Path, inside: Containment) -> CohortProblem | None:
+def _contradiction(task: Path, inside: Containment) -> Finding | None:
     if inside.leaves(task / DATASET_FILE):
-        return CohortProblem("", task / DATASET_FILE, LEAVES, REMEDY)
+        return Finding.error("", task / DATASET_FILE, LEAVES, REMEDY)
     return contradiction(task)
 
 
@@ -172,30 +171,26 @@ def _case(claims: list[Claim]) -> Case:
     return Case(any_claim.case_id, any_claim.patient_id, images, files.get(SEGMENTATION), any_claim.layout)
 
 
-def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
+def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[Finding]]:
     """Leave out cases whose names cannot be file names, table cells and log lines."""
-    wrong = {id(case): reason for case in cases if (reason := unsafe_name(case.case_id))}
     problems = [
-        CohortProblem("", case.files[0].parent, f"the case name {case.case_id!r} {wrong[id(case)]}", "rename the case")
+        Finding.error("", case.files[0].parent, error, "rename the case", FindingKind.NAME)
         for case in cases
-        if id(case) in wrong
+        if (error := name_error(case.case_id))
     ]
-    return [case for case in cases if id(case) not in wrong], problems
+    return [case for case in cases if not name_error(case.case_id)], problems
 
 
-def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[CohortProblem]]:
+def _without_collisions(cases: list[Case]) -> tuple[list[Case], list[Finding]]:
     """Leave out cases whose names are the same on a file system that ignores case, or how accents are composed."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        groups[unicodedata.normalize("NFC", case.case_id).casefold()].append(case)
+        groups[folded_name(case.case_id)].append(case)
     problems = []
     for group in groups.values():
         for number, case in enumerate(group if len(group) > 1 else ()):
             other = group[1 if number == 0 else 0]
             reason = f"duplicate case name: it collides with {other.case_id} in {other.files[0].parent}"
-            problems.append(CohortProblem(case.case_id, case.files[0].parent, reason, "rename one of them"))
+            folder, remedy = case.files[0].parent, "rename one of them"
+            problems.append(Finding.error(case.case_id, folder, reason, remedy, FindingKind.NAME))
     return [group[0] for group in groups.values() if len(group) == 1], problems
-
-
-def _cohort_error(path: Path, reason: str, remedy: str) -> CohortError:
-    return CohortError([CohortProblem("", path, reason, remedy)])

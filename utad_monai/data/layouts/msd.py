@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
-from utad_monai.data.quality.finding import CohortProblem
+from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality, TumourLabel
 
 MSD_TASK01 = Layout(
@@ -52,7 +52,7 @@ _MOST_DIGITS = 6
 """A longer number counts no channels or labels."""
 
 
-def contradiction(task_dir: Path) -> CohortProblem | None:
+def contradiction(task_dir: Path) -> Finding | None:
     """Return the problem of a task whose `dataset.json` says other channels or labels than this layout, if it does.
 
     A task without the file, or without the entries, contradicts nothing.
@@ -67,12 +67,12 @@ def contradiction(task_dir: Path) -> CohortProblem | None:
             raise ValueError("it is too large")
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        return CohortProblem("", path, f"cannot be read ({error})", "mend it, or remove it if the task is Task01")
+        return Finding.error("", path, f"cannot be read ({error})", "mend it, or remove it if the task is Task01")
     if not isinstance(content, Mapping):
-        return CohortProblem("", path, "is no JSON object", "mend it, or remove it if the task is Task01")
+        return Finding.error("", path, "is no JSON object", "mend it, or remove it if the task is Task01")
     reason = _other_channels(content.get("modality")) or _other_labels(content.get("labels"))
     remedy = "reorder the files to Task01's order and mend the entry, or list the cases in a cohort.csv"
-    return CohortProblem("", path, reason, remedy) if reason else None
+    return Finding.error("", path, reason, remedy) if reason else None
 
 
 def _other_channels(entry: Any) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
 from utad_monai.data.layouts.links import Containment
-from utad_monai.data.quality.case_name import unsafe_name
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.case_name import name_error
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Modality
 
 TABLE_FILE = "cohort.csv"
@@ -31,7 +31,7 @@ def table_of(dataset_dir: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[CohortProblem]]:
+def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[Finding]]:
     """Read the cases of a table; rows with problems are left out and reported.
 
     Raises:
@@ -39,10 +39,10 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
     """
     inside = inside or Containment(path.parent)
     cases: dict[str, Case] = {}
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     for line, row in _rows(path):
         name = row[_CASE]
-        reasons = [(path, f"line {line}: the case name {name!r} {unsafe_name(name)}")] if unsafe_name(name) else []
+        reasons = [(path, f"line {line}: {error}")] if (error := name_error(name)) else []
         if name in cases:
             reasons.append((path, f"line {line}: lists the case a second time"))
         files: dict[str, Path] = {}
@@ -52,8 +52,8 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
                 reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
         reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
-        shown = "" if unsafe_name(name) else name
-        problems.extend(CohortProblem(shown, where, reason, "correct the table") for where, reason in reasons)
+        shown = "" if error else name
+        problems.extend(Finding.error(shown, where, reason, "correct the table") for where, reason in reasons)
         if not reasons:
             images = {modality: files[modality] for modality in Modality if modality in files}
             cases[name] = Case(name, row[_PATIENT] or name, images, files.get(SEGMENTATION), TABLE)
@@ -70,7 +70,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             columns = [name.strip().casefold() for name in next(reader, [])]
             _check_columns(path, columns)
             if _CASE not in columns:
-                raise CohortError([_table_problem(path, "has no column case"), *_outside(path, columns, reader)])
+                missing = _table_error(path, "has no column case")
+                raise CohortError([*missing.problems, *_outside(path, columns, reader)])
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     _check_width(path, reader.line_num, cells, columns)
@@ -131,20 +132,17 @@ def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
         columns.setdefault(path, column)
 
 
-def _outside(path: Path, columns: list[str], rows: Iterable[list[str]]) -> Iterator[CohortProblem]:
+def _outside(path: Path, columns: list[str], rows: Iterable[list[str]]) -> Iterator[Finding]:
     """Yield the cells of a table without case names that are no files inside its folder."""
     inside = Containment(path.parent)
     for line, cells in enumerate(rows, start=2):
         for column, cell in _cells(columns, cells).items():
             reason = _unusable(path.parent, cell, inside) if column in _FILES and cell else ""
             if reason:
-                yield CohortProblem("", path.parent / cell, f"(line {line}, {column}) {reason}", "correct the table")
+                yield Finding.error("", path.parent / cell, f"(line {line}, {column}) {reason}", "correct the table")
 
 
 def _table_error(path: Path, reason: str) -> CohortError:
-    return CohortError([_table_problem(path, reason)])
-
-
-def _table_problem(path: Path, reason: str) -> CohortProblem:
-    remedy = f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
-    return CohortProblem("", path, reason, remedy)
+    return CohortError.of(
+        path, reason, f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
+    )

@@ -1,1 +1,1 @@
-"""What is wrong or doubtful about a case."""
+"""Errors and warnings about cases: one record, and every check that gives it."""

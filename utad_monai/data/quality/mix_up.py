@@ -20,6 +20,8 @@ import numpy as np
 from monai.data import MetaTensor
 from scipy.stats import skew
 
+from utad_monai.data.layouts import Case
+from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
 
@@ -64,6 +66,14 @@ _PAIRS = (
     _Pair(_FLAIR, _T1, False, (_Likeness(_T1, _FLAIR, _T1CE), _Likeness(_FLAIR, _T1, _T2)), (_T2,)),
     _Pair(_FLAIR, _T1CE, False, (_Likeness(_T1CE, _FLAIR, _T1), _Likeness(_FLAIR, _T1CE, _T2)), (_T2,)),
 )
+
+
+def mix_up_warnings(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
+    """Yield a warning when the images of a case, as `suspected_swap` takes them, look as if two were swapped."""
+    if swap := suspected_swap(images):
+        first, second = swap
+        text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
+        yield Finding.warning(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
 
 
 def suspected_swap(images: Mapping[Modality, MetaTensor]) -> tuple[Modality, Modality] | None:

@@ -1,30 +1,29 @@
-"""Is the foreground of an image a brain, or a whole head?"""
+"""Warnings about what a case holds: its name, intensities, skull, segmentation, and where its images lie."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
-import numpy as np
 from monai.data import MetaTensor
 from torch import Tensor
 
-from utad_monai.data.layouts import Case, doubtful_name
+from utad_monai.data.layouts import Case
+from utad_monai.data.quality.brain_volume import LARGEST_BRAIN_ML
+from utad_monai.data.quality.case_name import name_warning
+from utad_monai.data.quality.duplicates import duplicates_within
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, overlap
 from utad_monai.transforms.load import WARNINGS, file_of
 
-LARGEST_BRAIN_ML = 2500.0
-"""No skull-stripped brain is larger; a head in a usual field of view is."""
 BORDER_SHARE = 0.3
 """A brain leaves most of the six faces of its volume free; a head, or noise around it, does not."""
-REMEDY = "strip the skull with `utad-monai prepare`, HD-BET or SynthStrip; background must be 0"
+STRIP_THE_SKULL = "strip the skull with `utad-monai prepare`, HD-BET or SynthStrip; background must be 0"
 
 
-def skull_signs(image: Tensor, spacing_mm: Sequence[float]) -> str:
-    """Return why an image is hardly skull-stripped, with the remedy; empty when it may be.
+def skull_warning(image: Tensor, spacing_mm: Sequence[float]) -> str:
+    """Return why an image is hardly skull-stripped; empty when it may be.
 
     Args:
         image: `(X, Y, Z)` in file units.
@@ -33,11 +32,11 @@ def skull_signs(image: Tensor, spacing_mm: Sequence[float]) -> str:
     foreground = image != 0
     millilitres = float(foreground.count_nonzero()) * prod(spacing_mm) / 1000
     if millilitres > LARGEST_BRAIN_ML:
-        return f"is not skull-stripped: its foreground of {millilitres:.0f} ml is more than a brain; {REMEDY}"
+        return f"is not skull-stripped: its foreground of {millilitres:.0f} ml is more than a brain"
     faces = [foreground.select(axis, end).float().mean() for axis in range(3) for end in (0, -1)]
     share = float(sum(faces)) / len(faces)
     if share > BORDER_SHARE:
-        return f"is not skull-stripped: its foreground covers {share:.0%} of the volume's faces; {REMEDY}"
+        return f"is not skull-stripped: its foreground covers {share:.0%} of the volume's faces"
     return ""
 
 
@@ -51,27 +50,25 @@ LARGEST_OUTSIDE_SHARE = 0.1
 """A segmentation with more of its voxels outside the brain hardly belongs to it."""
 
 
-def doubtful_volumes(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[Finding]:
-    """Yield what is doubtful about a case's name and about its loaded volumes, each thing once."""
-    if doubt := doubtful_name(case.case_id):
-        yield Finding(FindingKind.NAME, case.case_id, None, f"{doubt}; rename the case")
+def case_warnings(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> Iterator[Finding]:
+    """Yield the warnings about a case's name and about its loaded volumes, each thing once."""
+    if text := name_warning(case.case_id):
+        yield Finding.warning(FindingKind.NAME, case.case_id, None, text, "rename the case")
     texts = [(file_of(volume), text) for volume in volumes.values() for text in volume.meta[WARNINGS]]
     for file, text in dict.fromkeys(texts):
-        yield Finding(FindingKind.FILE, case.case_id, file, text)
+        yield Finding.warning(FindingKind.FILE, case.case_id, file, text)
     images = {modality: volumes[modality] for modality in case.images if modality in volumes}
     for modality, image in images.items():
-        for text in doubtful_intensities(image.as_tensor()):
-            named = _of(case, modality, text)
-            yield Finding(FindingKind.INTENSITY, case.case_id, case.images[modality], named)
-        if text := skull_signs(image.as_tensor()[0], [float(size) for size in image.pixdim]):
-            named = _of(case, modality, text)
-            yield Finding(FindingKind.NOT_SKULL_STRIPPED, case.case_id, case.images[modality], named)
-    yield from _copies(case, images)
+        for text, remedy in intensity_warnings(image.as_tensor()):
+            yield _image_warning(FindingKind.INTENSITY, case, modality, text, remedy)
+        if text := skull_warning(image.as_tensor()[0], [float(size) for size in image.pixdim]):
+            yield _image_warning(FindingKind.NOT_SKULL_STRIPPED, case, modality, text, STRIP_THE_SKULL)
+    yield from duplicates_within(case, images)
     yield from _misplaced(case, images)
 
 
-def doubtful_intensities(image: Tensor) -> Iterator[str]:
-    """Yield what is doubtful about the intensities of one volume of any shape, in file units."""
+def intensity_warnings(image: Tensor) -> Iterator[tuple[str, str]]:
+    """Yield what is unusual about the intensities of one volume of any shape, in file units, and what to do."""
     size = int(image.count_nonzero())
     if not size:
         return
@@ -81,13 +78,13 @@ def doubtful_intensities(image: Tensor) -> Iterator[str]:
         largest = float(image[image != 0].max())
     share = int((image == largest).count_nonzero()) / size
     if share > SATURATED_SHARE:
-        yield f"is saturated: {share:.0%} of its foreground has the largest value, {largest:g}; export it unclipped"
+        yield f"is saturated: {share:.0%} of its foreground has the largest value, {largest:g}", "export it unclipped"
     if max(-low, largest) < SMALLEST_INTENSITY:
-        yield f"has vanishingly small (denormal) intensities, at most {largest:g}; rescale it"
+        yield f"has vanishingly small (denormal) intensities, at most {largest:g}", "rescale it"
 
 
-def doubtful_segmentation(tumour: Tensor, brain: Tensor) -> Iterator[str]:
-    """Yield what is doubtful about a whole-tumour mask `(X, Y, Z)` in a brain mask of the same shape."""
+def segmentation_warnings(tumour: Tensor, brain: Tensor) -> Iterator[str]:
+    """Yield what is unusual about a whole-tumour mask `(X, Y, Z)` in a brain mask of the same shape."""
     inside = tumour.bool() & brain
     size = int(tumour.count_nonzero())
     if not size:
@@ -102,31 +99,8 @@ def doubtful_segmentation(tumour: Tensor, brain: Tensor) -> Iterator[str]:
         yield f"has {outside:.0%} of its voxels outside the brain: does it belong to this case?"
 
 
-def voxel_digest(image: Tensor) -> str:
-    """Return a hash of shape and voxels: two files with another header or compression still agree."""
-    array = np.ascontiguousarray(image.numpy())
-    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
-    digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _copies(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
-    """Yield a finding for each image whose voxels an earlier image of the same case has."""
-    modalities = list(images)
-    for place, modality in enumerate(modalities):
-        first = next((other for other in modalities[:place] if _same_voxels(images[other], images[modality])), None)
-        if first is not None:
-            text = f"{modality} holds the same voxels as {first} of this case: a duplicate"
-            yield Finding(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
-
-
-def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
-    one, other = first.as_tensor(), second.as_tensor()
-    return one.equal(other) and bool(one.min() != one.max())
-
-
 def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
-    """Yield a finding for each image whose foreground lies elsewhere than that of the first, or is its mirror image."""
+    """Yield a warning for each image whose foreground lies elsewhere than that of the first, or is its mirror image."""
     if not images:
         return
     first, *others = images
@@ -142,7 +116,7 @@ def _misplaced(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Fi
         elif here < SMALLEST_OVERLAP:
             text = f"covers other voxels than the {first} image: are they co-registered, and of one patient?"
         if text:
-            yield Finding(FindingKind.FILE, case.case_id, case.images[modality], _of(case, modality, text))
+            yield _image_warning(FindingKind.FILE, case, modality, text)
 
 
 def _every_other_voxel(image: MetaTensor) -> Tensor:
@@ -150,7 +124,8 @@ def _every_other_voxel(image: MetaTensor) -> Tensor:
     return image.as_tensor()[0, ::2, ::2, ::2]
 
 
-def _of(case: Case, modality: Modality, text: str) -> str:
-    """Name the channel when the file holds several modalities."""
+def _image_warning(kind: FindingKind, case: Case, modality: Modality, text: str, remedy: str = "") -> Finding:
+    """Return a warning about an image; it names the channel when the file holds several modalities."""
     channel = case.channel(modality)
-    return text if channel is None else f"channel {channel} ({modality}) {text}"
+    named = text if channel is None else f"channel {channel} ({modality}) {text}"
+    return Finding.warning(kind, case.case_id, case.images[modality], named, remedy)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
 from utad_monai.data.layouts.links import remember_links
-from utad_monai.data.quality.finding import CohortError, CohortProblem
+from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Placing, TreeLayout
 from utad_monai.runtime.files import write_json
 from utad_monai.runtime.tables import write_table
@@ -38,7 +38,7 @@ class Tree:
     folder: Path
     channel_order: str
     cases: tuple[str, ...]
-    problems: tuple[CohortProblem, ...]
+    problems: tuple[Finding, ...]
 
 
 def write_tree(
@@ -67,7 +67,7 @@ def write_tree(
     form, placer = tree_form(TreeLayout(layout)), Placer(placing, output_dir)
     _refuse_foreign(root)
     files: set[Path] = set()
-    problems: list[CohortProblem] = []
+    problems: list[Finding] = []
     placed: list[CompleteCase] = []
     for wanted in tqdm(cases, desc=f"Tree {layout}", unit="case", disable=not progress):
         case, found = _with_segmentation(wanted, form, root, placer)
@@ -83,7 +83,7 @@ def write_tree(
 
 def _with_segmentation(
     case: CompleteCase, form: TreeForm, root: Path, placer: Placer
-) -> tuple[CompleteCase, list[CohortProblem]]:
+) -> tuple[CompleteCase, list[Finding]]:
     """Place a case's segmentation; without a usable one return the case as one that has none."""
     source = case.case.segmentation
     if source is None:
@@ -91,9 +91,9 @@ def _with_segmentation(
     try:
         placer.segmentation(source, form.segmentation(case, root), case.case.layout.labels, form.labels)
     except InvalidImageError as error:
-        problem = CohortProblem.of(case.case.case_id, error)
+        problem = Finding.of(case.case.case_id, error)
     except ValueError as error:
-        problem = CohortProblem(case.case.case_id, source, str(error), "map the labels to the layout's")
+        problem = Finding.error(case.case.case_id, source, str(error), "map the labels to the layout's")
     else:
         return case, []
     return replace(case, case=replace(case.case, segmentation=None)), [problem]
@@ -101,8 +101,7 @@ def _with_segmentation(
 
 def _refuse_foreign(root: Path) -> None:
     if root.is_dir() and any(root.iterdir()) and not (root / LIST_FILE).exists():
-        problem = CohortProblem("", root, "is there already and was not written here", "remove it or choose another")
-        raise CohortError([problem])
+        raise CohortError.of(root, "is there already and was not written here", "remove it or choose another")
     root.mkdir(parents=True, exist_ok=True)
     if not (root / LIST_FILE).exists():
         (root / LIST_FILE).touch()

@@ -10,16 +10,15 @@ from torch import Tensor
 
 from utad_monai.data.intensity import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
+from utad_monai.data.quality.brain_volume import TRANSLATED_ML
+from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
 from utad_monai.transforms.load import SMALLEST_BACKGROUND
 
-BRAIN_ML = (500.0, 2500.0)
-"""Volumes of a brain outside this range are doubtful: a part of one, another unit, or a head with its skull."""
 
-
-def refusal(loaded: LoadedCase) -> str:
-    """Return why a loaded case must not be translated; empty when it may.
+def input_error(loaded: LoadedCase) -> Finding | None:
+    """Return why a loaded case must not be translated; None when it may.
 
     An image without background cannot be skull-stripped, or was normalised in another way (z-scores of a whole volume,
     for instance): what this project takes for the brain would be something else.
@@ -27,18 +26,19 @@ def refusal(loaded: LoadedCase) -> str:
     for modality, image in loaded.images.items():
         background = float((image.as_tensor() <= BACKGROUND).float().mean())
         if background < SMALLEST_BACKGROUND:
-            return (
+            text = (
                 f"the {modality} image has no background of 0 ({background:.1%} of its voxels): it is not "
-                "skull-stripped or was normalised in another way; "
-                "skull-strip it (utad-monai prepare, HD-BET, SynthStrip)"
+                "skull-stripped or was normalised in another way"
             )
-    return ""
+            remedy = "skull-strip it (utad-monai prepare, HD-BET, SynthStrip)"
+            return Finding.error("", None, text, remedy, FindingKind.NOT_SKULL_STRIPPED)
+    return None
 
 
-def doubts(
+def input_warnings(
     loaded: LoadedCase, profiles: Mapping[Modality, IntensityProfile] | None, preprocessing: Preprocessing
-) -> Iterator[str]:
-    """Yield one phrase for everything about a case that the model was not trained for.
+) -> Iterator[Finding]:
+    """Yield a warning about everything that the model was not trained for.
 
     Args:
         loaded: the case.
@@ -46,18 +46,21 @@ def doubts(
         preprocessing: of the model.
     """
     volume_ml = float(loaded.brain.sum()) * math.prod(loaded.spacing_mm) / 1000
-    if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
-        yield f"the brain measures {volume_ml:.0f} ml: a part of one, a head with its skull, or a wrong voxel size"
+    if not TRANSLATED_ML[0] <= volume_ml <= TRANSLATED_ML[1]:
+        text = f"the brain measures {volume_ml:.0f} ml: a part of one, a head with its skull, or a wrong voxel size"
+        yield Finding.warning(FindingKind.BRAIN, "", None, text)
+    if profiles is None:
+        return
     for modality, image in loaded.images.items():
-        if profiles is None:
-            continue
         if modality not in profiles:
-            yield f"the model never saw {modality} images in training"
+            text = f"the model never saw {modality} images in training"
+            yield Finding.warning(FindingKind.UNLIKE_TRAINING, "", None, text)
             continue
         framed: Tensor = preprocessing.frame.image_to_slices(image.as_tensor()[0], loaded.placement)
         distance = profiles[modality].distance(torch.as_tensor(framed))
         if distance > UNUSUAL:
-            yield (
+            text = (
                 f"the {modality} image is unlike the {modality} images of the training cohort (a brain quantile is "
                 f"{distance:.1f} spreads away): another modality, scanner or preprocessing"
             )
+            yield Finding.warning(FindingKind.UNLIKE_TRAINING, "", None, text)

@@ -13,7 +13,8 @@ from monai.data import MetaTensor
 
 from utad_monai.data import find_cases
 from utad_monai.data.preprocessing import LoadedCase, load_case
-from utad_monai.data.quality.unlike import doubts, refusal
+from utad_monai.data.quality.finding import FindingKind, Severity
+from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.keys import Modality
 from utad_monai.models import TranslatorModel
 
@@ -32,37 +33,41 @@ def with_image(loaded: LoadedCase, change: Callable[[torch.Tensor], torch.Tensor
 
 
 def phrases(loaded: LoadedCase, model: TranslatorModel) -> list[str]:
-    return list(doubts(loaded, model.known_profiles, model.preprocessing))
+    found = list(input_warnings(loaded, model.known_profiles, model.preprocessing))
+    assert all(warning.severity is Severity.WARNING for warning in found)
+    return [warning.phrase for warning in found]
 
 
 def test_sound_case_is_not_refused(loaded: LoadedCase) -> None:
-    assert refusal(loaded) == ""
+    assert input_error(loaded) is None
 
 
 def test_image_without_background_is_refused(loaded: LoadedCase) -> None:
-    text = refusal(with_image(loaded, lambda image: image.clamp_min(-0.9)))
-    assert "t1 image has no background of 0 (0.0% of its voxels)" in text
-    assert "skull-strip it" in text
+    error = input_error(with_image(loaded, lambda image: image.clamp_min(-0.9)))
+    assert error is not None
+    assert (error.severity, error.kind) == (Severity.ERROR, FindingKind.NOT_SKULL_STRIPPED)
+    assert "t1 image has no background of 0 (0.0% of its voxels)" in error.text
+    assert "skull-strip it" in error.remedy
 
 
-def test_image_like_those_of_the_training_is_not_doubted(
+def test_image_like_those_of_the_training_is_not_warned_of(
     loaded: LoadedCase, student_translator: TranslatorModel
 ) -> None:
     assert not [text for text in phrases(loaded, student_translator) if "unlike" in text]
 
 
-def test_image_of_other_contrast_is_doubted(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
+def test_image_of_other_contrast_is_warned_of(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
     inverted = with_image(loaded, lambda image: torch.where(image > -1, (-image).clamp(-0.99, 1), image))
     (text,) = [text for text in phrases(inverted, student_translator) if "unlike" in text]
     assert text.startswith("the t1 image is unlike the t1 images of the training cohort")
 
 
-def test_modality_that_was_never_seen_is_doubted(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
+def test_modality_that_was_never_seen_is_warned_of(loaded: LoadedCase, student_translator: TranslatorModel) -> None:
     blind = replace(student_translator, intensity_profiles={})
     assert [text for text in phrases(loaded, blind) if "never saw t1 images" in text]
 
 
-def test_model_that_a_phantom_taught_to_take_any_intensities_doubts_none(
+def test_model_that_a_phantom_taught_to_take_any_intensities_warns_of_none(
     loaded: LoadedCase, student_translator: TranslatorModel
 ) -> None:
     taught = replace(student_translator, intensity_profiles={}, reference_histograms={Modality.T1: (1 / 256,) * 256})
@@ -73,7 +78,7 @@ def test_model_that_a_phantom_taught_to_take_any_intensities_doubts_none(
 
 
 @pytest.mark.parametrize(("scale", "said"), [(1.0, True), (5.0, False), (9.0, True)])
-def test_brain_of_another_size_than_brains_have_is_doubted(
+def test_brain_of_another_size_than_brains_have_is_warned_of(
     loaded: LoadedCase, student_translator: TranslatorModel, scale: float, said: bool
 ) -> None:
     images = {
