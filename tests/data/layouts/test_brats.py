@@ -23,13 +23,13 @@ from utad_monai.keys import Modality
     ],
 )
 def test_ending_tells_the_part(name: str, case_id: str, part: str) -> None:
-    (claim,) = brats_claims(Path("cohort") / name)
+    (claim,) = brats_claims(Path("cohort") / name, Path("cohort"))
     assert (claim.case_id, claim.part, claim.dataset) == (case_id, part, Path("cohort"))
 
 
 @pytest.mark.parametrize("name", ["t1.nii.gz", "_t1.nii.gz", "A_adc.nii.gz", "A_T1.nii.gz", "A-t1ce.nii.gz"])
 def test_other_names_say_nothing(name: str) -> None:
-    assert list(brats_claims(Path(name))) == []
+    assert list(brats_claims(Path(name), Path())) == []
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from utad_monai.data.layouts.brats import BRATS_2017_TO_2021, BRATS_2023, BratsL
 from utad_monai.data.layouts.case import Case, Layout
 from utad_monai.data.layouts.find import FoundCohort, find_cases, look_for_cases
 from utad_monai.data.layouts.msd import MSD_TASK01
+from utad_monai.data.layouts.registry import LAYOUTS
 from utad_monai.data.layouts.table import TABLE
-
-LAYOUTS: tuple[Layout, ...] = (BRATS_2017_TO_2021, BRATS_2023, MSD_TASK01, BIDS, TABLE)
 
 __all__ = [
     "BIDS",

@@ -51,7 +51,7 @@ BRATS_2023 = BratsLayout(
 BRATS_LAYOUTS = (BRATS_2017_TO_2021, BRATS_2023)
 
 
-def brats_claims(path: Path) -> Iterator[Claim]:
+def brats_claims(path: Path, root: Path) -> Iterator[Claim]:  # noqa: ARG001  (other layouts look at it)
     """Yield what a BraTS file name says; nothing for other names."""
     stem = re.sub(r"\.nii(\.gz)?$", "", path.name)
     for layout in BRATS_LAYOUTS:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from utad_monai.data.layouts.bids import DERIVATIVES, bids_claims
-from utad_monai.data.layouts.brats import BRATS_LAYOUTS, brats_claims
+from utad_monai.data.layouts.bids import DERIVATIVES
+from utad_monai.data.layouts.brats import BRATS_LAYOUTS
 from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
 from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
 from utad_monai.data.quality.case_name import folded_name, name_error
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
@@ -130,8 +131,7 @@ def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[F
 
 def _claims(path: Path, root: Path) -> Iterator[Claim]:
     """Yield what the layouts say of a file; a folder called imagesTr says nothing of files that name themselves."""
-    named = [*brats_claims(path), *bids_claims(path, root)]
-    yield from named or msd_claims(path)
+    yield from named_claims(path, root) or msd_claims(path)
 
 
 def _tasks(groups: Iterable[list[Claim]]) -> list[Path]:
