@@ -10,10 +10,12 @@ from utad_monai.data.layouts.brats import BRATS_2017_TO_2021, BRATS_2023, brats_
 from utad_monai.data.layouts.case import Claim, Layout
 from utad_monai.data.layouts.msd import MSD_TASK01
 from utad_monai.data.layouts.table import TABLE
+from utad_monai.data.layouts.ucsf_pdgm import UCSF_PDGM, ucsf_pdgm_claims
 
 NAMED_LAYOUTS: dict[Callable[[Path, Path], Iterator[Claim]], tuple[Layout, ...]] = {
     brats_claims: (BRATS_2017_TO_2021, BRATS_2023),
     bids_claims: (BIDS,),
+    ucsf_pdgm_claims: (UCSF_PDGM,),
 }
 """What reads a file's name, given the file and the cohort's root, and the layouts that it tells; in this order."""
 
