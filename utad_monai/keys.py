@@ -120,11 +120,13 @@ class AdversarialGame(StrEnum):
     """The paper's: realness is unbounded and one for all modalities, a penalty holds the critic's gradient at 1."""
     LEAST_SQUARES = "least_squares"
     """Realness is 1 for real and 0 for fake, each modality has its own, and the critic's layers are normalised."""
+    HINGE = "hinge"
+    """Realness is above 1 for real and below -1 for fake; what is clear costs nothing; else as least squares."""
 
     @property
     def realness_per_modality(self) -> bool:
         """Whether a critic judges an image as one of its modality; its layers are normalised then."""
-        return self is AdversarialGame.LEAST_SQUARES
+        return self is not AdversarialGame.WASSERSTEIN
 
 
 class Split(StrEnum):

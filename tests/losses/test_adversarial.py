@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from utad_monai.keys import AdversarialGame, LossTerm
 from utad_monai.losses import LeastSquaresLoss, WassersteinLoss, gradient_penalty, loss_of_game
-from utad_monai.losses.adversarial import realness_as
+from utad_monai.losses.adversarial import HingeLoss, realness_as
 from utad_monai.networks import Judgement, ModalityCritic, TumourAwareGenerator
 
 T1, T2 = 1, 3
@@ -232,3 +232,36 @@ def test_a_game_has_its_loss() -> None:
     assert isinstance(loss_of_game(AdversarialGame.LEAST_SQUARES), LeastSquaresLoss)
     with pytest.raises(ValueError, match="chess"):
         loss_of_game("chess")
+
+
+def test_hinge_costs_a_critic_nothing_beyond_the_margin() -> None:
+    class Scaled(nn.Module):
+        def __init__(self, scale: float) -> None:
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, image: Tensor) -> Judgement:
+            realness = self.scale * image.mean(dim=(1, 2, 3))
+            return Judgement(realness[:, None, None, None].expand(-1, 4, 1, 1), torch.zeros(len(image), 4))
+
+    source, target = of(T1), of(T2)
+    sure = HingeLoss().critic(Scaled(3.0), images(0.5), images(-0.5), source, target)
+    assert (float(sure[LossTerm.CRITIC_REAL]), float(sure[LossTerm.CRITIC_FAKE])) == (0.0, 0.0)
+    unsure = HingeLoss().critic(Scaled(1.0), images(0.5), images(-0.5), source, target)
+    assert (float(unsure[LossTerm.CRITIC_REAL]), float(unsure[LossTerm.CRITIC_FAKE])) == (0.5, 0.5)
+    wrong = HingeLoss().critic(Scaled(-1.0), images(0.5), images(-0.5), source, target)
+    assert float(wrong[LossTerm.CRITIC_REAL]) > float(unsure[LossTerm.CRITIC_REAL])
+
+
+def test_hinge_asks_the_realness_of_the_modality_that_was_asked_for() -> None:
+    near, far = (HingeLoss().generator(BrightnessCritic(), images(0.75), of(modality)) for modality in (3, 0))
+    assert float(near[LossTerm.ADVERSARIAL]) == pytest.approx(-1)
+    assert float(far[LossTerm.ADVERSARIAL]) > float(near[LossTerm.ADVERSARIAL])
+
+
+def test_hinge_of_a_critic_gives_the_generator_no_gradient_and_is_chosen_by_name() -> None:
+    fake, critic = torch.randn(3, 1, 32, 32, requires_grad=True), ModalityCritic((32, 32), 2, 4, "hinge")
+    terms = loss_of_game("hinge").critic(critic, torch.randn(3, 1, 32, 32), fake, of(T1), of(T2))
+    sum(terms.values(), torch.zeros(())).backward()
+    assert fake.grad is None
+    assert isinstance(loss_of_game(AdversarialGame.HINGE), HingeLoss)

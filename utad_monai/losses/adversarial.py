@@ -1,4 +1,4 @@
-"""What critics and generator play for: the paper's Wasserstein game or least squares, with a modality classifier."""
+"""What critics and generator play for: Wasserstein (the paper's), least squares or hinge, with a modality classifier."""
 
 from __future__ import annotations
 
@@ -145,9 +145,48 @@ class LeastSquaresLoss:
         """Return None: the terms are squares, which do not tell how far apart real and fake are."""
 
 
+class HingeLoss:
+    """Hinge, in which each modality has its own realness (Lim and Ye 2017, arXiv 1705.02894).
+
+    A switch beyond the paper. A critic learns nothing more from images that it tells apart by a margin, so that it
+    cannot run away from the generator.
+    """
+
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,
+        alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
+    ) -> dict[LossTerm, Tensor]:
+        """Return `E[max(0, 1 - D(real))]`, `E[max(0, 1 + D(fake))]` and cross-entropy of the real images' modality."""
+        judged = critic(torch.cat([real, fake.detach()]))
+        realness = realness_as(judged, torch.cat([source_modality, target_modality])).to(real.dtype)
+        realness_real, realness_fake = realness.chunk(2)
+        return {
+            LossTerm.CRITIC_REAL: functional.relu(1 - realness_real).mean(),
+            LossTerm.CRITIC_FAKE: functional.relu(1 + realness_fake).mean(),
+            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
+        }
+
+    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+        """Return `-E[D(fake)]` and cross-entropy of the asked modality."""
+        judged = critic(fake)
+        return {
+            LossTerm.ADVERSARIAL: -realness_as(judged, target_modality).to(fake.dtype).mean(),
+            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
+        }
+
+    def largest_gap(self, image_size: tuple[int, int], layers: int) -> None:
+        """Return None: the terms are cut off, and do not tell how far apart real and fake are."""
+
+
 _LOSSES: dict[AdversarialGame, AdversarialLoss] = {
     AdversarialGame.WASSERSTEIN: WassersteinLoss(),
     AdversarialGame.LEAST_SQUARES: LeastSquaresLoss(),
+    AdversarialGame.HINGE: HingeLoss(),
 }
 
 
