@@ -18,6 +18,7 @@ from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.distribution import frechet_distance, kernel_distance
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality, multi_scale_ssim
 from utad_monai.metrics.segmentation import lesion_volume_change, region_dice, region_hausdorff
+from utad_monai.metrics.sharpness import sharpness
 from utad_monai.metrics.tissue_contrast import tissue_contrast
 from utad_monai.transforms import BACKGROUND
 
@@ -121,6 +122,7 @@ IMAGE_MEASURES: tuple[Measure[Translation], ...] = (
     Measure("slice_consistency", None, lambda t: {BRAIN: slice_consistency(t.real, t.made)}, needs_neighbours=True),
     Measure("tissue_order", True, lambda t: {TISSUE: t.tissues["tissue_order"]}),
     Measure("tissue_contrast", None, lambda t: {TISSUE: t.tissues["tissue_contrast"]}),
+    Measure("sharpness", None, lambda t: {name: sharpness(t.real, t.made, mask) for name, mask in t.regions.items()}),
 )
 """Of a translation, whatever it was made from."""
 SOURCE_MEASURES: tuple[Measure[SourcedImage], ...] = (
