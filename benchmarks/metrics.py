@@ -28,18 +28,19 @@ from torch.utils.data import DataLoader
 from benchmarks.paired import spread
 from benchmarks.training_step import SIZES
 from utad_monai.data import EvaluationCases, Preprocessing, find_cases, prepare_slices, single_case
-from utad_monai.engines import TranslationEvaluator, method_quality
+from utad_monai.engines import TranslationEvaluator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import ImageSource, Modality
-from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.metrics import DownstreamSegmentation, measures
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.phantom.cohort import write_phantom_cohort
 
 WORK: Mapping[str, tuple[Any, str]] = {
     "loading": (EvaluationCases, "__getitem__"),
     "translation": (SliceTranslator, "__call__"),
-    "image_quality": (method_quality, "image_quality"),
-    "segmentation_and_dice": (DownstreamSegmentation, "dice"),
+    "image_quality": (measures, "image_quality"),
+    "multi_scale_ssim": (measures, "multi_scale_ssim"),
+    "segmentation": (DownstreamSegmentation, "segment"),
 }
 """The parts of an evaluation, and the function that does each."""
 

@@ -49,7 +49,12 @@ def _evaluation_case(
     label[1, 1:3, 6:10, 6:10] = 1
     label[2, 1:3, 7:9, 7:9] = 1
     images = {m: torch.where(brain, texture + _level(m), torch.tensor(-1.0)) for m in modalities}
-    return {BatchKey.CASE_ID: case_id, BatchKey.IMAGE: images, BatchKey.LABEL: label}
+    return {
+        BatchKey.CASE_ID: case_id,
+        BatchKey.IMAGE: images,
+        BatchKey.LABEL: label,
+        BatchKey.SPACING_MM: (2.0, 1.0, 1.0),
+    }
 
 
 def _level(modality: Modality) -> float:

@@ -64,7 +64,9 @@ def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
     plain = evaluation_protocol(prepared_tiny_cohort, "test", starter, *models[1:], starter, False, 8)
     assert "mirror" not in plain["starter"]
     assert plain["calibration"].startswith("starter, student: ")
-    assert "8 slices" in plain["image_quality_by_sources"]
+    assert "at most 8 slices" in plain["image_quality_by_sources"]
+    assert "subsets" in found["image_quality_by_sources"]
+    assert "slices" not in found["image_quality_by_sources"]
 
 
 def test_protocol_is_plain_data(

@@ -13,7 +13,7 @@ from monai.bundle import run as run_bundle
 
 from utad_monai.apps.report.preview import write_preview
 from utad_monai.bundle.configs import bundles_dir
-from utad_monai.engines.translation_evaluator import SUMMARY_FILE
+from utad_monai.engines.evaluation_views import SUMMARY_FILE
 from utad_monai.keys import OnBadCase
 from utad_monai.models.stages import Stage, model_path
 from utad_monai.phantom.cohort import default_dataset_dir

@@ -11,7 +11,8 @@ from torch import Tensor
 from utad_monai.contrast.fitting import fit_contrast_maps
 from utad_monai.data.intensity import mean_brain_intensities
 from utad_monai.data.slice_store import SlicedCase, SliceStore
-from utad_monai.keys import ImageSource, Modality
+from utad_monai.keys import ImageSource, Modality, TumourRegion
+from utad_monai.metrics.measures import BRAIN, HIGHER_IS_BETTER, column
 from utad_monai.transforms import BACKGROUND
 
 
@@ -55,8 +56,8 @@ YARDSTICK_PROTOCOL = {
 }
 """What the yardsticks are; printed beside their numbers."""
 
-HIGHER_IS_BETTER = {"ssim": True, "tumour_ssim": True, "tumour_mae": False}
-"""The measures in which a method has to beat its contrast map."""
+JUDGED = (("ssim", BRAIN), ("ssim", TumourRegion.WT), ("mae", TumourRegion.WT))
+"""The measures, and where, in which a method has to beat its contrast map."""
 
 
 def fit_yardsticks(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[ImageSource, TranslationMethod]:
@@ -74,15 +75,16 @@ def fit_yardsticks(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Image
 
 
 def not_beaten(quality: Mapping[str, float | None], contrast_map: Mapping[str, float | None]) -> list[str]:
-    """Return the measures of `HIGHER_IS_BETTER` in which a method is no better than a contrast map.
+    """Return the measures of `JUDGED` in which a method is no better than a contrast map.
 
     Args:
         quality: means of the method by measure; one that is missing or None is not judged.
         contrast_map: the same of the contrast map.
     """
     judged = []
-    for metric, higher in HIGHER_IS_BETTER.items():
+    for measure, region in JUDGED:
+        metric = column(measure, region)
         own, its = quality.get(metric), contrast_map.get(metric)
-        if own is not None and its is not None and not (own > its if higher else own < its):
+        if own is not None and its is not None and not (own > its if HIGHER_IS_BETTER[measure] else own < its):
             judged.append(metric)
     return judged

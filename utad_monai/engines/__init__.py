@@ -1,14 +1,15 @@
 """Ignite engines: training, validation, evaluation and volume synthesis."""
 
+from utad_monai.engines.evaluator import CaseEvaluator, TranslationEvaluator
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.protocol import evaluation_protocol
 from utad_monai.engines.schedules import Optimisation, adam_with_decay, linear_decay
 from utad_monai.engines.teaching_validator import TeachingValidator
-from utad_monai.engines.translation_evaluator import TranslationEvaluator
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.engines.translation_validator import TranslationValidator, ValidationMetric
 
 __all__ = [
+    "CaseEvaluator",
     "GeneratorTrainer",
     "Optimisation",
     "TeachingValidator",

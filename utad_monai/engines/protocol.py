@@ -8,7 +8,6 @@ from typing import Any
 from utad_monai import __version__
 from utad_monai.contrast import YARDSTICK_PROTOCOL
 from utad_monai.data.cohort import PreparedCohort
-from utad_monai.engines.method_quality import sources_protocol
 from utad_monai.keys import Split
 from utad_monai.metrics.image_quality import PROTOCOL
 from utad_monai.metrics.segmentation import DICE_PROTOCOL
@@ -17,6 +16,10 @@ from utad_monai.models import Segmenter, TranslatorModel
 from utad_monai.models.starter import MEANING
 from utad_monai.phantom.cohort import CASE_PREFIX
 
+_BY_SOURCES = (
+    "methods that take several sources at once, by the number of sources that they are given: mean over cases, targets "
+    "and all subsets of so many of the case's other modalities"
+)
 _CALIBRATED = "given the cohort's intensities by histograms of training patients, none of them judged (docs/complete)"
 
 
@@ -60,7 +63,7 @@ def evaluation_protocol(
         **PROTOCOL,
         **TISSUE_PROTOCOL,
         **YARDSTICK_PROTOCOL,
-        **sources_protocol(source_slices),
+        "image_quality_by_sources": _by_sources(source_slices),
         **_starter(starter, starter_flips),
         **_calibration({"starter": starter, "student": student, "teacher": teacher}),
         "dice": DICE_PROTOCOL,
@@ -71,6 +74,10 @@ def evaluation_protocol(
         "teacher_sha256": teacher.sha256,
         "segmentation_sha256": segmenter.sha256,
     }
+
+
+def _by_sources(slices: int) -> str:
+    return _BY_SOURCES + (f", on at most {slices} slices of each case, evenly spaced" if slices else "")
 
 
 def _starter(starter: TranslatorModel | None, flips: bool) -> dict[str, str]:

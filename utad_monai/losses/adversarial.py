@@ -1,4 +1,4 @@
-"""What critics and generator play for: Wasserstein (the paper's), least squares or hinge, with a modality classifier."""
+"""What critics and generator play for: the paper's Wasserstein game, least squares or hinge; a modality classifier."""
 
 from __future__ import annotations
 

@@ -7,26 +7,44 @@ import pandas
 import pytest
 import torch
 
-from utad_monai.apps.study.results import METRICS, StudyFile, StudyProtocol, outside_intervals, summarise, write_tables
-from utad_monai.engines.study_evaluator import StudyMeasurements
+from utad_monai.apps.study.results import (
+    METRICS,
+    StudyFile,
+    StudyProtocol,
+    outside_intervals,
+    study_views,
+    summarise,
+    write_tables,
+)
+from utad_monai.engines.measurements import Measurement, Measurements
 from utad_monai.keys import ImageSource, Modality, TumourRegion
+from utad_monai.metrics.measures import BRAIN, HIGHER_IS_BETTER, column
 
+REGIONS = (*TumourRegion, BRAIN)
 OVERLAP = [f"{measure}_{region}" for measure in ("dice", "hd95") for region in TumourRegion]
 
 
-def measurements() -> StudyMeasurements:
+CELLS = {column(measure, region): (region, measure) for measure in HIGHER_IS_BETTER for region in REGIONS}
+"""A region and a measure for every column."""
+
+
+def rows_of_columns(names: tuple[str, str, str, str], values: dict[str, float]) -> list[Measurement]:
+    return [Measurement(*names, *CELLS[name], value) for name, value in values.items()]
+
+
+def measurements() -> Measurements:
     """Return two cases: A with one pair, B with three, the reference one step above the copy."""
-    measured = StudyMeasurements()
+    measured = Measurements()
     for case, pairs in (("A", [0.0]), ("B", [1.0, 1.0, 1.0])):
         for method, better in (("utad_a", 0.5), ("copy_source", 0.0)):
             for source, value in zip(("t1", "flair", "t1ce"), pairs, strict=False):
-                names = {"case": case, "source": source, "target": "t2", "method": method}
-                measured.pairs.append(names | dict.fromkeys(METRICS, value + better))
-            measured.subsets.append(
-                {"case": case, "available": "t1", "method": method} | dict.fromkeys(OVERLAP, better)
-            )
+                columns = dict.fromkeys(METRICS, value + better)
+                measured.rows += rows_of_columns((case, source, "t2", method), columns)
+            columns = dict.fromkeys(OVERLAP, better)
+            measured.rows += rows_of_columns((case, "t1", "flair+t1ce+t2", method), columns)
         for method in ("real", "real_and_synthetic"):
-            measured.augmentation.append({"case": case, "method": method} | dict.fromkeys(OVERLAP, 0.7))
+            columns = dict.fromkeys(OVERLAP, 0.7)
+            measured.rows += rows_of_columns((case, "flair+t1+t1ce+t2", "", method), columns)
     draw = torch.Generator().manual_seed(0)
     for target in Modality:
         real = torch.randn(9, 3, generator=draw)
@@ -59,13 +77,11 @@ def test_a_case_counts_once_however_many_pairs_it_has(results: pandas.DataFrame)
 
 def test_the_enhancing_tumour_counts_in_translations_to_t1ce_only(results: pandas.DataFrame) -> None:
     assert np.isnan(rows_of(results, StudyProtocol.TRANSLATION, "enhancing_ssim").loc["utad_a", "mean"])
-    measured = measurements()
-    measured.pairs[0]["target"] = "t1ce"
-    measured.pairs[0]["enhancing_ssim"] = 0.3
-    tables = {
-        StudyFile.PAIRS: pandas.DataFrame(measured.pairs),
-        StudyFile.SUBSETS: pandas.DataFrame(measured.subsets),
-        StudyFile.AUGMENTATION: pandas.DataFrame(measured.augmentation),
+    rows = [
+        row._replace(target="t1ce") if row[:4] == ("A", "t1", "t2", "utad_a") else row for row in measurements().rows
+    ]
+    rows = [row._replace(value=0.3) if row.target == "t1ce" and row[4:6] == ("ET", "ssim") else row for row in rows]
+    tables = study_views(rows) | {
         StudyFile.DISTRIBUTION: pandas.DataFrame({"method": ["utad_a"], "fid": [1.0], "kid": [0.1]}),
     }
     enhancing = rows_of(summarise(tables, "utad_a"), StudyProtocol.TRANSLATION, "enhancing_ssim")

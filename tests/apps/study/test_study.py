@@ -11,6 +11,8 @@ import pytest
 
 from utad_monai.apps.study import METRICS, StudyFile, StudyPlan, StudyProtocol, _protocol, run_study, training
 from utad_monai.apps.study.measuring import measure_study, study_cohort
+from utad_monai.apps.study.results import study_views
+from utad_monai.data import CohortError, PreparedCohort
 from utad_monai.keys import Modality
 from utad_monai.models import starter
 
@@ -83,11 +85,12 @@ def test_the_starter_is_measured_beside_the_methods_by_every_process(
 ) -> None:
     assert starter_file.is_file()
     measured = measure_study(tiny_plan, tiny_cohort, finished_study, workers=1)
-    pairs, subsets = pandas.DataFrame(measured.pairs), pandas.DataFrame(measured.subsets)
+    views = study_views(measured.rows)
+    pairs, subsets = views[StudyFile.PAIRS], views[StudyFile.SUBSETS]
     assert (pairs["method"] == "starter").sum() == 12
     assert (subsets["method"] == "starter").sum() == 14
     apart = measure_study(tiny_plan, tiny_cohort, finished_study, workers=2)
-    pandas.testing.assert_frame_equal(pandas.DataFrame(apart.pairs), pairs, rtol=1e-4)
+    pandas.testing.assert_frame_equal(study_views(apart.rows)[StudyFile.PAIRS], pairs, rtol=1e-4)
     protocol = _protocol(tiny_plan, study_cohort(tiny_plan, tiny_cohort, finished_study), finished_study)
     assert "no patient was seen" in protocol["starter"]
     assert protocol["calibration"].startswith("starter: ")
@@ -96,6 +99,31 @@ def test_the_starter_is_measured_beside_the_methods_by_every_process(
 def test_several_processes_measure_the_same_as_one(
     finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path
 ) -> None:
-    measured = pandas.DataFrame(measure_study(tiny_plan, tiny_cohort, finished_study, workers=2).pairs)
+    measured = study_views(measure_study(tiny_plan, tiny_cohort, finished_study, workers=2).rows)[StudyFile.PAIRS]
     before = pandas.read_csv(finished_study / StudyFile.PAIRS)
     pandas.testing.assert_frame_equal(measured, before, check_dtype=False, rtol=1e-4)
+
+
+def test_no_complete_case_is_an_error(
+    finished_study: Path, tiny_plan: StudyPlan, tiny_cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreparedCohort, "complete_cases", lambda *_: [])
+    with pytest.raises(CohortError, match="no complete test case"):
+        measure_study(tiny_plan, tiny_cohort, finished_study)
+
+
+def test_the_views_hold_numbers_of_the_long_table(finished_study: Path) -> None:
+    long = pandas.read_csv(finished_study / StudyFile.MEASUREMENTS, keep_default_na=False, na_values={"value": [""]})
+    assert list(long.columns) == ["case", "source", "target", "method", "region", "measure", "value"]
+    named = long.set_index([*long.columns[:-1]])["value"]
+    assert named.index.is_unique
+    for row in pandas.read_csv(finished_study / StudyFile.PAIRS).to_dict("records"):
+        pair = row["case"], row["source"], row["target"], row["method"]
+        assert [named[(*pair, "WT", "hd95")], named[(*pair, "brain", "mae")]] == [row["hd95_WT"], row["mae"]]
+    for row in pandas.read_csv(finished_study / StudyFile.SUBSETS).to_dict("records"):
+        missing = "+".join(modality for modality in Modality if modality not in row["available"].split("+"))
+        assert named[(row["case"], row["available"], missing, row["method"], "TC", "dice")] == row["dice_TC"]
+    for row in pandas.read_csv(finished_study / StudyFile.AUGMENTATION).to_dict("records"):
+        assert named[(row["case"], "+".join(Modality), "", row["method"], "WT", "dice")] == row["dice_WT"]
+    for row in pandas.read_csv(finished_study / StudyFile.DISTRIBUTION).to_dict("records"):
+        assert named[("", "", row["target"], row["method"], "frame", "kid")] == row["kid"]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from utad_monai.engines.study_evaluator import SEPARATOR
+from utad_monai.engines.measurements import SEPARATOR
 from utad_monai.keys import Modality, TumourRegion
 from utad_monai.transforms import BACKGROUND, CropTumour
 

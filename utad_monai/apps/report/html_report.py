@@ -24,7 +24,7 @@ from utad_monai.apps.report.summary_table import training_health
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.quality.finding import policy_of
-from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.evaluation_views import SUMMARY_FILE, TABLE_FILE
 from utad_monai.inferers import CohortCalibrator, SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace

@@ -9,7 +9,9 @@ from typing import Any
 import typer
 
 from utad_monai.apps.study.plan import METHODS_DIR
-from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE, TranslationEvaluator
+from utad_monai.engines import TranslationEvaluator
+from utad_monai.engines.evaluation_views import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.measurements import MEASUREMENTS_FILE
 from utad_monai.handlers.health import CHECKS
 from utad_monai.models.stages import HEALTH_FILE, Stage
 from utad_monai.runtime.tables import read_table
@@ -27,7 +29,8 @@ def show_summary(evaluator: TranslationEvaluator) -> None:
     """Print the summary of an evaluation and the paths of its files."""
     for line in summary_lines(evaluator.summary()):
         typer.echo(line)
-    typer.echo(f"written: {evaluator.output_dir / TABLE_FILE} and {evaluator.output_dir / SUMMARY_FILE}")
+    files = [str(evaluator.output_dir / name) for name in (MEASUREMENTS_FILE, TABLE_FILE)]
+    typer.echo(f"written: {', '.join(files)} and {evaluator.output_dir / SUMMARY_FILE}")
 
 
 def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,9 @@ from utad_monai.apps.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, Stu
 from utad_monai.contrast import TranslationMethod, fit_yardsticks
 from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
 from utad_monai.data.quality.finding import empty_split, policy_of
-from utad_monai.engines.study_evaluator import StudyEvaluator, StudyMeasurements, StudySegmenters
+from utad_monai.engines import CaseEvaluator
+from utad_monai.engines.evaluations import Alone, Augmentation, Evaluation, MissingModalities, Pairs
+from utad_monai.engines.measurements import Measurements
 from utad_monai.inferers import Calibration, CohortCalibrator, SliceTranslator
 from utad_monai.inferers.starter_method import starter_method
 from utad_monai.keys import ImageSource, Modality, Split
@@ -53,9 +55,7 @@ def study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Prep
     return prepare_cohort(dataset_dir, output, preprocessing, progress=False, on_bad_case=policy_of(output))
 
 
-def measure_study(
-    plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int = 1
-) -> StudyMeasurements:
+def measure_study(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, workers: int = 1) -> Measurements:
     """Measure every method of a trained study on every complete test case.
 
     Args:
@@ -80,7 +80,7 @@ def measure_study(
     jobs = [
         _Measurement(plan, str(dataset_dir), output, case, yardsticks, calibrations, starter_file) for case in cases
     ]
-    measurements = StudyMeasurements()
+    measurements = Measurements()
     if workers == 1:
         for job in jobs:
             measurements.add(job())
@@ -112,18 +112,16 @@ class _Measurement:
         self.calibrations = calibrations
         self.starter_file = starter_file
 
-    def __call__(self) -> StudyMeasurements:
+    def __call__(self) -> Measurements:
         cohort = study_cohort(self.plan, self.dataset_dir, self.output)
         cases = EvaluationCases(cohort.store, [cohort.store.cases[self.case_id]])
         device = default_device()
         methods = load_methods(self.plan, self.output)
-        evaluator = StudyEvaluator(
+        evaluator = CaseEvaluator(
             device,
             DataLoader(cases, batch_size=1, collate_fn=single_case),
-            self._translators(methods, device),
-            self._segmenters(device),
-            self.yardsticks,
-            methods[self.plan.reference].best_source,
+            {str(name): method for name, method in self.yardsticks.items()} | self._translators(methods, device),
+            self._questions(methods[self.plan.reference], device),
         )
         evaluator.run()
         return evaluator.measurements
@@ -141,17 +139,20 @@ class _Measurement:
             translators[name] = SliceTranslator(method.generator, device, calibration=calibration)
         return translators
 
-    def _segmenters(self, device: torch.device) -> StudySegmenters:
-        single: Mapping[Modality, DownstreamSegmentation] = {
-            modality: self._downstream(single_segmentation(modality), device) for modality in Modality
-        }
+    def _questions(self, reference: TranslatorModel, device: torch.device) -> list[Evaluation]:
         complete, augmented = (self._downstream(name, device) for name in (SEGMENTATION, AUGMENTED_SEGMENTATION))
-        return StudySegmenters(complete, single, augmented)
+        trainings = {str(ImageSource.REAL): complete, str(ImageSource.REAL_AND_SYNTHETIC): augmented}
+        return [
+            Pairs(complete),
+            Alone({modality: self._downstream(single_segmentation(modality), device) for modality in Modality}),
+            MissingModalities(complete, reference.best_source),
+            Augmentation(trainings),
+        ]
 
     def _downstream(self, name: str, device: torch.device) -> DownstreamSegmentation:
         segmenter = load_study_segmenter(self.plan, self.output, name)
         return DownstreamSegmentation(segmenter.network, device, modalities=segmenter.modalities)
 
 
-def _call(job: _Measurement) -> StudyMeasurements:
+def _call(job: _Measurement) -> Measurements:
     return job()

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas
-import torch
 
-from utad_monai.engines.study_evaluator import StudyMeasurements
+from utad_monai.engines.measurements import SEPARATOR, Measurement, Measurements, long_table, wide_table
 from utad_monai.keys import ImageSource, Modality, TumourRegion
-from utad_monai.metrics.distribution import frechet_distance, kernel_distance
 from utad_monai.metrics.statistics import compare, estimate
 from utad_monai.runtime.tables import write_table
 
@@ -22,6 +20,8 @@ from utad_monai.runtime.tables import write_table
 class StudyFile(StrEnum):
     """Result files of a study, in its output folder."""
 
+    MEASUREMENTS = "study_measurements.csv"
+    """The long table: one row per measured value; the next four are views of it."""
     PAIRS = "study_pairs.csv"
     """One row per case, source, target and method."""
     SUBSETS = "study_subsets.csv"
@@ -49,46 +49,54 @@ class StudyProtocol(StrEnum):
     """Sets of images; no interval, no test."""
 
 
-_QUALITY = ("ssim", "psnr", "nmse", "mae")
+_BRAIN = ("ssim", "psnr", "nmse", "mae")
+_TUMOUR = tuple(f"tumour_{name}" for name in _BRAIN)
+_ENHANCING = tuple(f"enhancing_{name}" for name in _BRAIN)
+_TISSUES = ("tissue_order", "tissue_contrast")
 _OVERLAP = tuple(f"{measure}_{region}" for measure in ("dice", "hd95") for region in TumourRegion)
-METRICS = (
-    *_QUALITY,
-    "ms_ssim",
-    *(f"tumour_{name}" for name in _QUALITY),
-    *(f"enhancing_{name}" for name in _QUALITY),
-    "tissue_order",
-    "tissue_contrast",
-    "slice_consistency",
-    "identity_copy",
+_SEGMENTED = (
     *_OVERLAP,
-    *(f"volume_change_{region}" for region in TumourRegion),
-    *(f"s_score_{region}" for region in TumourRegion),
+    *(f"{measure}_{region}" for measure in ("volume_change", "s_score") for region in TumourRegion),
+)
+_SETS = ("fid", "kid")
+METRICS = (
+    *(*_BRAIN, "ms_ssim", *_TUMOUR, *_ENHANCING),
+    *(*_TISSUES, "slice_consistency", "identity_copy", *_SEGMENTED),
 )
 """Measures of the protocol `translation`; those of the enhancing tumour count translations to T1ce only."""
+_PAIR_COLUMNS = (
+    *(*_BRAIN, *_TUMOUR, *_ENHANCING, "ms_ssim"),
+    *("slice_consistency", *_TISSUES, "identity_copy", *_SEGMENTED),
+)
+"""The same, in the order of the file."""
 DIGITS = "%.6g"
 """How measured values are written: six significant digits."""
 
 
-def write_tables(measurements: StudyMeasurements, output: Path) -> dict[StudyFile, pandas.DataFrame]:
-    """Write every measured value, one file per protocol, and return the tables."""
-    tables = {
-        StudyFile.PAIRS: pandas.DataFrame(measurements.pairs),
-        StudyFile.SUBSETS: pandas.DataFrame(measurements.subsets),
-        StudyFile.AUGMENTATION: pandas.DataFrame(measurements.augmentation),
-        StudyFile.DISTRIBUTION: pandas.DataFrame(list(_distribution(measurements))),
-    }
+def write_tables(measurements: Measurements, output: Path) -> dict[StudyFile, pandas.DataFrame]:
+    """Write every measured value, as the long table and one file per protocol, and return the tables."""
+    rows = [*measurements.rows, *measurements.of_sets()]
+    tables = {StudyFile.MEASUREMENTS: long_table(rows)} | study_views(rows)
     for name, table in tables.items():
         write_table(output / name, table, DIGITS)
     return tables
 
 
-def _distribution(measurements: StudyMeasurements) -> Iterator[dict[str, Any]]:
-    features = {key: torch.cat(found) for key, found in measurements.features.items()}
-    for (method, target), fakes in features.items():
-        if method != ImageSource.REAL:
-            reals = features[str(ImageSource.REAL), target]
-            distances = {"fid": frechet_distance(fakes, reals), "kid": kernel_distance(fakes, reals)}
-            yield {"target": str(target), "method": method, "slices": len(fakes)} | distances
+def study_views(rows: Sequence[Measurement]) -> dict[StudyFile, pandas.DataFrame]:
+    """Return the tables of the protocols, which are views of the long table."""
+    cases = [row for row in rows if row.case]
+    made = [row for row in cases if row.target]
+    pairs = [row for row in made if SEPARATOR not in row.source + row.target]
+    missing = [row for row in made if SEPARATOR in row.source + row.target]
+    sets = wide_table([row for row in rows if not row.case], ("target", "method"), ("slices", *_SETS))
+    return {
+        StudyFile.PAIRS: wide_table(pairs, ("case", "source", "target", "method"), _PAIR_COLUMNS),
+        StudyFile.SUBSETS: wide_table(missing, ("case", "source", "method"), _OVERLAP).rename(
+            columns={"source": "available"}
+        ),
+        StudyFile.AUGMENTATION: wide_table([row for row in cases if not row.target], ("case", "method"), _OVERLAP),
+        StudyFile.DISTRIBUTION: sets.astype({"slices": int}),
+    }
 
 
 def summarise(tables: dict[StudyFile, pandas.DataFrame], reference: str) -> pandas.DataFrame:
@@ -131,7 +139,7 @@ def _compared(
 
 def _means(distribution: pandas.DataFrame) -> Iterator[dict[str, Any]]:
     """Return the means over targets, which carry no interval: sets of images are no cases."""
-    for metric in ("fid", "kid"):
+    for metric in _SETS:
         for method, mean in distribution.groupby("method", sort=False)[metric].mean().items():
             yield {"protocol": str(StudyProtocol.DISTRIBUTION), "metric": metric, "method": method, "mean": mean}
 

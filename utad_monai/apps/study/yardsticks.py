@@ -10,24 +10,20 @@ import pandas
 
 from utad_monai.apps.study.results import StudyProtocol
 from utad_monai.contrast import not_beaten
-from utad_monai.keys import ImageSource
+from utad_monai.keys import ImageSource, TumourRegion
+from utad_monai.metrics.measures import BRAIN, HIGHER_IS_BETTER, column
 from utad_monai.runtime.tables import read_table
 
 Quality = dict[str, float | None]
 PAIRED_NOTE = "PAIRED"
 """The note of a method that was trained on pairs says so with this word."""
 _EARLIER_NAMES = {"mean_fill": str(ImageSource.FLAT_BRAIN)}
-_BOUNDED = {
-    "ssim": True,
-    "mae": False,
-    "tumour_ssim": True,
-    "tumour_mae": False,
-    "dice_WT": True,
-    "dice_TC": True,
-    "dice_ET": True,
-    "s_score_WT": True,
-}
-"""Measures that the upper bound is told of, and whether more is better."""
+_BOUNDED = (
+    *(("ssim", BRAIN), ("mae", BRAIN), ("ssim", TumourRegion.WT), ("mae", TumourRegion.WT)),
+    *(("dice", region) for region in TumourRegion),
+    ("s_score", TumourRegion.WT),
+)
+"""Measures that the upper bound is told of, and where."""
 
 
 def read_study_table(path: str | Path) -> pandas.DataFrame:
@@ -76,9 +72,10 @@ def _means(results: pandas.DataFrame) -> dict[str, Quality]:
 
 def _upper_bound_line(paired: Mapping[str, Quality]) -> str:
     bounds = []
-    for metric, higher in _BOUNDED.items():
+    for measure, region in _BOUNDED:
+        metric = column(measure, region)
         known = {method: value for method, quality in paired.items() if (value := quality.get(metric)) is not None}
         if known:
-            best = (max if higher else min)(known, key=lambda method: known[method])
+            best = (max if HIGHER_IS_BETTER[measure] else min)(known, key=lambda method: known[method])
             bounds.append(f"{metric} {known[best]:.3f} ({best})")
     return f"upper bound, the best of the rows that use pairs: {', '.join(bounds)}"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from utad_monai.contrast import FlatBrain
 from utad_monai.engines import TranslationEvaluator
-from utad_monai.engines.translation_evaluator import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.evaluation_views import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.measurements import MEASUREMENTS_FILE
 from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation, image_quality
 from utad_monai.metrics.downstream import replace
@@ -212,6 +213,37 @@ def test_case_without_tumour_is_left_out_of_tumour_means(evaluate: Make, evaluat
     summary = evaluate([with_tumour, without], darken).summary()
     alone = evaluate([with_tumour], darken).summary()
     assert summary["image_quality"]["student"]["tumour_mae"] == alone["image_quality"]["student"]["tumour_mae"]
+
+
+def test_long_table_has_every_number_of_both_views(evaluate_several: Make, cases: list[Case]) -> None:
+    evaluator = evaluate_several(cases, Several(cases), source_slices=2)
+    long, table = pandas.read_csv(evaluator.output_dir / MEASUREMENTS_FILE), table_of(evaluator)
+    assert list(long.columns) == ["case", "source", "target", "method", "region", "measure", "value"]
+    assert not long.duplicated(list(long.columns[:-1])).any()
+    named = long.set_index(["case", "source", "target", "method", "region", "measure"])["value"]
+    for row in table.to_dict("records"):
+        pair = row["case"], row["source"], row["target"]
+        assert named[(*pair, "starter", "brain", "ssim")] == row["starter_ssim"]
+        assert named[(*pair, "student", "WT", "mae")] == row["student_tumour_mae"]
+        assert named[(*pair, "student", "tissue", "tissue_contrast")] == row["student_tissue_contrast"]
+        assert named[(*pair, "student", "TC", "dice")] == row["dice_synthesized_TC"]
+        assert named[(*pair, "zero_fill", "ET", "dice")] == row["dice_zero_fill_ET"]
+    of_two = long[
+        (long["region"] == "brain of 2 slices")
+        & (long["measure"] == "mae")
+        & long["source"].str.contains("+", regex=False)
+    ]
+    of_three = of_two[of_two["source"].str.count(r"\+") == 2]
+    by_sources = evaluator.summary()["image_quality_by_sources"]
+    assert by_sources["3"]["starter"]["mae"] == pytest.approx(of_three["value"].mean(), abs=1e-6)
+
+
+def test_slices_that_were_chosen_have_no_neighbours_to_be_consistent_with(
+    evaluate_several: Make, cases: list[Case]
+) -> None:
+    rows = evaluate_several(cases, Several(cases), source_slices=2).measurements.rows
+    consistent = {row.region for row in rows if row.measure == "slice_consistency"}
+    assert consistent == {"brain"}
 
 
 def test_second_run_starts_anew(evaluate: Make, cases: list[Case]) -> None:
