@@ -21,7 +21,7 @@ from utad_monai.metrics.measures import (
     SOURCE_MEASURES,
     Cell,
     Segmentation,
-    Translation,
+    TranslatedVolume,
     measured,
 )
 from utad_monai.transforms import BACKGROUND
@@ -123,7 +123,7 @@ class MethodOnCase:
         made, real = self.make(sources, target), self.case.images[target]
         measures = [one for one in IMAGE_MEASURES if not (one.needs_neighbours and self.case.thinned_to)]
         # keyed by the image: real and zero-filled ones are the same from every source
-        translation = Translation(made, real, self.case.truth)
+        translation = TranslatedVolume(made, real, self.case.truth)
         cells = self._once((target, made.data_ptr()), lambda: measured(measures, translation))
         if len(sources) > 1:
             return cells

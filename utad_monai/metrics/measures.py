@@ -41,7 +41,7 @@ ImageSets = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Translation:
+class TranslatedVolume:
     """A translated volume and what it is compared with: `(Z, H, W)` in [-1, 1], background exactly -1.
 
     Attributes:
@@ -107,13 +107,13 @@ _PREFIX = {BRAIN: "", TISSUE: "", FRAME: "", "WT": "tumour_", "TC": "core_", "ET
 """What stands before the name of an image measure, by region."""
 
 
-def _quality(name: str) -> Callable[[Translation], Values]:
+def _quality(name: str) -> Callable[[TranslatedVolume], Values]:
     return lambda translation: {
         region: translation.quality[_PREFIX[region] + name] for region in (BRAIN, TumourRegion.WT, TumourRegion.ET)
     }
 
 
-IMAGE_MEASURES: tuple[Measure[Translation], ...] = (
+IMAGE_MEASURES: tuple[Measure[TranslatedVolume], ...] = (
     Measure("ssim", True, _quality("ssim")),
     Measure("psnr", True, _quality("psnr")),
     Measure("nmse", False, _quality("nmse")),
