@@ -59,7 +59,15 @@ def untrained_model(name: str, cohort: Path, path: Path) -> None:
     errors = {target: dict.fromkeys(set(Modality) - {target}, 0.1) for target in Modality}
     profiles = intensity_profiles(store, list(store.cases.values()))
     save_translator(
-        path, TranslatorModel(student, preprocessing, windows, errors, profiles, training={"stage": "student"})
+        path,
+        TranslatorModel(
+            student,
+            preprocessing,
+            target_windows=windows,
+            source_errors=errors,
+            intensity_profiles=profiles,
+            training={"stage": "student"},
+        ),
     )
 
 
@@ -75,7 +83,9 @@ def _package(folder: Path, output_dir: Path) -> tuple[int, int]:
 def _complete(sources: Sequence[Modality], folder: Path, output_dir: Path) -> tuple[int, int]:
     settings = CompletionSettings((MISSING,), sources, uncertainty=not sources, engine=InferenceEngine.AUTO)
     done = complete_cohort(
-        Completion(folder / "cohort", folder / "model.safetensors", output_dir, settings, progress=False)
+        Completion(
+            folder / "cohort", folder / "model.safetensors", output_dir=output_dir, settings=settings, progress=False
+        )
     )
     volumes = [volume for result in done.results for volume in result.made]
     if len(volumes) != len(done.results):

@@ -180,9 +180,14 @@ class Models(Target):
         student = student_from_teacher(TumourAwareGenerator(1), "complete").eval()
         windows = {modality: IntensityWindow(0.0, 100.0) for modality in Modality}
         errors = {t: {s: 0.1 for s in Modality if s != t} for t in Modality}
-        save_translator(self.folder / "t.safetensors", TranslatorModel(student, PREPROCESSING, windows, errors, {}))
+        save_translator(
+            self.folder / "t.safetensors",
+            TranslatorModel(
+                student, PREPROCESSING, target_windows=windows, source_errors=errors, intensity_profiles={}
+            ),
+        )
         arguments = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [2, 4], "strides": [2]}
-        save_segmenter(self.folder / "s.safetensors", Segmenter(UNet(**arguments), PREPROCESSING, arguments))
+        save_segmenter(self.folder / "s.safetensors", Segmenter(UNet(**arguments), PREPROCESSING, arguments=arguments))
         for kind in "ts":  # as earlier versions wrote them
             torch.save(read_safetensors(self.folder / f"{kind}.safetensors"), self.folder / f"{kind}.pt")
         self.sound = [self.folder / f"{kind}.{form}" for kind in "ts" for form in ("safetensors", "pt")]
@@ -270,8 +275,17 @@ class Records(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        source = SourceImage(Modality.T2, "a_t2.nii.gz", "0" * 64)
-        provenance = Provenance("a", Modality.T1, (source,), "1" * 64, PREPROCESSING.description(), {}, {}, {})
+        source = SourceImage(Modality.T2, "a_t2.nii.gz", sha256="0" * 64)
+        provenance = Provenance(
+            "a",
+            Modality.T1,
+            sources=(source,),
+            model_sha256="1" * 64,
+            preprocessing=PREPROCESSING.description(),
+            training={},
+            validation_errors={},
+            settings={},
+        )
         self.files = SyntheticFiles(self.folder, provenance)
         self.files.image.write_bytes(b"image")
         hashes = {"FileSha256": {self.files.image.name: "2" * 64}}

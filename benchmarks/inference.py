@@ -54,7 +54,8 @@ def rivals(generator: TumourAwareGenerator, threads: int, compiled: bool) -> dic
     """Return everything that translates `(Z, H, W)` slices, by name; engines in batches, without blank slices."""
     target = torch.tensor([TARGET.channel])
     engines: dict[str, Callable[[Tensor], Tensor]] = {
-        str(engine): _translate(SliceTranslator(generator, "cpu", BATCH, engine, threads)) for engine in ENGINES
+        str(engine): _translate(SliceTranslator(generator, "cpu", batch_size=BATCH, engine=engine, threads=threads))
+        for engine in ENGINES
     }
     engines["channels_last"] = _with_layout(generator)
     if compiled:
@@ -155,12 +156,12 @@ def _with_layout(generator: TumourAwareGenerator) -> Callable[[Tensor], Tensor]:
     """Return the torch engine with weights in channels-last order."""
     changed = student_from_teacher(generator, generator.scheme)
     changed.load_state_dict(generator.state_dict())
-    return _translate(SliceTranslator(changed.eval().to(memory_format=torch.channels_last), "cpu", BATCH))
+    return _translate(SliceTranslator(changed.eval().to(memory_format=torch.channels_last), "cpu", batch_size=BATCH))
 
 
 def _compiled(generator: TumourAwareGenerator) -> Callable[[Tensor], Tensor]:
     """Return the torch engine, compiled."""
-    translator = SliceTranslator(generator, "cpu", BATCH)
+    translator = SliceTranslator(generator, "cpu", batch_size=BATCH)
     translator.engine.generator = torch.compile(generator)  # type: ignore[attr-defined]
     return _translate(translator)
 

@@ -95,6 +95,7 @@ class _RealAndFakeApart(WassersteinLoss):
         fake: Tensor,
         source_modality: Tensor,
         target_modality: Tensor,  # noqa: ARG002
+        *,
         alpha: Tensor | None = None,
     ) -> dict[LossTerm, Tensor]:
         fake = fake.detach()

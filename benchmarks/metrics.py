@@ -108,7 +108,14 @@ def evaluator(folder: Path, number: int) -> TranslationEvaluator:
         ImageSource.TEACHER: SliceTranslator(teacher),
     }
     network = UNet(2, len(Modality), 3, (16, 32, 64, 128), (2, 2, 2), num_res_units=1)
-    return TranslationEvaluator("cpu", loader, translators, DownstreamSegmentation(network), folder / "out", {})
+    return TranslationEvaluator(
+        "cpu",
+        loader,
+        translators=translators,
+        segmentation=DownstreamSegmentation(network),
+        output_dir=folder / "out",
+        protocol={},
+    )
 
 
 def measure(cases: int, rounds: int) -> dict[str, Any]:

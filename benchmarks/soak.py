@@ -117,7 +117,7 @@ def phantom_jobs(folder: Path) -> list[Job]:
     student = student_from_teacher(TumourAwareGenerator(8), "complete").eval()
     windows = {modality: IntensityWindow(0.0, 1000.0) for modality in Modality}
     preprocessing = Preprocessing((200.0, 160.0), (80, 64))
-    save_translator(folder / "model.safetensors", TranslatorModel(student, preprocessing, windows))
+    save_translator(folder / "model.safetensors", TranslatorModel(student, preprocessing, target_windows=windows))
     return [completion_job(cohort, folder / "model.safetensors", workers) for workers in (1, 2)]
 
 

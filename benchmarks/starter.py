@@ -116,6 +116,7 @@ class _Job:
         histograms: PatientHistograms,
         case: SlicedCase,
         model: Path | None,
+        *,
         step: int,
     ) -> None:
         self.store, self.cases, self.histograms = store, cases, histograms

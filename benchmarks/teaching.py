@@ -72,21 +72,26 @@ class Rivals:
     """
 
     def __init__(self, brains: TeachingBrains, setting: Setting, batches: int) -> None:
-        self.dataset = TeachingBatches(brains, setting.sizes, setting.shares, setting.batch_size)
+        self.dataset = TeachingBatches(brains, setting.sizes, shares=setting.shares, batch_size=setting.batch_size)
         self.numbers = range(batches)
         self.batches: list[Batch] = [self.dataset[number] for number in self.numbers]
         torch.manual_seed(0)
         generator = TumourAwareGenerator(
             setting.base_channels,
             setting.scheme,
-            setting.second_input,
+            second_input=setting.second_input,
             sources="several",
             conditional_norms=True,
             gain_head=True,
         )
         weights = {name: value for name, value in teaching_config()["loss_weights"].items() if name != "_target_"}
         self.trainer = GeneratorTrainer(
-            *("cpu", 1, self.batches, generator, Adam(generator.parameters(), 1e-5), LossWeights(**weights)),
+            "cpu",
+            1,
+            train_data_loader=self.batches,
+            generator=generator,
+            generator_optimizer=Adam(generator.parameters(), 1e-5),
+            loss_weights=LossWeights(**weights),
             train_handlers=[Teaching()],
         )
 

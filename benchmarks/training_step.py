@@ -167,7 +167,14 @@ class Rivals:
         handlers = [DistillationHandler(self.teacher)] if self.teacher else []
         optimizers = Adam(generator.parameters(), 1e-4), Adam([w for c in critics for w in c.parameters()], 1e-4)
         trainer = TranslationTrainer(
-            *("cpu", 1, [self.batch], generator, *critics, *optimizers),
+            "cpu",
+            1,
+            train_data_loader=[self.batch],
+            generator=generator,
+            whole_critic=critics[0],
+            tumour_critic=critics[1],
+            generator_optimizer=optimizers[0],
+            critic_optimizer=optimizers[1],
             critic_steps=self.size.critic_steps,
             train_handlers=handlers,
         )
@@ -186,7 +193,9 @@ class Rivals:
         """Return the batch as the rival takes it."""
         image, mask = self.batch[BatchKey.IMAGE], self.batch[BatchKey.TUMOUR_MASK]
         source, target = self.batch[BatchKey.SOURCE_MODALITY], self.batch[BatchKey.TARGET_MODALITY]
-        return TranslationBatch(image, mask, source, target, self.batch[BatchKey.CASE_ID])
+        return TranslationBatch(
+            image, mask, source_modality=source, target_modality=target, case_ids=self.batch[BatchKey.CASE_ID]
+        )
 
 
 def our_cycle(trainer: TranslationTrainer, batch: dict[str, Any], critic_steps: int) -> dict[str, float]:

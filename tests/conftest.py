@@ -129,7 +129,15 @@ def student_file(prepared_tiny_cohort: PreparedCohort, tmp_path_factory: pytest.
     path = tmp_path_factory.mktemp("student") / "model.safetensors"
     preprocessing = prepared_tiny_cohort.store.preprocessing
     save_translator(
-        path, TranslatorModel(student, preprocessing, windows, errors, profiles, training={"stage": "student"})
+        path,
+        TranslatorModel(
+            student,
+            preprocessing,
+            target_windows=windows,
+            source_errors=errors,
+            intensity_profiles=profiles,
+            training={"stage": "student"},
+        ),
     )
     return path
 
@@ -145,7 +153,12 @@ def several_generator() -> TumourAwareGenerator:
     """Give a tiny mask-free generator of several sources, with random weights where a fresh one has zeros; copy it."""
     torch.manual_seed(0)
     generator = TumourAwareGenerator(
-        2, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
+        2,
+        "global_only",
+        second_input=SecondInput.WHOLE_IMAGE,
+        sources="several",
+        conditional_norms=True,
+        gain_head=True,
     )
     with torch.no_grad():
         for weight in generator.parameters():
@@ -197,7 +210,7 @@ def real_dataset_dir() -> Path:
 def tiny_plan() -> StudyPlan:
     """Give the packaged study at tiny size: one method of each kind, every segmentation network."""
     methods = ["utad_teacher", "utad_a", "utad_b", "no_distillation", "stargan", "paired_upper_bound"]
-    return load_plan("paper", methods, "", STUDY_COHORT, STUDY_METHODS, STUDY_SEGMENTERS)
+    return load_plan("paper", methods, "", STUDY_COHORT, STUDY_METHODS, segmenter_overrides=STUDY_SEGMENTERS)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 from utad_monai.transforms import IntensityWindow
 
-LABEL = Label("tiny_student", "1.2.0", "more epochs", "the tiny cohort of the tests")
+LABEL = Label("tiny_student", "1.2.0", change="more epochs", data_source="the tiny cohort of the tests")
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def student(tiny_preprocessing: Preprocessing) -> TranslatorModel:
     return TranslatorModel(
         student_from_teacher(teacher, "complete").eval(),
         tiny_preprocessing,
-        {modality: IntensityWindow(40.0, 900.0 + modality.channel) for modality in Modality},
-        {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.25}},
+        target_windows={modality: IntensityWindow(40.0, 900.0 + modality.channel) for modality in Modality},
+        source_errors={Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 0.25}},
         critics=critic_pair((32, 32), 2, 4),
         training={"stage": "student", "epoch": 3, "validation_metric": "unpaired_score", "validation_value": -0.25},
     )

@@ -197,6 +197,30 @@ def test_every_function_is_typed(path: Path) -> None:
             assert node.returns is not None, node.name
 
 
+def positional(definition: ast.ClassDef) -> list[str]:
+    """Return what a constructor takes by position: of a data class its fields before `KW_ONLY`."""
+    for node in definition.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)][1:]
+    made = [ast.unparse(one) for one in definition.decorator_list if ast.unparse(one).startswith("dataclass")]
+    if not made or "kw_only=True" in made[0]:
+        return []
+    fields = [node for node in definition.body if isinstance(node, ast.AnnAssign)]
+    kinds = [ast.unparse(field.annotation) for field in fields]
+    return kinds[: kinds.index("KW_ONLY")] if "KW_ONLY" in kinds else kinds
+
+
+def is_error(definition: ast.ClassDef) -> bool:
+    return definition.name.endswith("Error")
+
+
+@every_module
+def test_public_constructors_take_at_most_two_arguments_by_position(path: Path) -> None:
+    """Errors are exempt: path, reason and remedy read as the line that they become."""
+    classes = [node for node in tree_of(path).body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+    assert {one.name: names for one in classes if not is_error(one) and len(names := positional(one)) > 2} == {}
+
+
 def test_bundles_hold_no_python() -> None:
     assert list((ROOT / "bundles").rglob("*.py")) == []
 

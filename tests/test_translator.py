@@ -69,7 +69,7 @@ def test_a_whole_case_is_what_the_command_writes(student: Translator, case_folde
     made = student.complete(case_folder)
     (case,) = find_cases(case_folder)
     settings = CompletionSettings(dtype="float32")
-    CaseCompleter(student.volumes, tmp_path / "out", settings).complete(case)
+    CaseCompleter(student.volumes, tmp_path / "out", settings=settings).complete(case)
     assert set(made) == {T1CE, T2}
     for modality, completed in made.items():
         written = tmp_path / "out" / "case" / f"case_{modality}_synthetic.nii.gz"

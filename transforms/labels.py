@@ -97,6 +97,7 @@ class CanonicalLabelsd(MapTransform):
         self,
         keys: KeysCollection,
         meanings: Mapping[int, TumourLabel] | None = None,
+        *,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)

@@ -7,7 +7,7 @@ bytes are read and judged here with nibabel before any other library sees them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ class NiftiVolume:
 
     array: np.ndarray[Any, np.dtype[np.float32]]
     placement: Placement
+    _: KW_ONLY
     header: nibabel.Nifti1Header
     doubts: tuple[str, ...]
 
@@ -83,7 +84,7 @@ def read_nifti(path: str | Path, channel: int | None = None, channel_count: int 
     header = _checked_header(path, warnings, channel, channel_count)
     placement = read_placement(path, header)
     array = _read_voxels(path, header, channel, warnings)
-    return NiftiVolume(array, placement, header, (*warnings, *_doubtful_voxels(array, channel)))
+    return NiftiVolume(array, placement, header=header, doubts=(*warnings, *_doubtful_voxels(array, channel)))
 
 
 def read_header(path: str | Path) -> nibabel.Nifti1Header:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Placement:
 
     affine: Matrix
     other_affine: Matrix | None
+    _: KW_ONLY
     stated: bool
     warnings: tuple[str, ...]
 
@@ -63,7 +64,7 @@ def read_placement(path: Path, header: nibabel.Nifti1Header) -> Placement:
     agree = not (sform > 0 and qform > 0) or _same_forms(header)
     stated = sform != 0 or qform != 0
     warnings = _doubts(header, affine, stated, agree)
-    return Placement(affine, None if agree else _sound_qform(header), stated, tuple(warnings))
+    return Placement(affine, None if agree else _sound_qform(header), stated=stated, warnings=tuple(warnings))
 
 
 def _spans_space(affine: Matrix) -> bool:

@@ -131,6 +131,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         self,
         keys: KeysCollection,
         lower_percentile: float = 0.5,
+        *,
         upper_percentile: float = 99.5,
         allow_missing_keys: bool = False,
     ) -> None:
@@ -170,7 +171,7 @@ class KeepBackgroundd(MapTransform):
         allow_missing_keys: whether absent keys are skipped.
     """
 
-    def __init__(self, keys: KeysCollection, brain_key: str, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, brain_key: str, *, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.brain_key = brain_key
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import reduce
 from typing import Any
 
@@ -37,6 +37,7 @@ class FramePlacement:
 
     plane_shape: tuple[int, int]
     start: tuple[int, int]
+    _: KW_ONLY
     size: tuple[int, int]
 
     def cuts(self, brain: Tensor) -> bool:
@@ -72,7 +73,7 @@ class SliceFrame:
         start, end = generate_spatial_bounding_box(brain[None])
         size = tuple(max(1, round(mm / spacing[axis])) for mm, axis in zip(self.size_mm, (1, 0), strict=True))
         first = tuple((start[axis] + end[axis] - n) // 2 for n, axis in zip(size, (1, 0), strict=True))
-        return FramePlacement((brain.shape[1], brain.shape[0]), first, size)  # type: ignore[arg-type]
+        return FramePlacement((brain.shape[1], brain.shape[0]), first, size=size)  # type: ignore[arg-type]
 
     def image_to_slices(self, image: Tensor, placement: FramePlacement) -> Tensor:
         """Sample a normalised volume `(X, Y, Z)` in [-1, 1] as slices `(Z, H, W)`, background exactly -1.
@@ -115,6 +116,7 @@ class PlaceFramed(MapTransform):
         self,
         keys: KeysCollection,
         frame_size_mm: Sequence[float],
+        *,
         image_size: Sequence[int],
         allow_missing_keys: bool = False,
     ) -> None:
@@ -143,7 +145,7 @@ class CutSlicesd(MapTransform):
         allow_missing_keys: whether absent keys are skipped.
     """
 
-    def __init__(self, keys: KeysCollection, region_key: str, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, region_key: str, *, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.region_key = region_key
 

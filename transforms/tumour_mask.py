@@ -56,7 +56,7 @@ class MaskTumourd(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, mask_key: str, masked_key: str | None = None, allow_missing_keys: bool = False
+        self, keys: KeysCollection, mask_key: str, *, masked_key: str | None = None, allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if masked_key is not None and len(self.keys) > 1:
@@ -127,6 +127,7 @@ class CropTumourd(MapTransform):
         self,
         keys: KeysCollection,
         mask_key: str,
+        *,
         margin: int = 4,
         min_size: int = 16,
         allow_missing_keys: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class CompletedImage:
 
     image: Array | MetaTensor
     uncertainty: Array | MetaTensor | None
+    _: KW_ONLY
     weights: Mapping[Modality, float]
 
 
@@ -103,7 +104,7 @@ class Translator:
         self.volumes = VolumeTranslator(
             model,
             device or default_device(),
-            batch_size,
+            batch_size=batch_size,
             options=options or TranslationOptions(**fields),
             calibration=self.cohort.calibration,
         )
@@ -206,7 +207,7 @@ class Translator:
         made = self._make(loaded, target, ())
         image, volume = images[made.sources[0]], volumes[made.sources[0]]
         uncertainty = None if made.uncertainty is None else _like(image, volume, made.uncertainty)
-        return CompletedImage(_like(image, volume, made.volume), uncertainty, made.weights)
+        return CompletedImage(_like(image, volume, made.volume), uncertainty, weights=made.weights)
 
     def _load(self, volumes: Mapping[Modality, MetaTensor]) -> LoadedCase:
         oriented = {modality: OrientLPS()(volume) for modality, volume in volumes.items()}

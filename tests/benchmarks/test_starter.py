@@ -22,7 +22,7 @@ def rows(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> pandas.
     folder = tmp_path_factory.mktemp("starter")
     torch.manual_seed(0)
     generator = TumourAwareGenerator(
-        2, "global_only", "whole_image", sources="several", conditional_norms=True, gain_head=True
+        2, "global_only", second_input="whole_image", sources="several", conditional_norms=True, gain_head=True
     )
     histograms = dict.fromkeys(Modality, [1 / 256] * 256)
     save_translator(

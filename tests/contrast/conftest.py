@@ -69,4 +69,14 @@ def _write(
     windows = {modality: IntensityWindow(0.0, 1.0) for modality in Modality if modality in modalities}
     pixels = tuple(int(count) for count in brain.sum(axis=(1, 2)))
     tumour_pixels = tuple(int(count) for count in (labels > 0).sum(axis=(1, 2)))
-    return SlicedCase(name, name, folder, windows, 0, 2.0, pixels, tumour_pixels, ())
+    return SlicedCase(
+        name,
+        name,
+        folder=folder,
+        windows=windows,
+        first_slice=0,
+        slice_mm=2.0,
+        brain_pixels=pixels,
+        tumour_pixels=tumour_pixels,
+        warnings=(),
+    )

@@ -33,10 +33,10 @@ def test_nothing_is_loaded_yet(tmp_path: Path, write_case: WriteCase) -> None:
 
 def test_splits_share_the_cases(tiny_cohort: Path, tmp_path: Path) -> None:
     split = keep_split(find_cases(tiny_cohort), tmp_path)
-    parts = {part: names(InferenceCases(tiny_cohort, part, tmp_path)) for part in Split}
+    parts = {part: names(InferenceCases(tiny_cohort, part, output_dir=tmp_path)) for part in Split}
     for part, cases in parts.items():
         assert cases == sorted(name for name, own in split.items() if own is part)
-    assert names(InferenceCases(tiny_cohort, "test", str(tmp_path))) == parts[Split.TEST]
+    assert names(InferenceCases(tiny_cohort, "test", output_dir=str(tmp_path))) == parts[Split.TEST]
 
 
 def test_named_cases_alone_are_looked_at(tiny_cohort: Path) -> None:
@@ -52,18 +52,18 @@ def test_case_of_another_split_is_refused(tiny_cohort: Path, tmp_path: Path) -> 
     split = keep_split(find_cases(tiny_cohort), tmp_path)
     training = next(name for name, part in split.items() if part is Split.TRAIN)
     with pytest.raises(CohortError, match=f"has no case {training}"):
-        InferenceCases(tiny_cohort, Split.TEST, tmp_path, [training])
+        InferenceCases(tiny_cohort, Split.TEST, output_dir=tmp_path, case_ids=[training])
 
 
 def test_split_needs_the_file_of_the_run(tiny_cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(CohortError, match=r"split\.csv: is missing"):
-        InferenceCases(tiny_cohort, Split.TEST, tmp_path)
+        InferenceCases(tiny_cohort, Split.TEST, output_dir=tmp_path)
 
 
 def test_unknown_split_is_refused(tiny_cohort: Path, tmp_path: Path) -> None:
     keep_split(find_cases(tiny_cohort), tmp_path)
     with pytest.raises(ValueError, match="holdout"):
-        InferenceCases(tiny_cohort, "holdout", tmp_path)
+        InferenceCases(tiny_cohort, "holdout", output_dir=tmp_path)
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:

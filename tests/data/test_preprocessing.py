@@ -276,7 +276,7 @@ def test_slices_are_the_volume_when_pixels_are_voxels(folder: Path) -> None:
 
 
 def test_lists_of_json_make_the_same_object_as_tuples() -> None:
-    preprocessing = Preprocessing((36, 40), (32, 48), 1, 99)
+    preprocessing = Preprocessing((36, 40), (32, 48), lower_percentile=1, upper_percentile=99)
     copy = Preprocessing(**json.loads(json.dumps(preprocessing.description())))
     assert copy == preprocessing
     assert hash(copy) == hash(preprocessing)
@@ -319,7 +319,7 @@ def test_real_case_is_loaded(real_dataset_dir: Path, caplog: pytest.LogCaptureFi
 
 
 def test_chain_of_transforms_gives_its_parameters() -> None:
-    made = Preprocessing((200.0, 180.0), (96, 80), 1.0, 98.0)
+    made = Preprocessing((200.0, 180.0), (96, 80), lower_percentile=1.0, upper_percentile=98.0)
     assert Preprocessing.of(made.transforms) == made
 
 

@@ -17,7 +17,10 @@ from utad_monai.keys import Modality, Split
 def cohort(patients: int, visits: int = 1) -> list[Case]:
     names = [f"BraTS-GLI-{patient:05d}-{visit:03d}" for patient in range(patients) for visit in range(visits)]
     images = {Modality.T1: Path("t1.nii"), Modality.T2: Path("t2.nii")}
-    return [Case(name, BRATS_2023.patient_of(name), images, Path("seg.nii"), BRATS_2023) for name in names]
+    return [
+        Case(name, BRATS_2023.patient_of(name), images=images, segmentation=Path("seg.nii"), layout=BRATS_2023)
+        for name in names
+    ]
 
 
 def patients_of(split: dict[str, Split], wanted: Split) -> set[str]:
@@ -121,7 +124,7 @@ def test_split_may_hold_more_cases_than_are_looked_at(tmp_path: Path) -> None:
 
 
 def test_case_names_are_read_as_text(tmp_path: Path) -> None:
-    case = Case("007", "007", {Modality.T1: Path("t1.nii")}, None, BRATS_2023)
+    case = Case("007", "007", images={Modality.T1: Path("t1.nii")}, segmentation=None, layout=BRATS_2023)
     assert read_split(write_split(tmp_path, "007,test"), [case]) == {"007": Split.TEST}
 
 

@@ -29,9 +29,9 @@ def cohort(shown: Shown, segmented: bool = True) -> list[Case]:
         Case(
             f"case_{n}",
             f"patient_{n}",
-            dict.fromkeys(sorted(has), Path("i")),
-            Path("s") if segmented else None,
-            BRATS_2023,
+            images=dict.fromkeys(sorted(has), Path("i")),
+            segmentation=Path("s") if segmented else None,
+            layout=BRATS_2023,
         )
         for n, has in enumerate(shown)
     ]
@@ -134,7 +134,10 @@ def test_patient_without_a_segmentation_is_not_taken_for_validation() -> None:
 
 
 def test_visits_of_a_patient_count_together() -> None:
-    visits = [Case(f"v{n}", "p", {m: Path("i")}, Path("s"), BRATS_2023) for n, m in enumerate((T1, T2))]
+    visits = [
+        Case(f"v{n}", "p", images={m: Path("i")}, segmentation=Path("s"), layout=BRATS_2023)
+        for n, m in enumerate((T1, T2))
+    ]
     assert modalities_of_patients(visits) == {"p": {T1, T2}}
     assert modalities_of_patients(cohort([frozenset([T1])], segmented=False)) == {"patient_0": frozenset()}
 

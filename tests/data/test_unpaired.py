@@ -286,7 +286,11 @@ def bundle_transform(*augmentation: Any) -> Compose:
     """Return what a training bundle runs on each sample: its augmentation, then what keeps background and tumour."""
     keep = KeepBackgroundd(BatchKey.IMAGE, BatchKey.BRAIN)
     return Compose(
-        [Compose(list(augmentation)), keep, MaskTumourd(BatchKey.IMAGE, BatchKey.TUMOUR_MASK, BatchKey.TUMOUR_IMAGE)]
+        [
+            Compose(list(augmentation)),
+            keep,
+            MaskTumourd(BatchKey.IMAGE, BatchKey.TUMOUR_MASK, masked_key=BatchKey.TUMOUR_IMAGE),
+        ]
     )
 
 

@@ -20,7 +20,7 @@ ROWS = [
 
 
 def test_table_shows_pairs_on_all_slices_alone() -> None:
-    table = EvaluationViews(ROWS, [STUDENT], [MAP], ["contrast_map"], slices=2).table()
+    table = EvaluationViews(ROWS, [STUDENT], yardsticks=[MAP], several=["contrast_map"], slices=2).table()
     assert len(table) == 1
     row = table.iloc[0]
     assert (row["student_mae"], row["contrast_map_mae"], row["dice_synthesized_WT"]) == (0.2, 0.4, 0.5)
@@ -29,7 +29,7 @@ def test_table_shows_pairs_on_all_slices_alone() -> None:
 
 
 def test_summary_by_number_of_sources_is_of_the_chosen_slices() -> None:
-    summary = EvaluationViews(ROWS, [STUDENT], [MAP], ["contrast_map"], slices=2).summary()
+    summary = EvaluationViews(ROWS, [STUDENT], yardsticks=[MAP], several=["contrast_map"], slices=2).summary()
     by_sources = summary["image_quality_by_sources"]
     assert {count: quality["contrast_map"]["mae"] for count, quality in by_sources.items()} == {"1": 0.6, "2": 0.1}
     assert summary["image_quality"]["contrast_map"]["mae"] == 0.4
@@ -39,13 +39,13 @@ def test_summary_by_number_of_sources_is_of_the_chosen_slices() -> None:
 def test_without_chosen_slices_one_source_is_the_pair() -> None:
     rows = [row for row in ROWS if row.region != "brain of 2 slices"]
     rows.append(Measurement("a", "t1+flair", "t2", "contrast_map", "brain", "mae", 0.1))
-    summary = EvaluationViews(rows, [STUDENT], [MAP], ["contrast_map"]).summary()
+    summary = EvaluationViews(rows, [STUDENT], yardsticks=[MAP], several=["contrast_map"]).summary()
     by_sources = summary["image_quality_by_sources"]
     assert {count: quality["contrast_map"]["mae"] for count, quality in by_sources.items()} == {"1": 0.4, "2": 0.1}
 
 
 def test_nothing_measured_is_a_table_without_rows_and_a_summary_without_numbers() -> None:
-    views = EvaluationViews([], [STUDENT], [MAP], ["contrast_map"])
+    views = EvaluationViews([], [STUDENT], yardsticks=[MAP], several=["contrast_map"])
     summary = views.summary()
     assert list(views.table().columns[:4]) == ["case", "source", "target", "student_ssim"]
     assert (len(views.table()), summary["cases"], summary["image_quality_by_pair"]) == (0, 0, {})

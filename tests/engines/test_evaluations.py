@@ -52,7 +52,7 @@ def measure(
 ) -> Callable[..., Measurements]:
     def _measure(*case_ids: str, **translators: Any) -> Measurements:
         cases = [evaluation_case(name, seed=place) for place, name in enumerate(case_ids)]
-        engine = CaseEvaluator("cpu", case_loader(cases), YARDSTICKS | translators, evaluations)
+        engine = CaseEvaluator("cpu", case_loader(cases), translators=YARDSTICKS | translators, evaluations=evaluations)
         engine.run()
         return engine.measurements
 
@@ -182,7 +182,7 @@ def test_a_case_without_tumour_is_measured_with_nothing_invented(
 ) -> None:
     case = evaluation_case("A")
     case[BatchKey.LABEL] = torch.zeros_like(case[BatchKey.LABEL])
-    engine = CaseEvaluator("cpu", case_loader([case]), YARDSTICKS, evaluations)
+    engine = CaseEvaluator("cpu", case_loader([case]), translators=YARDSTICKS, evaluations=evaluations)
     engine.run()
     table = pairs_of(engine.measurements)
     assert table[["tumour_ssim", "enhancing_mae", "volume_change_WT"]].isna().all().all()
@@ -191,4 +191,4 @@ def test_a_case_without_tumour_is_measured_with_nothing_invented(
 
 def test_no_case_is_an_error(case_loader: Loader, evaluations: list[Evaluation]) -> None:
     with pytest.raises(CohortError, match="no test case"):
-        CaseEvaluator("cpu", case_loader([]), YARDSTICKS, evaluations)
+        CaseEvaluator("cpu", case_loader([]), translators=YARDSTICKS, evaluations=evaluations)

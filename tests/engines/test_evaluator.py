@@ -54,7 +54,12 @@ def evaluate(case_loader: Make, tmp_path: Path) -> Make:
         segmentation = DownstreamSegmentation(ByModality())
         protocol = {"cohort": "tiny", "split": "test"}
         evaluator = TranslationEvaluator(
-            "cpu", case_loader(cases), translators, segmentation, tmp_path / "evaluation", protocol
+            "cpu",
+            case_loader(cases),
+            translators=translators,
+            segmentation=segmentation,
+            output_dir=tmp_path / "evaluation",
+            protocol=protocol,
         )
         evaluator.run()
         return evaluator
@@ -261,7 +266,12 @@ def test_evaluation_of_no_case_is_refused(evaluate: Make) -> None:
 def test_evaluation_without_a_student_is_refused(case_loader: Make, cases: list[Case], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs a student"):
         TranslationEvaluator(
-            "cpu", case_loader(cases), {"teacher": darken}, DownstreamSegmentation(ByModality()), tmp_path, {}
+            "cpu",
+            case_loader(cases),
+            translators={"teacher": darken},
+            segmentation=DownstreamSegmentation(ByModality()),
+            output_dir=tmp_path,
+            protocol={},
         )  # type: ignore[dict-item]
 
 
@@ -279,10 +289,10 @@ def evaluate_with_yardsticks(case_loader: Make, tmp_path: Path) -> Make:
         evaluator = TranslationEvaluator(
             "cpu",
             case_loader(cases),
-            {"student": student},
-            DownstreamSegmentation(ByModality()),
-            tmp_path / "evaluation",
-            {},
+            translators={"student": student},
+            segmentation=DownstreamSegmentation(ByModality()),
+            output_dir=tmp_path / "evaluation",
+            protocol={},
             yardsticks={"flat_brain": FlatBrain(dict.fromkeys(Modality, 0.2)), ImageSource.CONTRAST_MAP: dark},
         )
         evaluator.run()
@@ -354,7 +364,15 @@ def evaluate_several(case_loader: Make, tmp_path: Path) -> Make:
         translators = {"student": darken, "starter": starter}
         segmentation = DownstreamSegmentation(ByModality())
         folder = tmp_path / "evaluation"
-        evaluator = TranslationEvaluator("cpu", case_loader(cases), translators, segmentation, folder, {}, **arguments)
+        evaluator = TranslationEvaluator(
+            "cpu",
+            case_loader(cases),
+            translators=translators,
+            segmentation=segmentation,
+            output_dir=folder,
+            protocol={},
+            **arguments,
+        )
         evaluator.run()
         return evaluator
 

@@ -48,7 +48,7 @@ def make_generator(
 ) -> TumourAwareGenerator:
     torch.manual_seed(0)
     several = {"sources": SourceInput.SEVERAL, "conditional_norms": True, "gain_head": True}
-    return TumourAwareGenerator(2, scheme, second, **(several | switches))
+    return TumourAwareGenerator(2, scheme, second_input=second, **(several | switches))
 
 
 def make_trainer(
@@ -56,7 +56,9 @@ def make_trainer(
 ) -> GeneratorTrainer:
     optimizer = SGD(generator.parameters(), rate)
     arguments = {"loss_weights": WEIGHTS, "train_handlers": [Teaching()]} | arguments
-    return GeneratorTrainer("cpu", epochs, batches, generator, optimizer, **arguments)
+    return GeneratorTrainer(
+        "cpu", epochs, train_data_loader=batches, generator=generator, generator_optimizer=optimizer, **arguments
+    )
 
 
 def test_every_iteration_moves_the_generator() -> None:

@@ -13,7 +13,9 @@ from utad_monai.keys import Modality
 
 def case_of(**images: torch.Tensor) -> EvaluatedCase:
     given = {Modality(name): image for name, image in images.items()}
-    return EvaluatedCase("case", given, torch.zeros(3, *next(iter(images.values())).shape), (1.0, 1.0, 1.0))
+    return EvaluatedCase(
+        "case", given, truth=torch.zeros(3, *next(iter(images.values())).shape), spacing_mm=(1.0, 1.0, 1.0)
+    )
 
 
 def test_chosen_slices_are_spread_over_the_brain_of_any_image() -> None:

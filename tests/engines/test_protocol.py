@@ -21,7 +21,7 @@ from utad_monai.phantom.cohort import CASE_PREFIX
 def models(student_translator: TranslatorModel) -> tuple[TranslatorModel, TranslatorModel, Segmenter]:
     unet: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
     student = replace(student_translator, sha256="5", training={"validation_metric": "unpaired_score"})
-    segmenter = Segmenter(UNet(**unet), student.preprocessing, unet, sha256="e")
+    segmenter = Segmenter(UNet(**unet), student.preprocessing, arguments=unet, sha256="e")
     return student, replace(student_translator, sha256="7"), segmenter
 
 
@@ -56,12 +56,14 @@ def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
     assert "not measured" in without["starter"]
     assert "calibration" not in without
     starter = replace(models[0], sha256="9", reference_histograms={Modality.T1: (1 / 256,) * 256})
-    found = evaluation_protocol(prepared_tiny_cohort, "test", *models, starter)
+    found = evaluation_protocol(prepared_tiny_cohort, "test", *models, starter=starter)
     assert "no patient was seen" in found["starter"]
     assert "mirror" in found["starter"]
     assert found["starter_sha256"] == "9"
     assert found["calibration"].startswith("starter: ")
-    plain = evaluation_protocol(prepared_tiny_cohort, "test", starter, *models[1:], starter, False, 8)
+    plain = evaluation_protocol(
+        prepared_tiny_cohort, "test", starter, *models[1:], starter=starter, starter_flips=False, source_slices=8
+    )
     assert "mirror" not in plain["starter"]
     assert plain["calibration"].startswith("starter, student: ")
     assert "at most 8 slices" in plain["image_quality_by_sources"]

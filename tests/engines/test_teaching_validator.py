@@ -46,7 +46,7 @@ def batches(teaching_brains: TeachingBrains) -> list[Batch]:
 
 
 def metrics_of(batches: list[Batch], generator: Any) -> dict[str, float]:
-    validator = TeachingValidator("cpu", batches, generator)
+    validator = TeachingValidator("cpu", batches, generator=generator)
     validator.run()
     return dict(validator.state.metrics)
 
@@ -88,7 +88,7 @@ def test_a_batch_without_tumour_does_not_count_in_the_tumour(batches: list[Batch
 
 def test_every_run_begins_anew(batches: list[Batch]) -> None:
     painter = Painter(batches, 0.4)
-    validator = TeachingValidator("cpu", batches, painter)  # type: ignore[arg-type]
+    validator = TeachingValidator("cpu", batches, generator=painter)  # type: ignore[arg-type]
     validator.run()
     painter.brighter = 0.0
     validator.run()

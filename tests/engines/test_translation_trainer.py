@@ -49,7 +49,7 @@ def make_players(
     game: AdversarialGame = AdversarialGame.WASSERSTEIN,
 ) -> Players:
     torch.manual_seed(seed)
-    return Players(TumourAwareGenerator(2, scheme, second), *critic_pair((SIZE, SIZE), 2, 4, game))
+    return Players(TumourAwareGenerator(2, scheme, second_input=second), *critic_pair((SIZE, SIZE), 2, 4, game))
 
 
 def make_batch(count: int = 3, seed: int = 0) -> dict[str, Any]:
@@ -72,10 +72,12 @@ def make_trainer(
     return TranslationTrainer(
         "cpu",
         epochs,
-        batches,
-        *(players.generator, *players.critics),
-        SGD(players.generator.parameters(), LEARNING_RATE),
-        SGD([weight for critic in players.critics for weight in critic.parameters()], LEARNING_RATE),
+        train_data_loader=batches,
+        generator=players.generator,
+        whole_critic=players.critics[0],
+        tumour_critic=players.critics[1],
+        generator_optimizer=SGD(players.generator.parameters(), LEARNING_RATE),
+        critic_optimizer=SGD([weight for critic in players.critics for weight in critic.parameters()], LEARNING_RATE),
         critic_steps=critic_steps,
         **arguments,
     )

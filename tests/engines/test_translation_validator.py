@@ -48,7 +48,9 @@ def validate(case_loader: Make) -> Make:
 
     def _validate(cases: list[Case], translator: Any, metric: ValidationMetric = UNPAIRED, **arguments: Any) -> Any:
         arguments = {"slice_step": 1} | arguments
-        validator = TranslationValidator("cpu", case_loader(cases), translator, metric, **arguments)
+        validator = TranslationValidator(
+            "cpu", case_loader(cases), translator=translator, key_metric=metric, **arguments
+        )
         validator.run()
         return validator
 
@@ -137,12 +139,12 @@ def test_cohort_of_one_modality_is_refused(validate: Make, evaluation_case: Make
 
 def test_empty_loader_is_refused(case_loader: Make) -> None:
     with pytest.raises(ValueError, match="no validation case"):
-        TranslationValidator("cpu", case_loader([]), keep)  # type: ignore[arg-type]
+        TranslationValidator("cpu", case_loader([]), translator=keep)  # type: ignore[arg-type]
 
 
 def test_unknown_metric_is_refused(case_loader: Make, unpaired_cases: list[Case]) -> None:
     with pytest.raises(ValueError, match="nice"):
-        TranslationValidator("cpu", case_loader(unpaired_cases), keep, "nice")  # type: ignore[arg-type]
+        TranslationValidator("cpu", case_loader(unpaired_cases), translator=keep, key_metric="nice")  # type: ignore[arg-type]
 
 
 def test_blank_case_gives_a_finite_score(validate: Make, unpaired_cases: list[Case], evaluation_case: Make) -> None:

@@ -40,7 +40,7 @@ def validate(prepared_tiny_cohort: PreparedCohort) -> Validate:
         translator = SliceTranslator(student_from_teacher(TumourAwareGenerator(2), "complete"))
         loader = DataLoader(EvaluationCases(store, cases), batch_size=1, collate_fn=single_case)  # type: ignore[arg-type]
         known = None if reference is None else EvaluationCases(store, reference)
-        validator = TranslationValidator("cpu", loader, translator, metric, reference=known)
+        validator = TranslationValidator("cpu", loader, translator=translator, key_metric=metric, reference=known)
         validator.run()
         return validator
 

@@ -34,6 +34,6 @@ def make_validator(validation_cases: EvaluationCases, translator: SliceTranslato
 
     def _make(*handlers: Any) -> TranslationValidator:
         loader = DataLoader(validation_cases, batch_size=1, collate_fn=single_case)  # type: ignore[arg-type]
-        return TranslationValidator("cpu", loader, translator, val_handlers=handlers)
+        return TranslationValidator("cpu", loader, translator=translator, val_handlers=handlers)
 
     return _make

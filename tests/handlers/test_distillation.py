@@ -52,11 +52,13 @@ def make_trainer(
     return TranslationTrainer(
         "cpu",
         1,
-        batches,
-        *(student, *critics),
-        SGD(student.parameters(), 1e-3),
-        SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
-        loss_weights,
+        train_data_loader=batches,
+        generator=student,
+        whole_critic=critics[0],
+        tumour_critic=critics[1],
+        generator_optimizer=SGD(student.parameters(), 1e-3),
+        critic_optimizer=SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
+        loss_weights=loss_weights,
         critic_steps=critic_steps,
         train_handlers=[DistillationHandler(teacher)],
     )
@@ -158,7 +160,7 @@ def test_tumour_distillation_is_the_distance_from_the_teachers_translation_insid
 
 
 def test_exact_copy_of_the_teacher_that_sees_the_same_costs_nothing(batch: dict[str, Any]) -> None:
-    teacher = TumourAwareGenerator(2, StudentScheme.GLOBAL_ONLY, "whole_image")
+    teacher = TumourAwareGenerator(2, StudentScheme.GLOBAL_ONLY, second_input="whole_image")
     trainer = make_trainer(student_from_teacher(teacher, StudentScheme.GLOBAL_ONLY), teacher, [batch])
     trainer.run()
     assert {trainer.state.output[name] for name in DISTILLED} == {0}

@@ -64,14 +64,23 @@ def train(tmp_path: Path) -> Callable[..., HealthMonitor]:
     ) -> HealthMonitor:
         torch.manual_seed(0)
         generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4, game)
-        monitor = HealthMonitor(tmp_path, Engine(lambda *_: None), patience)
+        monitor = HealthMonitor(tmp_path, Engine(lambda *_: None), patience=patience)
         optimisers: list[Optimizer] = [
             SGD(parameters, 1e-4)
             for parameters in (generator.parameters(), [w for critic in critics for w in critic.parameters()])
         ]
         loader = [batch(0), batch(1)]
         trainer = TranslationTrainer(
-            "cpu", epochs, loader, generator, *critics, *optimisers, critic_steps=1, train_handlers=[monitor]
+            "cpu",
+            epochs,
+            train_data_loader=loader,
+            generator=generator,
+            whole_critic=critics[0],
+            tumour_critic=critics[1],
+            generator_optimizer=optimisers[0],
+            critic_optimizer=optimisers[1],
+            critic_steps=1,
+            train_handlers=[monitor],
         )
         change(trainer)
         trainer.run()

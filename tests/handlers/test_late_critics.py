@@ -30,7 +30,18 @@ def make_trainer(epochs: int) -> TranslationTrainer:
     generator, critics = TumourAwareGenerator(2), critic_pair((32, 32), 2, 4)
     optimizers = [SGD(generator.parameters(), 1e-3), SGD([w for c in critics for w in c.parameters()], 1e-3)]
     weights = LossWeights(adversarial=0.5, modality=0.25)
-    trainer = TranslationTrainer("cpu", 3, [batch], generator, *critics, *optimizers, weights, 1)
+    trainer = TranslationTrainer(
+        "cpu",
+        3,
+        train_data_loader=[batch],
+        generator=generator,
+        whole_critic=critics[0],
+        tumour_critic=critics[1],
+        generator_optimizer=optimizers[0],
+        critic_optimizer=optimizers[1],
+        loss_weights=weights,
+        critic_steps=1,
+    )
     LateCritics(epochs).attach(trainer)
     return trainer
 

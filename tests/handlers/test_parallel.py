@@ -83,7 +83,18 @@ def train(cohort: PreparedCohort, kind: str, seed: int = 0) -> dict[str, Tensor]
     loader = DataLoader(dataset, batch_size=WHOLE_BATCH // world_size(), sampler=sampler, collate_fn=in_float64)
     optimizers = optimizer_of(kind, networks[0]), optimizer_of(kind, *networks[1:])
     handlers = handlers_of_this_rank([StopOnNonFinite()])
-    TranslationTrainer(*("cpu", 1, loader, *networks, *optimizers), critic_steps=2, train_handlers=handlers).run()
+    TranslationTrainer(
+        "cpu",
+        1,
+        train_data_loader=loader,
+        generator=networks[0],
+        whole_critic=networks[1],
+        tumour_critic=networks[2],
+        generator_optimizer=optimizers[0],
+        critic_optimizer=optimizers[1],
+        critic_steps=2,
+        train_handlers=handlers,
+    ).run()
     return weights_of(*networks)
 
 

@@ -53,10 +53,12 @@ def test_error_names_every_damaged_term_and_the_cases_of_the_batch() -> None:
     trainer = TranslationTrainer(
         "cpu",
         1,
-        [make_batch(0.0, ["sound", "sound"]), make_batch(float("nan"), ["case_b", "case_a"])],
-        *(generator, *critics),
-        SGD(generator.parameters(), 1e-3),
-        SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
+        train_data_loader=[make_batch(0.0, ["sound", "sound"]), make_batch(float("nan"), ["case_b", "case_a"])],
+        generator=generator,
+        whole_critic=critics[0],
+        tumour_critic=critics[1],
+        generator_optimizer=SGD(generator.parameters(), 1e-3),
+        critic_optimizer=SGD([weight for critic in critics for weight in critic.parameters()], 1e-3),
         critic_steps=1,
         train_handlers=[StopOnNonFinite()],
     )
@@ -87,7 +89,17 @@ def make_trainer(batches: list[dict[str, Any]], **arguments: Any) -> Translation
     optimisers = Adam(generator.parameters(), 1e-3), Adam(weights, 1e-3)
     handlers = [StopOnNonFinite()]
     return TranslationTrainer(
-        "cpu", 1, batches, generator, *critics, *optimisers, critic_steps=1, train_handlers=handlers, **arguments
+        "cpu",
+        1,
+        train_data_loader=batches,
+        generator=generator,
+        whole_critic=critics[0],
+        tumour_critic=critics[1],
+        generator_optimizer=optimisers[0],
+        critic_optimizer=optimisers[1],
+        critic_steps=1,
+        train_handlers=handlers,
+        **arguments,
     )
 
 

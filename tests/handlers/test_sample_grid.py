@@ -28,7 +28,7 @@ def test_picture_is_written_after_each_validation(
     make_validator: Callable[..., Any], validation_cases: EvaluationCases, translator: SliceTranslator, tmp_path: Path
 ) -> None:
     opened = plt.get_fignums()
-    validator = make_validator(SampleGrid(tmp_path / "samples", validation_cases, translator))
+    validator = make_validator(SampleGrid(tmp_path / "samples", validation_cases, translator=translator))
     validator.run(3)
     validator.run(10)
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["epoch_0003.png", "epoch_0010.png"]
@@ -43,14 +43,16 @@ def test_case_name_is_no_formula(
 ) -> None:
     case = validation_cases[0] | {BatchKey.CASE_ID: r"a$\frac{$"}
     monkeypatch.setattr(EvaluationCases, "__getitem__", lambda *_: case)
-    SampleGrid(tmp_path, validation_cases, translator)(Engine(lambda *_: None))
+    SampleGrid(tmp_path, validation_cases, translator=translator)(Engine(lambda *_: None))
     assert (tmp_path / "epoch_0000.png").is_file()
 
 
 def test_picture_also_goes_to_tensorboard(
     make_validator: Callable[..., Any], validation_cases: EvaluationCases, translator: SliceTranslator, tmp_path: Path
 ) -> None:
-    make_validator(SampleGrid(tmp_path / "samples", validation_cases, translator, tmp_path / "log")).run()
+    make_validator(
+        SampleGrid(tmp_path / "samples", validation_cases, translator=translator, log_dir=tmp_path / "log")
+    ).run()
     (log,) = (tmp_path / "log").iterdir()
     assert log.stat().st_size > 5000
 
@@ -60,7 +62,7 @@ def test_grid_shows_each_source_and_its_four_translations_at_the_slice_with_most
 ) -> None:
     case = validation_cases[0]
     place = int(case[BatchKey.LABEL][0].flatten(1).sum(dim=1).argmax())
-    figure = SampleGrid("unused", validation_cases, translator).draw()
+    figure = SampleGrid("unused", validation_cases, translator=translator).draw()
     titles = [axis.get_title() for axis in figure.axes]
     assert titles == [
         title for source in Modality for title in (f"{source} (input)", *(f"to {target}" for target in Modality))
@@ -79,7 +81,7 @@ def test_several_sources_have_a_row_of_their_own_and_nothing_is_made_from_itself
     validation_cases: EvaluationCases,
 ) -> None:
     generator = TumourAwareGenerator(2, "global_only", sources="several", conditional_norms=True)
-    figure = SampleGrid("unused", validation_cases, SliceTranslator(generator)).draw()
+    figure = SampleGrid("unused", validation_cases, translator=SliceTranslator(generator)).draw()
     titles = [axis.get_title() for axis in figure.axes]
     assert len(titles) == 5 * 5
     for row, source in enumerate(Modality):

@@ -29,10 +29,10 @@ def handler(tmp_path: Path, translator: SliceTranslator, prepared_tiny_cohort: P
     return SaveBestTranslator(
         tmp_path / "run" / "model.safetensors",
         translator.generator,
-        critic_pair((32, 32), 2, 4),
-        prepared_tiny_cohort.store,
-        prepared_tiny_cohort.cases("train"),
-        {"stage": "student", "seed": 7},
+        critics=critic_pair((32, 32), 2, 4),
+        store=prepared_tiny_cohort.store,
+        training_cases=prepared_tiny_cohort.cases("train"),
+        training={"stage": "student", "seed": 7},
     )
 
 

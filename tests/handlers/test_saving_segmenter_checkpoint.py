@@ -22,7 +22,11 @@ UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, 
 def handler(tmp_path: Path, tiny_preprocessing: Preprocessing) -> SaveBestSegmenter:
     torch.manual_seed(0)
     return SaveBestSegmenter(
-        tmp_path / "run" / "model.safetensors", UNet(**UNET), UNET, tiny_preprocessing, list(Modality)
+        tmp_path / "run" / "model.safetensors",
+        UNet(**UNET),
+        arguments=UNET,
+        preprocessing=tiny_preprocessing,
+        modalities=list(Modality),
     )
 
 

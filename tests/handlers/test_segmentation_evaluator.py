@@ -29,7 +29,9 @@ NAMES = {f"downstream_dice_{region}" for region in ("WT", "TC", "ET")}
 def output_dir(tmp_path: Path, tiny_preprocessing: Preprocessing) -> Path:
     """Give an output folder with a segmentation model."""
     torch.manual_seed(0)
-    save_segmenter(tmp_path / "segmentation" / "model.safetensors", Segmenter(UNet(**UNET), tiny_preprocessing, UNET))
+    save_segmenter(
+        tmp_path / "segmentation" / "model.safetensors", Segmenter(UNet(**UNET), tiny_preprocessing, arguments=UNET)
+    )
     return tmp_path
 
 
@@ -51,7 +53,7 @@ class Watch:
 def test_dice_of_every_region_joins_the_metrics(
     make_validator: Make, output_dir: Path, validation_cases: EvaluationCases, translator: SliceTranslator
 ) -> None:
-    validator = make_validator(SegmentationEvaluator(output_dir, validation_cases, translator))
+    validator = make_validator(SegmentationEvaluator(output_dir, validation_cases, translator=translator))
     validator.run()
     assert set(validator.state.metrics) >= NAMES
     assert all(0 <= validator.state.metrics[name] <= 1 for name in NAMES)
@@ -62,7 +64,7 @@ def test_dice_is_the_mean_over_targets_filled_from_their_best_sources(
     make_validator: Make, output_dir: Path, validation_cases: EvaluationCases
 ) -> None:
     watch: Any = Watch()
-    handler = SegmentationEvaluator(output_dir, validation_cases, watch)
+    handler = SegmentationEvaluator(output_dir, validation_cases, translator=watch)
     validator = make_validator()
     validator.source_errors = {Modality.T1: {Modality.FLAIR: 0.3, Modality.T2: 0.2}}
     handler(validator)
@@ -92,7 +94,7 @@ def test_generator_of_several_sources_fills_a_target_from_all_others(
 
     given: list[tuple[Modality, tuple[Modality, ...]]] = []
     watch: Any = WatchSeveral()
-    SegmentationEvaluator(output_dir, validation_cases, watch)(make_validator())
+    SegmentationEvaluator(output_dir, validation_cases, translator=watch)(make_validator())
     assert given == [(target, tuple(m for m in Modality if m != target)) for target in Modality]
 
 
@@ -100,7 +102,7 @@ def test_it_runs_at_the_first_validation_and_every_interval_after(
     make_validator: Make, output_dir: Path, validation_cases: EvaluationCases
 ) -> None:
     watch: Any = Watch()
-    handler = SegmentationEvaluator(output_dir, validation_cases, watch, interval=3)
+    handler = SegmentationEvaluator(output_dir, validation_cases, translator=watch, interval=3)
     validator = make_validator()
     counts = []
     for _ in range(5):
@@ -117,7 +119,7 @@ def test_without_a_model_it_says_so_once_and_does_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, logger="utad_monai"):
-        validator = make_validator(SegmentationEvaluator(tmp_path, validation_cases, translator))
+        validator = make_validator(SegmentationEvaluator(tmp_path, validation_cases, translator=translator))
         validator.run()
         validator.run(2)
     assert caplog.text.count("downstream Dice is not followed") == 1
@@ -127,7 +129,7 @@ def test_without_a_model_it_says_so_once_and_does_nothing(
 def test_without_a_complete_case_it_does_nothing(
     make_validator: Make, output_dir: Path, validation_cases: EvaluationCases, translator: SliceTranslator
 ) -> None:
-    handler = SegmentationEvaluator(output_dir, EvaluationCases(validation_cases.store, []), translator)
+    handler = SegmentationEvaluator(output_dir, EvaluationCases(validation_cases.store, []), translator=translator)
     validator = make_validator(handler)
     validator.run()
     assert not NAMES & set(validator.state.metrics)
@@ -135,5 +137,5 @@ def test_without_a_complete_case_it_does_nothing(
 
 def test_other_engines_are_left_alone(output_dir: Path, validation_cases: EvaluationCases) -> None:
     watch: Any = Watch()
-    SegmentationEvaluator(output_dir, validation_cases, watch)(Engine(lambda *_: None))
+    SegmentationEvaluator(output_dir, validation_cases, translator=watch)(Engine(lambda *_: None))
     assert watch.asked == []

@@ -25,7 +25,7 @@ FLAT = [1 / 256] * 256
 @pytest.fixture
 def starter(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    generator = TumourAwareGenerator(2, "global_only", "whole_image", **SWITCHES)
+    generator = TumourAwareGenerator(2, "global_only", second_input="whole_image", **SWITCHES)
     for weight in generator.parameters():
         weight.data.add_(0.1 * torch.randn_like(weight))
     translator = TranslatorModel(
@@ -59,7 +59,18 @@ def make_trainer(
     players = (generator, *critics)
     optimizers = [SGD(generator.parameters(), 0.0), SGD([w for critic in critics for w in critic.parameters()], 0.0)]
     trainer = TranslationTrainer(
-        "cpu", 1, [batch], *players, *optimizers, LossWeights(anchor=weight, **more), 1, None, None
+        "cpu",
+        1,
+        train_data_loader=[batch],
+        generator=players[0],
+        whole_critic=players[1],
+        tumour_critic=players[2],
+        generator_optimizer=optimizers[0],
+        critic_optimizer=optimizers[1],
+        loss_weights=LossWeights(anchor=weight, **more),
+        critic_steps=1,
+        epoch_length=None,
+        train_handlers=None,
     )
     anchor.attach(trainer)
     return trainer
@@ -68,7 +79,7 @@ def make_trainer(
 def test_term_is_the_distance_to_the_calibrated_start_weights(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
 ) -> None:
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     trainer = make_trainer(anchor, batch)
     trainer.run()
     assert anchor.starter is not None
@@ -94,7 +105,7 @@ def test_mirror_images_are_painted_too_where_it_is_asked_for(
     for flips in (False, True):
         painted = []
         for given in (batch, mirrored):
-            anchor = StarterAnchor(starter, store, cases, flips)
+            anchor = StarterAnchor(starter, store, cases=cases, flips=flips)
             make_trainer(anchor, given)
             painted.append(anchor.painted(prepare_translation_batch(given, "cpu")))
         assert torch.allclose(painted[0], painted[1].flip(-1), atol=1e-5) is flips
@@ -103,7 +114,7 @@ def test_mirror_images_are_painted_too_where_it_is_asked_for(
 def test_tumours_get_the_intensities_of_the_cohorts_tumours(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
 ) -> None:
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     make_trainer(anchor, batch)
     plain = anchor.painted(prepare_translation_batch(batch, "cpu"))
     labels = batch[BatchKey.TUMOUR_MASK].long() * TumourLabel.OEDEMA
@@ -117,7 +128,7 @@ def test_tumours_get_the_intensities_of_the_cohorts_tumours(
 def test_tumour_and_structure_count_where_they_have_a_weight(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
 ) -> None:
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     trainer = make_trainer(anchor, batch, anchor_tumour=2.0, anchor_structure=3.0)
     trainer.run()
     assert trainer.translation is not None
@@ -133,7 +144,7 @@ def test_a_batch_without_translations_adds_nothing(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
 ) -> None:
     batch[BatchKey.TARGET_MODALITY] = batch[BatchKey.SOURCE_MODALITY]
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     trainer = make_trainer(anchor, batch)
     trainer.run()
     assert str(LossTerm.ANCHOR) not in trainer.state.output
@@ -142,7 +153,7 @@ def test_a_batch_without_translations_adds_nothing(
 def test_start_weights_stay_as_they_are(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
 ) -> None:
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     before = anchor.state_dict()
     make_trainer(anchor, batch).run()
     assert anchor.state_dict() == before
@@ -153,14 +164,14 @@ def test_without_start_weights_or_weight_nothing_is_added(
     starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort, weight: float
 ) -> None:
     path = starter if weight == 0 else ""
-    anchor = StarterAnchor(path, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(path, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     trainer = make_trainer(anchor, batch, weight)
     trainer.run()
     assert str(LossTerm.ANCHOR) not in trainer.state.output
 
 
 def test_other_start_weights_end_a_resumed_training(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     anchor.load_state_dict(anchor.state_dict())
     with pytest.raises(ValueError, match="start weights are others"):
         anchor.load_state_dict({"starter": ""})
@@ -171,6 +182,6 @@ def test_other_start_weights_end_a_resumed_training(starter: Path, prepared_tiny
 def test_outside_a_training_step_it_is_refused(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
     from ignite.engine import Engine
 
-    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     with pytest.raises(RuntimeError, match="inside the training step"):
         anchor(Engine(lambda _engine, _batch: None))

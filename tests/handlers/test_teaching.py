@@ -44,7 +44,15 @@ def make_trainer(*handlers: Any, weights: LossWeights | None = None) -> Generato
     generator = TumourAwareGenerator(2)
     optimizer = SGD(generator.parameters(), 1e-3)
     weights = weights or LossWeights(paired=10, paired_tumour=1, paired_local=10)
-    return GeneratorTrainer("cpu", 1, [make_batch()], generator, optimizer, weights, train_handlers=handlers)
+    return GeneratorTrainer(
+        "cpu",
+        1,
+        train_data_loader=[make_batch()],
+        generator=generator,
+        generator_optimizer=optimizer,
+        loss_weights=weights,
+        train_handlers=handlers,
+    )
 
 
 def test_the_step_has_the_terms_of_its_weights() -> None:
@@ -77,7 +85,16 @@ def test_a_critics_training_can_be_taught_beside_its_own_terms_and_says_that_tar
     generator, critics = TumourAwareGenerator(2), critic_pair((SIZE, SIZE), 2, 4)
     optimizers = SGD(generator.parameters(), 1e-3), SGD(critics[0].parameters(), 1e-3)
     trainer = TranslationTrainer(
-        *("cpu", 1, [make_batch()], generator, *critics, *optimizers), critic_steps=1, train_handlers=[Teaching()]
+        "cpu",
+        1,
+        train_data_loader=[make_batch()],
+        generator=generator,
+        whole_critic=critics[0],
+        tumour_critic=critics[1],
+        generator_optimizer=optimizers[0],
+        critic_optimizer=optimizers[1],
+        critic_steps=1,
+        train_handlers=[Teaching()],
     )
     with pytest.raises(RuntimeError, match="teaching needs batches with target images"):
         trainer.run()
@@ -108,7 +125,7 @@ class Saving:
 def generator() -> TumourAwareGenerator:
     torch.manual_seed(0)
     return TumourAwareGenerator(
-        2, "global_only", "whole_image", sources="several", conditional_norms=True, gain_head=True
+        2, "global_only", second_input="whole_image", sources="several", conditional_norms=True, gain_head=True
     )
 
 
@@ -122,7 +139,9 @@ def saving(
     tmp_path: Path, generator: TumourAwareGenerator, preprocessing: Preprocessing, teaching_brains: TeachingBrains
 ) -> Saving:
     made = {"stage": "starter"}
-    saver = SaveTaughtTranslator(tmp_path / "model.safetensors", generator, preprocessing, teaching_brains, made)
+    saver = SaveTaughtTranslator(
+        tmp_path / "model.safetensors", generator, preprocessing=preprocessing, brains=teaching_brains, training=made
+    )
     return Saving(saver, Engine(lambda *_: None))
 
 
@@ -184,6 +203,6 @@ def test_every_validation_is_looked_at(
 ) -> None:
     batches = TeachingBatches(teaching_brains, sizes=[(32, 32)], batch_size=2, length=2)
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
-    validator = TeachingValidator("cpu", loader, generator, [saving.saver])
+    validator = TeachingValidator("cpu", loader, generator=generator, val_handlers=[saving.saver])
     validator.run(3)
     assert saving.saved() == (pytest.approx(validator.state.metrics[KEY_METRIC]), 3)

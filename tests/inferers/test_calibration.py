@@ -152,7 +152,7 @@ def test_calibrator_reads_the_cases_once_and_leaves_out_who_is_judged(
         "patient_histograms",
         lambda store, cases: reads.append(len(cases)) or patient_histograms(store, cases),
     )
-    calibrator = CohortCalibrator(store, cases, [cases[0], *prepared_tiny_cohort.cases("test")])
+    calibrator = CohortCalibrator(store, cases, judged=[cases[0], *prepared_tiny_cohort.cases("test")])
     assert calibrator.fit({}) == Calibration()
     assert reads == []
     assert calibrator.fit(reference) == fit_store_calibration(reference, store, cases[1:])

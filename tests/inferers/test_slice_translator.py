@@ -131,7 +131,12 @@ def of_several() -> TumourAwareGenerator:
     """A generator of several sources whose weights are not zero anywhere."""
     torch.manual_seed(0)
     network = TumourAwareGenerator(
-        2, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
+        2,
+        "global_only",
+        second_input=SecondInput.WHOLE_IMAGE,
+        sources="several",
+        conditional_norms=True,
+        gain_head=True,
     )
     with torch.no_grad():
         for weight in network.parameters():

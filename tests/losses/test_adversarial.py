@@ -178,7 +178,7 @@ def test_critic_terms_give_the_generator_no_gradient() -> None:
 
 def test_adversarial_term_alone_gives_the_generator_a_gradient() -> None:
     torch.manual_seed(0)
-    generator, critic = TumourAwareGenerator(2), ModalityCritic((32, 32), 2, 4)
+    generator, critic = TumourAwareGenerator(2), ModalityCritic((32, 32), 2, layers=4)
     image = torch.rand(2, 1, 32, 32)
     translation = generator(image, image, torch.tensor([0, 1]))
     generator_terms(critic, translation.image, torch.tensor([0, 1]))[LossTerm.ADVERSARIAL].backward()
@@ -211,7 +211,10 @@ def test_each_image_is_judged_by_the_map_of_its_own_modality() -> None:
 
 def test_least_squares_of_a_critic_give_the_generator_no_gradient() -> None:
     torch.manual_seed(0)
-    fake, critic = torch.randn(3, 1, 32, 32, requires_grad=True), ModalityCritic((32, 32), 2, 4, "least_squares")
+    fake, critic = (
+        torch.randn(3, 1, 32, 32, requires_grad=True),
+        ModalityCritic((32, 32), 2, layers=4, game="least_squares"),
+    )
     terms = LeastSquaresLoss().critic(critic, torch.randn(3, 1, 32, 32), fake, of(T1), of(T2))
     torch.stack(list(terms.values())).sum().backward()
     assert fake.grad is None
@@ -220,7 +223,10 @@ def test_least_squares_of_a_critic_give_the_generator_no_gradient() -> None:
 
 def test_least_squares_term_alone_gives_the_generator_a_gradient() -> None:
     torch.manual_seed(0)
-    generator, critic = TumourAwareGenerator(2), ModalityCritic((32, 32), 2, 4, AdversarialGame.LEAST_SQUARES)
+    generator, critic = (
+        TumourAwareGenerator(2),
+        ModalityCritic((32, 32), 2, layers=4, game=AdversarialGame.LEAST_SQUARES),
+    )
     image = torch.rand(2, 1, 32, 32)
     translation = generator(image, image, of(T2, 2))
     LeastSquaresLoss().generator(critic, translation.image, of(T2, 2))[LossTerm.ADVERSARIAL].backward()
@@ -260,7 +266,7 @@ def test_hinge_asks_the_realness_of_the_modality_that_was_asked_for() -> None:
 
 
 def test_hinge_of_a_critic_gives_the_generator_no_gradient_and_is_chosen_by_name() -> None:
-    fake, critic = torch.randn(3, 1, 32, 32, requires_grad=True), ModalityCritic((32, 32), 2, 4, "hinge")
+    fake, critic = torch.randn(3, 1, 32, 32, requires_grad=True), ModalityCritic((32, 32), 2, layers=4, game="hinge")
     terms = loss_of_game("hinge").critic(critic, torch.randn(3, 1, 32, 32), fake, of(T1), of(T2))
     sum(terms.values(), torch.zeros(())).backward()
     assert fake.grad is None

@@ -226,7 +226,8 @@ def bench() -> Iterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="malformed-"))
     folder.chmod(0o777)
     save_translator(
-        folder / "model.safetensors", TranslatorModel(student, FRAME, windows, errors, training={"stage": "student"})
+        folder / "model.safetensors",
+        TranslatorModel(student, FRAME, target_windows=windows, source_errors=errors, training={"stage": "student"}),
     )
     yield Bench(folder, folder / "model.safetensors")
     shutil.rmtree(folder, ignore_errors=True)

@@ -47,7 +47,7 @@ def test_a_perfect_translation_is_at_least_as_good_as_a_noisy_one(
 ) -> None:
     noise = torch.rand(real.shape, generator=torch.Generator().manual_seed(1)) * 0.5
     noisy = torch.where(real > -1, (real + noise).clamp(-0.99, 1), real)
-    perfect, worse = (measured([measure], TranslatedVolume(made, real, truth)) for made in (real, noisy))  # type: ignore[list-item]
+    perfect, worse = (measured([measure], TranslatedVolume(made, real, truth=truth)) for made in (real, noisy))  # type: ignore[list-item]
     assert [cell[:2] for cell in perfect] == [cell[:2] for cell in worse]
     for (_, name, best), (_, _, other) in zip(perfect, worse, strict=True):
         better = HIGHER_IS_BETTER[name]
@@ -58,7 +58,7 @@ def test_a_perfect_translation_is_at_least_as_good_as_a_noisy_one(
 
 
 def test_a_perfect_segmentation_is_perfect_by_every_measure(truth: torch.Tensor) -> None:
-    cells = measured(SEGMENTATION_MEASURES, Segmentation(truth, truth, (1.0, 1.0, 1.0)))
+    cells = measured(SEGMENTATION_MEASURES, Segmentation(truth, truth, spacing_mm=(1.0, 1.0, 1.0)))
     assert {(measure, region): value for region, measure, value in cells} == {
         (measure, str(region)): float(measure == "dice")
         for measure in ("dice", "hd95", "volume_change")
@@ -72,7 +72,7 @@ def test_the_enhancing_error_looks_at_the_enhancing_region_alone() -> None:
     truth[0, :, 2:12, 2:12] = 1
     made = real.clone()
     made[:, 4:8, 4:8] = 0.4
-    cells = measured(IMAGE_MEASURES, TranslatedVolume(made, real, truth))
+    cells = measured(IMAGE_MEASURES, TranslatedVolume(made, real, truth=truth))
     found = {column(measure, region): value for region, measure, value in cells}
     assert found["enhancing_mae"] == pytest.approx(0.2, abs=1e-6)
     assert 0 < found["tumour_mae"] < 0.2

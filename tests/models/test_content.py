@@ -26,7 +26,7 @@ from utad_monai.models import (
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 from utad_monai.transforms import IntensityWindow
 
-PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), 1.0, 99.0)
+PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), lower_percentile=1.0, upper_percentile=99.0)
 UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 Weights = Mapping[str, Mapping[str, Tensor]]
 
@@ -83,7 +83,9 @@ def test_student_of_an_earlier_version_loads_bit_by_bit(teacher: TumourAwareGene
         {Modality.T1: IntensityWindow(1.5, 800.0)},
         {Modality.T1: {Modality.T2: 0.1, Modality.FLAIR: 1 / 3}},
     )
-    expected = TranslatorModel(loaded.generator, PREPROCESSING, windows, errors, training=description["training"])
+    expected = TranslatorModel(
+        loaded.generator, PREPROCESSING, target_windows=windows, source_errors=errors, training=description["training"]
+    )
     assert loaded == replace(expected, sha256=file_sha256(path))
 
 

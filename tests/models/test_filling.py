@@ -162,7 +162,7 @@ def refuses(model: Path) -> None:
 @pytest.mark.parametrize("name", BOTH_NAMES)
 def test_absurd_segmentation_network_is_refused(tmp_path: Path, change: Content, name: str) -> None:
     path = tmp_path / name
-    save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, UNET))
+    save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, arguments=UNET))
     rewrite(path, lambda content: content["description"]["unet"].update(change))
     with pytest.raises(CheckpointError, match=str(path)):
         load_segmenter(path)

@@ -41,20 +41,20 @@ from utad_monai.models.stages import MissingStageError
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 from utad_monai.transforms import IntensityWindow
 
-PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), 1.0, 99.0)
+PREPROCESSING = Preprocessing((48.0, 60.0), (32, 32), lower_percentile=1.0, upper_percentile=99.0)
 UNET: dict[str, Any] = {"spatial_dims": 2, "in_channels": 4, "out_channels": 3, "channels": [4, 8], "strides": [2]}
 
 
 def make_translator(seed: int = 0, width: int = 2, scheme: StudentScheme = StudentScheme.COMPLETE) -> TranslatorModel:
     torch.manual_seed(seed)
     return TranslatorModel(
-        TumourAwareGenerator(width, scheme, SecondInput.WHOLE_IMAGE, keep_background=False).eval(),
+        TumourAwareGenerator(width, scheme, second_input=SecondInput.WHOLE_IMAGE, keep_background=False).eval(),
         PREPROCESSING,
-        {Modality.T1: IntensityWindow(1.5, 800.0)},
-        {Modality.T1: {Modality.T2: 0.125, Modality.FLAIR: 0.3}},
-        {Modality.T1: IntensityProfile((-0.5, -0.2, 0.0, 0.2, 0.5), (0.1, 0.1, 0.2, 0.1, 0.1))},
-        critic_pair((32, 32), 2, 4),
-        {"epoch": 3, "validation_value": -0.2},
+        target_windows={Modality.T1: IntensityWindow(1.5, 800.0)},
+        source_errors={Modality.T1: {Modality.T2: 0.125, Modality.FLAIR: 0.3}},
+        intensity_profiles={Modality.T1: IntensityProfile((-0.5, -0.2, 0.0, 0.2, 0.5), (0.1, 0.1, 0.2, 0.1, 0.1))},
+        critics=critic_pair((32, 32), 2, 4),
+        training={"epoch": 3, "validation_value": -0.2},
     )
 
 
@@ -69,7 +69,7 @@ def model(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(params=BOTH_NAMES)
 def segmenter_file(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "segmentation" / str(request.param)
-    save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, UNET))
+    save_segmenter(path, Segmenter(UNet(**UNET), PREPROCESSING, arguments=UNET))
     return rewrite(path)
 
 
@@ -111,7 +111,7 @@ def test_translator_without_critics_comes_back_without(tmp_path: Path) -> None:
 
 def test_segmenter_comes_back_equal(tmp_path: Path) -> None:
     network = UNet(**UNET).eval()
-    save_segmenter(tmp_path / "model.safetensors", Segmenter(network, PREPROCESSING, UNET))
+    save_segmenter(tmp_path / "model.safetensors", Segmenter(network, PREPROCESSING, arguments=UNET))
     loaded = load_segmenter(tmp_path / "model.safetensors")
     image = torch.rand(1, 4, 32, 32)
     assert torch.equal(loaded.network(image), network(image))
@@ -122,7 +122,7 @@ def test_segmenter_comes_back_equal(tmp_path: Path) -> None:
 
 def test_segmenter_keeps_its_modalities_and_an_older_file_has_all(tmp_path: Path) -> None:
     path, unet = tmp_path / "model.safetensors", {**UNET, "in_channels": 1}
-    save_segmenter(path, Segmenter(UNet(**unet), PREPROCESSING, unet, (Modality.T1CE,)))
+    save_segmenter(path, Segmenter(UNet(**unet), PREPROCESSING, arguments=unet, modalities=(Modality.T1CE,)))
     assert load_segmenter(path).modalities == (Modality.T1CE,)
     rewrite(path, lambda content: content["description"].pop("modalities"))
     assert load_segmenter(path).modalities == tuple(Modality)
@@ -202,7 +202,7 @@ def test_segmenter_with_nan_weights_is_not_saved(segmenter_file: Path) -> None:
     old, network = segmenter_file.read_bytes(), UNet(**UNET)
     spoil(network, float("nan"))
     with pytest.raises(CheckpointError, match="NaN"):
-        save_segmenter(segmenter_file, Segmenter(network, PREPROCESSING, UNET))
+        save_segmenter(segmenter_file, Segmenter(network, PREPROCESSING, arguments=UNET))
     assert segmenter_file.read_bytes() == old
 
 
@@ -466,7 +466,7 @@ def test_start_weights_of_another_architecture_are_refused(model: Path) -> None:
 def test_a_teacher_that_grows_from_a_student_without_tumour_branch_paints_what_it_paints(tmp_path: Path) -> None:
     switches = {"sources": "several", "conditional_norms": True, "gain_head": True}
     torch.manual_seed(3)
-    starter = TumourAwareGenerator(2, "global_only", "whole_image", **switches).eval()
+    starter = TumourAwareGenerator(2, "global_only", second_input="whole_image", **switches).eval()
     for weight in starter.parameters():
         weight.data.add_(0.1 * torch.randn_like(weight))
     path = tmp_path / "starter.pt"
@@ -488,7 +488,7 @@ def test_a_teacher_that_grows_from_a_student_without_tumour_branch_paints_what_i
 
 def test_models_of_one_preprocessing_are_compared_and_others_refused() -> None:
     first = make_translator()
-    segmenter = Segmenter(nn.Identity(), PREPROCESSING, UNET)
+    segmenter = Segmenter(nn.Identity(), PREPROCESSING, arguments=UNET)
     assert common_preprocessing([first, segmenter, first]) == PREPROCESSING
     other = replace(segmenter, preprocessing=replace(PREPROCESSING, upper_percentile=98.0))
     with pytest.raises(CheckpointError, match="different preprocessing"):

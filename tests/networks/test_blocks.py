@@ -131,7 +131,7 @@ def test_fusion_is_twice_conv_batch_norm_leaky_relu_back_to_its_own_width() -> N
     assert fusion(torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)).shape == (2, 4, 3, 3)
 
 
-@pytest.mark.parametrize("network", [TumourAwareGenerator(4), ModalityCritic((32, 32), 8, 4)], ids=["G", "D"])
+@pytest.mark.parametrize("network", [TumourAwareGenerator(4), ModalityCritic((32, 32), 8, layers=4)], ids=["G", "D"])
 def test_networks_start_kaiming_normal_with_zero_bias(network: nn.Module) -> None:
     checked = 0
     for module in network.modules():

@@ -81,18 +81,18 @@ def base(images: Tensor) -> Tensor:
 
 
 def test_first_output_is_the_mean_in_logits_of_the_images_that_are_there(images: Tensor) -> None:
-    made = GainHead(3, 4, 64)(torch.randn(2, 3, 8, 8), images, torch.tensor([5, 63]))
+    made = GainHead(3, 4, codes=64)(torch.randn(2, 3, 8, 8), images, torch.tensor([5, 63]))
     torch.testing.assert_close(made[0], base(images[0]))
     torch.testing.assert_close(made[1], base(images[1, [1, 3]]))
 
 
 def test_one_image_is_its_own_base(images: Tensor) -> None:
-    made = GainHead(3, 1, 1)(torch.randn(2, 3, 8, 8), images[:, 1:2], None)
+    made = GainHead(3, 1, codes=1)(torch.randn(2, 3, 8, 8), images[:, 1:2], None)
     torch.testing.assert_close(made, SATURATION * images[:, 1:2])
 
 
 def test_absent_images_get_no_weight_whatever_was_learned(images: Tensor) -> None:
-    head = GainHead(3, 4, 64)
+    head = GainHead(3, 4, codes=64)
     with torch.no_grad():
         head.mixture.weight[9] = torch.tensor([50.0, 0.0, 50.0, -50.0])
     made = head(torch.randn(2, 3, 8, 8), images, torch.tensor([9, 9]))
@@ -100,12 +100,12 @@ def test_absent_images_get_no_weight_whatever_was_learned(images: Tensor) -> Non
 
 
 def test_no_image_at_all_gives_a_finite_one() -> None:
-    made = GainHead(3, 4, 64)(torch.randn(1, 3, 8, 8), torch.full((1, 4, 8, 8), -1.0), torch.tensor([0]))
+    made = GainHead(3, 4, codes=64)(torch.randn(1, 3, 8, 8), torch.full((1, 4, 8, 8), -1.0), torch.tensor([0]))
     assert bool(torch.isfinite(made).all())
 
 
 def test_images_at_both_ends_of_the_range_give_finite_values_and_gradients() -> None:
-    head = GainHead(3, 4, 64)
+    head = GainHead(3, 4, codes=64)
     images = torch.cat([torch.full((1, 4, 8, 4), -1.0), torch.ones(1, 4, 8, 4)], dim=3).requires_grad_()
     made = head(torch.randn(1, 3, 8, 8), images, torch.tensor([15]))
     made.sum().backward()
@@ -117,7 +117,7 @@ def test_images_at_both_ends_of_the_range_give_finite_values_and_gradients() -> 
 
 
 def test_offset_and_gain_act_on_the_logits(images: Tensor) -> None:
-    head = GainHead(3, 4, 64)
+    head = GainHead(3, 4, codes=64)
     with torch.no_grad():
         head.change.bias.copy_(torch.tensor([0.3, -0.5]))  # type: ignore[union-attr]
     made = head(torch.zeros(2, 3, 8, 8), images, torch.tensor([5, 63]))
@@ -125,7 +125,7 @@ def test_offset_and_gain_act_on_the_logits(images: Tensor) -> None:
 
 
 def test_window_of_a_code_scales_and_shifts_its_base_alone(images: Tensor) -> None:
-    head = GainHead(3, 4, 64)
+    head = GainHead(3, 4, codes=64)
     with torch.no_grad():
         head.window.weight[5] = torch.tensor([1.0, 0.2])
     made = head(torch.randn(2, 3, 8, 8), images, torch.tensor([5, 63]))
@@ -134,6 +134,6 @@ def test_window_of_a_code_scales_and_shifts_its_base_alone(images: Tensor) -> No
 
 
 def test_every_weight_can_learn_from_the_start(images: Tensor) -> None:
-    head = GainHead(3, 4, 64)
+    head = GainHead(3, 4, codes=64)
     (head(torch.randn(2, 3, 8, 8), images, torch.tensor([5, 63])) - 0.5).square().sum().backward()
     assert all(w.grad is not None and bool((w.grad != 0).any()) for w in head.parameters())

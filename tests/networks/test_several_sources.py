@@ -38,7 +38,7 @@ def make(
     scheme: StudentScheme, second: SecondInput = SecondInput.TUMOUR_IMAGE, **switches: object
 ) -> TumourAwareGenerator:
     torch.manual_seed(0)
-    return TumourAwareGenerator(2, scheme, second, **(SWITCHES | switches))  # type: ignore[arg-type]
+    return TumourAwareGenerator(2, scheme, second_input=second, **(SWITCHES | switches))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("modality", Modality)

@@ -154,7 +154,7 @@ def test_enhancing_tumour_is_bright_after_contrast_agent_alone(strips: Strips) -
 
 
 def test_inversion_recovery_shows_magnitudes(strips: Strips) -> None:
-    inverted = dict(SEQUENCES) | {Modality.T1: PulseSequence(9000, 4, 400)}
+    inverted = dict(SEQUENCES) | {Modality.T1: PulseSequence(9000, 4, inversion_ms=400)}
     # all tissues but fluid are near their null: fluid, still inverted, is brightest
     assert taken(strips, Modality.T1, inverted)[CSF] == 1
 

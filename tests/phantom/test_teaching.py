@@ -157,7 +157,7 @@ def test_sizes_without_shares_are_refused(
     teaching_brains: TeachingBrains, sizes: Sequence[tuple[int, int]], shares: Sequence[float]
 ) -> None:
     with pytest.raises(ValueError, match="each size needs one share"):
-        TeachingBatches(teaching_brains, sizes, shares)
+        TeachingBatches(teaching_brains, sizes, shares=shares)
 
 
 def test_what_decides_the_batches_is_in_their_identity(teaching_brains: TeachingBrains) -> None:
@@ -280,7 +280,7 @@ class HalfIll:
         fractions[:, TeachingTissue.GREY, 10:40] = 1
         fractions[:, TeachingTissue.OEDEMA, 40:70] = 1
         brain = fractions.sum(dim=1) > 0
-        return BrainSlices(fractions, brain, fractions[:, TeachingTissue.OEDEMA] > 0)
+        return BrainSlices(fractions, brain, tumour=fractions[:, TeachingTissue.OEDEMA] > 0)
 
 
 def test_reference_histograms_are_of_healthy_brain() -> None:

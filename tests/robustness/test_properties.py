@@ -126,7 +126,16 @@ def test_no_case_name_leaves_the_output_folder(name: str) -> None:
         assert len(found.cases) + bool(found.problems) == 1 or not name.strip()
         for case in found.cases:
             assert unsafe_name(case.case_id) == ""
-            provenance = Provenance(case.case_id, Modality.T2, (), "", {}, {}, {}, {})
+            provenance = Provenance(
+                case.case_id,
+                Modality.T2,
+                sources=(),
+                model_sha256="",
+                preprocessing={},
+                training={},
+                validation_errors={},
+                settings={},
+            )
             files = SyntheticFiles(output / case.case_id, provenance)
             for path in (files.image, files.uncertainty, files.sidecar):
                 assert path.resolve().parent.parent == output.resolve()

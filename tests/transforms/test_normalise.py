@@ -195,7 +195,7 @@ def test_percentiles_out_of_order_are_refused(percentiles: tuple[float, float]) 
 
 def test_dictionary_version_equals_the_array_version_and_inverts() -> None:
     data = {"t1": volume(0), "t2": volume(1, 10, 20), "case_id": "case"}
-    transform = NormaliseBraind(["t1", "t2"], 0, 100)
+    transform = NormaliseBraind(["t1", "t2"], 0, upper_percentile=100)
     normalised = transform(data)
     for key in ("t1", "t2"):
         assert torch.equal(normalised[key], NormaliseBrain(0, 100)(data[key]))

@@ -169,9 +169,9 @@ def test_brain_larger_than_the_frame_is_told() -> None:
 def test_cuts_looks_at_rows_and_columns() -> None:
     brain = torch.zeros(SHAPE, dtype=torch.bool)
     brain[20, 3, 2] = True
-    assert not FramePlacement((20, 24), (3, 20), (1, 1)).cuts(brain)
-    assert FramePlacement((20, 24), (20, 3), (1, 1)).cuts(brain)
-    assert not FramePlacement((20, 24), (-5, 15), (10, 10)).cuts(brain)
+    assert not FramePlacement((20, 24), (3, 20), size=(1, 1)).cuts(brain)
+    assert FramePlacement((20, 24), (20, 3), size=(1, 1)).cuts(brain)
+    assert not FramePlacement((20, 24), (-5, 15), size=(10, 10)).cuts(brain)
 
 
 @pytest.mark.parametrize("pixels", [16, 32])
@@ -199,7 +199,7 @@ def test_pixel_belongs_to_a_region_that_covers_half_of_it() -> None:
     region[0, :, :4] = 1
     region[0, 0, 4:] = 1
     frame = SliceFrame((8, 8), (1, 1))
-    placement = FramePlacement((8, 8), (0, 0), (8, 8))
+    placement = FramePlacement((8, 8), (0, 0), size=(8, 8))
     assert frame.regions_to_slices(region, placement).tolist() == [[[[1.0]], [[1.0]]]]
     assert frame.regions_to_slices(torch.zeros_like(region), placement).max() == 0
 
@@ -221,7 +221,7 @@ def test_volume_from_slices_is_brain_exactly_where_the_mask_says(frame_mm: int, 
 
 def test_voxels_that_no_slice_paints_take_the_nearest_value() -> None:
     brain = torch.ones(9, 9, 1, dtype=torch.bool)
-    placement = FramePlacement((9, 9), (3, 3), (3, 3))
+    placement = FramePlacement((9, 9), (3, 3), size=(3, 3))
     slices = torch.tensor([[[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]])
     restored = SliceFrame((3, 3), (3, 3)).slices_to_image(slices, placement, brain)[..., 0].T
     torch.testing.assert_close(restored[0, 0], torch.tensor(0.1))
@@ -233,7 +233,7 @@ def test_voxels_that_no_slice_paints_take_the_nearest_value() -> None:
 def test_voxel_at_the_edge_takes_the_pixels_that_cover_a_little_of_it() -> None:
     brain = torch.ones(2, 1, 1, dtype=torch.bool)
     slices = torch.tensor([[[BACKGROUND, BACKGROUND, 0.5, 0.2]]])
-    restored = SliceFrame((1, 2), (1, 4)).slices_to_image(slices, FramePlacement((1, 2), (0, 0), (1, 2)), brain)
+    restored = SliceFrame((1, 2), (1, 4)).slices_to_image(slices, FramePlacement((1, 2), (0, 0), size=(1, 2)), brain)
     torch.testing.assert_close(restored.flatten(), torch.tensor([0.5, 0.35]))
 
 

@@ -250,14 +250,14 @@ def complete(
     completion = Completion(
         dataset_dir,
         model,
-        output_dir,
-        settings,
-        workers,
-        batch_size,
-        str(local_device()),
-        resume,
-        layout or "",
-        Placing.LINK if link else Placing.COPY,
+        output_dir=output_dir,
+        settings=settings,
+        workers=workers,
+        batch_size=batch_size,
+        device=str(local_device()),
+        resume=resume,
+        tree=layout or "",
+        placing=Placing.LINK if link else Placing.COPY,
         shard=None if merge else chosen_shard(shard),
     )
     with plain_log():
@@ -326,7 +326,7 @@ def package(
 
     given = {"name": name, "release": release, "change": change, "data_source": data_source}
     label = Label(**{key: value for key, value in given.items() if value})
-    for line in write_package(model, output_dir, label, onnx, torchscript, pt2).lines():
+    for line in write_package(model, output_dir, label, onnx, torchscript, pt2=pt2).lines():
         typer.echo(line)
 
 

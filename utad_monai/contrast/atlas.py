@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class CaseIntensities:
 
     image: Floats
     counted: Flags
+    _: KW_ONLY
     position: NDArray[np.intp]
 
 
@@ -111,7 +112,7 @@ def case_intensities(store: SliceStore, case: SlicedCase, modality: Modality, po
     counted = image > 0
     if case.tumour_pixels is not None:
         counted &= store.labels(case.case_id)[first:end] == 0
-    return CaseIntensities(image, counted, np.arange(end - first) * positions // max(1, end - first))
+    return CaseIntensities(image, counted, position=np.arange(end - first) * positions // max(1, end - first))
 
 
 def _extent(case: SlicedCase) -> tuple[int, int]:

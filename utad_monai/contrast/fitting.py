@@ -180,4 +180,4 @@ def _assembled(
             curve = histogram_matching(histograms[source], histograms[target])
         table[source.channel, target.channel] = torch.from_numpy(curve).to(torch.float32)
         trust[source.channel, target.channel] = agreement.get((source, target), 0.0)
-    return ContrastMaps(table, trust, paired)
+    return ContrastMaps(table, trust, paired=paired)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +37,7 @@ class ContrastMaps:
 
     curves: Tensor
     agreement: Tensor
+    _: KW_ONLY
     paired: bool = False
     several: ClassVar[bool] = True
     """They take any number of images at once."""

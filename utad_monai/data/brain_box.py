@@ -42,6 +42,7 @@ def fit_to_brains(
     output_dir: str | Path,
     brain_box: bool = True,
     room_mm: float = ROOM_MM,
+    *,
     workers: int | None = None,
 ) -> Preprocessing:
     """Return a preprocessing whose frame is the brain box of a cohort, with pixels of the same size.

@@ -64,6 +64,7 @@ def prepare_cohort(
     preprocessing: Preprocessing,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.2,
+    *,
     seed: int = 0,
     workers: int | None = None,
     progress: bool = True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Preprocessing:
 
     frame_size_mm: tuple[float, float] = (240.0, 240.0)
     image_size: tuple[int, int] = (128, 128)
+    _: KW_ONLY
     lower_percentile: float = 0.5
     upper_percentile: float = 99.5
     normalisation: Normalisation | str = Normalisation.BRAIN_PERCENTILES
@@ -108,7 +109,12 @@ class Preprocessing:
             )
         by_kind = {type(one): one for one in steps}
         frame, normalise = by_kind[PlaceFramed].frame, by_kind[NormaliseBraind].normalise
-        return cls(frame.size_mm, frame.image_size, normalise.lower_percentile, normalise.upper_percentile)
+        return cls(
+            frame.size_mm,
+            frame.image_size,
+            lower_percentile=normalise.lower_percentile,
+            upper_percentile=normalise.upper_percentile,
+        )
 
     @property
     def transforms(self) -> Compose:
@@ -121,10 +127,12 @@ class Preprocessing:
         return Compose(
             [
                 *loading_transforms(images, segmentation),
-                NormaliseBraind(images, self.lower_percentile, self.upper_percentile, allow_missing_keys=True),
+                NormaliseBraind(
+                    images, self.lower_percentile, upper_percentile=self.upper_percentile, allow_missing_keys=True
+                ),
                 CanonicalLabelsd(segmentation, allow_missing_keys=True),
                 LabelsToTumourRegionsd(segmentation, allow_missing_keys=True),
-                PlaceFramed(images, self.frame_size_mm, self.image_size, allow_missing_keys=True),
+                PlaceFramed(images, self.frame_size_mm, image_size=self.image_size, allow_missing_keys=True),
                 CutSlicesd(images, segmentation, allow_missing_keys=True),
             ]
         )
@@ -177,6 +185,7 @@ class LoadedCase:
 
     images: Mapping[Modality, MetaTensor]
     windows: Mapping[Modality, IntensityWindow]
+    _: KW_ONLY
     regions: Tensor | None
     brain: Tensor
     placement: FramePlacement
@@ -212,6 +221,7 @@ class CaseSlices:
 
     images: Mapping[Modality, Tensor]
     labels: Tensor | None
+    _: KW_ONLY
     first_slice: int
 
 
@@ -286,7 +296,14 @@ def _in_frame(data: Mapping[Any, Any], preprocessing: Preprocessing, findings: I
         text = f"the brain is larger than the frame of {preprocessing.frame_size_mm} mm: its edge is cut"
         findings.append(Finding.warning(FindingKind.FILE, "", None, text))
     regions = placed.get(SEGMENTATION)
-    return LoadedCase(images, windows, regions, placed[BRAIN], placed[FRAME_PLACEMENT], tuple(findings))
+    return LoadedCase(
+        images,
+        windows,
+        regions=regions,
+        brain=placed[BRAIN],
+        placement=placed[FRAME_PLACEMENT],
+        findings=tuple(findings),
+    )
 
 
 def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
@@ -295,4 +312,4 @@ def slice_case(loaded: LoadedCase, preprocessing: Preprocessing) -> CaseSlices:
     if loaded.regions is not None:
         data[SEGMENTATION] = loaded.regions
     cut = preprocessing.apply(data, first=CutSlicesd)
-    return CaseSlices({m: cut[m] for m in loaded.images}, cut.get(SEGMENTATION), cut[FIRST_SLICE])
+    return CaseSlices({m: cut[m] for m in loaded.images}, cut.get(SEGMENTATION), first_slice=cut[FIRST_SLICE])

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class SlicedCase:
 
     case_id: str
     patient_id: str
+    _: KW_ONLY
     folder: Path
     windows: Mapping[Modality, IntensityWindow]
     first_slice: int

@@ -51,6 +51,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         self,
         store: SliceStore,
         cases: Sequence[SlicedCase],
+        *,
         tumour_fraction: float = 0.0,
         min_brain_fraction: float = 0.02,
         transform: Compose | None = None,

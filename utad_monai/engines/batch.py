@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class TranslationBatch:
 
     image: Tensor
     tumour_mask: Tensor
+    _: KW_ONLY
     source_modality: Tensor
     target_modality: Tensor
     case_ids: Sequence[str]
@@ -61,7 +62,7 @@ class TranslationBatch:
 
     def _from(self, first: int, end: int) -> TranslationBatch:
         tensors = {name: value[first:end] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors, case_ids=self.case_ids[first:end], first=first)
+        return replace(self, **tensors, case_ids=self.case_ids[first:end], first=first)  # type: ignore[arg-type]
 
 
 _OPTIONAL = {
@@ -85,7 +86,14 @@ def prepare_translation_batch(
         for name, key in _OPTIONAL.items()
         if key in batchdata
     }
-    return TranslationBatch(image, mask, source, target, list(batchdata[BatchKey.CASE_ID]), **further)
+    return TranslationBatch(
+        image,
+        mask,
+        source_modality=source,
+        target_modality=target,
+        case_ids=list(batchdata[BatchKey.CASE_ID]),
+        **further,
+    )
 
 
 def prepare_teaching_batch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import pandas
@@ -54,6 +54,7 @@ class EvaluationViews:
 
     rows: Sequence[Measurement]
     translators: Sequence[ImageSource]
+    _: KW_ONLY
     yardsticks: Sequence[ImageSource]
     several: Sequence[str]
     slices: int = 0

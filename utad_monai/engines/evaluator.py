@@ -43,6 +43,7 @@ class CaseEvaluator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable[Any],
+        *,
         translators: Mapping[str, TranslationMethod],
         evaluations: Sequence[Evaluation],
         val_handlers: Sequence[Any] | None = None,
@@ -104,6 +105,7 @@ class TranslationEvaluator(CaseEvaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable[Any],
+        *,
         translators: Mapping[ImageSource | str, TranslationMethod | None],
         segmentation: DownstreamSegmentation,
         output_dir: str | Path,
@@ -121,15 +123,22 @@ class TranslationEvaluator(CaseEvaluator):
         self.source_slices = source_slices
         evaluations = (Pairs(segmentation, segmented=FILLS), SeveralSources(source_slices))
         methods = {str(name): method for name, method in {**self.translators, **self.yardsticks}.items()}
-        super().__init__(device, val_data_loader, methods, evaluations, val_handlers)
+        super().__init__(
+            device, val_data_loader, translators=methods, evaluations=evaluations, val_handlers=val_handlers
+        )
         self.add_event_handler(Events.COMPLETED, self._write)
 
     @property
     def views(self) -> EvaluationViews:
         """What `evaluation.csv` and `summary.json` show of the measurements."""
         several = [method.name for method in self.methods if method.several]
-        names = list(self.translators), list(self.yardsticks)
-        return EvaluationViews(self.measurements.rows, *names, several, self.source_slices)
+        return EvaluationViews(
+            self.measurements.rows,
+            list(self.translators),
+            yardsticks=list(self.yardsticks),
+            several=several,
+            slices=self.source_slices,
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return what `summary.json` holds: the protocol and `EvaluationViews.summary`."""

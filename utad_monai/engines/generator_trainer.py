@@ -100,6 +100,7 @@ class GeneratorTrainer(Trainer):
         self,
         device: torch.device | str,
         max_epochs: int,
+        *,
         train_data_loader: Iterable[Any],
         generator: TumourAwareGenerator,
         generator_optimizer: Optimizer,

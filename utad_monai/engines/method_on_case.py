@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ class EvaluatedCase:
 
     name: str
     images: Images
+    _: KW_ONLY
     truth: Tensor
     spacing_mm: Sequence[float]
     thinned_to: int = 0
@@ -52,7 +53,8 @@ class EvaluatedCase:
     @classmethod
     def of(cls, batch: Mapping[str, Any]) -> EvaluatedCase:
         """Return the case of a batch."""
-        return cls(*(batch[key] for key in (BatchKey.CASE_ID, BatchKey.IMAGE, BatchKey.LABEL, BatchKey.SPACING_MM)))
+        name, images = batch[BatchKey.CASE_ID], batch[BatchKey.IMAGE]
+        return cls(name, images, truth=batch[BatchKey.LABEL], spacing_mm=batch[BatchKey.SPACING_MM])
 
     @cached_property
     def empty(self) -> Tensor:
@@ -81,6 +83,7 @@ class Method:
 
     name: str
     fill: Callable[[EvaluatedCase, Sources, Modality], Tensor]
+    _: KW_ONLY
     several: bool = False
 
     @classmethod
@@ -90,7 +93,7 @@ class Method:
         def fill(case: EvaluatedCase, sources: Sources, target: Modality) -> Tensor:
             return translate({source: case.images[source] for source in sources}, target, case.truth[0])
 
-        return cls(name, fill, takes_several(translate))
+        return cls(name, fill, several=takes_several(translate))
 
 
 BASELINES = (
@@ -123,7 +126,7 @@ class MethodOnCase:
         made, real = self.make(sources, target), self.case.images[target]
         measures = [one for one in IMAGE_MEASURES if not (one.needs_neighbours and self.case.thinned_to)]
         # keyed by the image: real and zero-filled ones are the same from every source
-        translation = TranslatedVolume(made, real, self.case.truth)
+        translation = TranslatedVolume(made, real, truth=self.case.truth)
         cells = self._once((target, made.data_ptr()), lambda: measured(measures, translation))
         if len(sources) > 1:
             return cells
@@ -159,7 +162,7 @@ class MethodOnCase:
         return [Measurement(*names, region + chosen, measure, value) for region, measure, value in cells]
 
     def _beside_truth(self, predicted: Tensor) -> Segmentation:
-        return Segmentation(predicted, self.case.truth, self.case.spacing_mm)
+        return Segmentation(predicted, self.case.truth, spacing_mm=self.case.spacing_mm)
 
     def _once(self, key: Hashable, compute: Callable[[], Known]) -> Known:
         """Return what was computed under a key, now or before; images live as long as the subject, so do their keys."""

@@ -29,6 +29,7 @@ def evaluation_protocol(
     student: TranslatorModel,
     teacher: TranslatorModel,
     segmenter: Segmenter,
+    *,
     starter: TranslatorModel | None = None,
     starter_flips: bool = True,
     source_slices: int = 0,

@@ -38,6 +38,7 @@ class TeachingValidator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable[Any],
+        *,
         generator: TumourAwareGenerator,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:

@@ -65,6 +65,7 @@ class TranslationTrainer(GeneratorTrainer):
         self,
         device: torch.device | str,
         max_epochs: int,
+        *,
         train_data_loader: Iterable[Any],
         generator: TumourAwareGenerator,
         whole_critic: ModalityCritic,
@@ -88,14 +89,14 @@ class TranslationTrainer(GeneratorTrainer):
         super().__init__(
             device,
             max_epochs,
-            train_data_loader,
-            generator,
-            generator_optimizer,
-            loss_weights,
-            epoch_length,
-            train_handlers,
-            accumulate,
-            amp,
+            train_data_loader=train_data_loader,
+            generator=generator,
+            generator_optimizer=generator_optimizer,
+            loss_weights=loss_weights,
+            epoch_length=epoch_length,
+            train_handlers=train_handlers,
+            accumulate=accumulate,
+            amp=amp,
         )
         self.adversarial_loss = adversarial_loss or loss_of_game(whole_critic.game)
         self.critics_rest = False
@@ -154,10 +155,10 @@ class TranslationTrainer(GeneratorTrainer):
         self.translation_batch, self.translation = batch, translation
         modalities = batch.source_modality, batch.target_modality
         images = batch.image, translation.image
-        terms = self.adversarial_loss.critic(self.whole_critic, *images, *modalities, batch.alpha(critic=0))
+        terms = self.adversarial_loss.critic(self.whole_critic, *images, *modalities, alpha=batch.alpha(critic=0))
         if translation.tumour_image is not None:
             images = batch.tumour_image, translation.tumour_image
-            local = self.adversarial_loss.critic(self.tumour_critic, *images, *modalities, batch.alpha(critic=1))
+            local = self.adversarial_loss.critic(self.tumour_critic, *images, *modalities, alpha=batch.alpha(critic=1))
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
 

@@ -94,6 +94,7 @@ class TranslationValidator(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: DataLoader[Any],
+        *,
         translator: SliceTranslator,
         key_metric: ValidationMetric | str = ValidationMetric.UNPAIRED,
         slice_step: int = 4,

@@ -6,7 +6,7 @@ import logging
 import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class HealthCheck:
 
     name: str
     needs: tuple[str, ...]
+    _: KW_ONLY
     wrong: Callable[[Measures], bool]
     advice: str
 
@@ -52,42 +53,43 @@ CHECKS = (
     HealthCheck(
         "critics_run_away",
         ("critic_gap", "gradient_penalty"),
-        lambda m: m["critic_gap"] > 1 or m["gradient_penalty"] > 5,
-        "the critics tell real from fake by more than images can differ, so the generator learns nothing: lower "
+        wrong=lambda m: m["critic_gap"] > 1 or m["gradient_penalty"] > 5,
+        advice="the critics tell real from fake by more than images can differ, so the generator learns nothing: lower "
         "learning_rate or raise loss_weights::gradient_penalty",
     ),
     HealthCheck(
         "critics_outrun",
         ("critic_gap",),
-        lambda m: m["critic_gap"] < -0.02,
-        "the critics take fakes for more real than real images, so they cannot teach: raise critic_steps",
+        wrong=lambda m: m["critic_gap"] < -0.02,
+        advice="the critics take fakes for more real than real images, so they cannot teach: raise critic_steps",
     ),
     HealthCheck(
         "wrong_modality",
         ("real_accuracy", "fake_accuracy"),
-        lambda m: m["real_accuracy"] > 0.8 and m["fake_accuracy"] < 0.4,
-        "the critic knows the modalities but does not find the asked one in translations (0.25 is chance): raise "
-        "loss_weights::modality, or set condition_in_brain",
+        wrong=lambda m: m["real_accuracy"] > 0.8 and m["fake_accuracy"] < 0.4,
+        advice="the critic knows the modalities but does not find the asked one in translations (0.25 is chance): "
+        "raise loss_weights::modality, or set condition_in_brain",
     ),
     HealthCheck(
         "copies_input",
         ("identity_copy",),
-        lambda m: m["identity_copy"] > 0.9,
-        "translations are copies of their input (1 is a perfect copy): set condition_in_brain, lower "
+        wrong=lambda m: m["identity_copy"] > 0.9,
+        advice="translations are copies of their input (1 is a perfect copy): set condition_in_brain, lower "
         "loss_weights::cycle, or train longer",
     ),
     HealthCheck(
         "target_ignored",
         ("variety_of_targets",),
-        lambda m: m["variety_of_targets"] < 0.1,
-        "translations to different modalities look alike (mode collapse): set condition_in_brain or raise "
+        wrong=lambda m: m["variety_of_targets"] < 0.1,
+        advice="translations to different modalities look alike (mode collapse): set condition_in_brain or raise "
         "loss_weights::modality",
     ),
     HealthCheck(
         "input_ignored",
         ("variety_of_inputs",),
-        lambda m: m["variety_of_inputs"] < 0.05,
-        "different patients get the same translation (mode collapse): raise loss_weights::cycle or lower learning_rate",
+        wrong=lambda m: m["variety_of_inputs"] < 0.05,
+        advice="different patients get the same translation (mode collapse): raise loss_weights::cycle or lower "
+        "learning_rate",
     ),
 )
 _VALIDATED = ("identity_copy", "variety_of_targets", "variety_of_inputs")
@@ -106,7 +108,7 @@ class HealthMonitor:
         patience: epochs in a row before a warning.
     """
 
-    def __init__(self, folder: str | Path, validator: Engine, patience: int = 3) -> None:
+    def __init__(self, folder: str | Path, validator: Engine, *, patience: int = 3) -> None:
         self.path = Path(folder) / HEALTH_FILE
         self.validator = validator
         self.patience = patience

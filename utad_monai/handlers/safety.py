@@ -46,7 +46,7 @@ class StopOnNonFinite:
             raise NonFiniteLossError(
                 "",
                 f"iteration {engine.state.iteration}: {shown} became NaN or infinite on cases {_cases(engine)}",
-                "lower the learning rate, or look at these images",
+                remedy="lower the learning rate, or look at these images",
             )
 
 

@@ -41,6 +41,7 @@ class SampleGrid:
         self,
         output_dir: str | Path,
         cases: EvaluationCases,
+        *,
         translator: SliceTranslator,
         log_dir: str | Path | None = None,
         close_up: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] | None = None,

@@ -77,6 +77,7 @@ class SaveBestTranslator(BestSoFar):
         self,
         path: str | Path,
         generator: TumourAwareGenerator,
+        *,
         critics: Sequence[ModalityCritic],
         store: SliceStore,
         training_cases: Sequence[SlicedCase],
@@ -111,11 +112,11 @@ class SaveBestTranslator(BestSoFar):
         translator = TranslatorModel(
             self.generator,
             self.preprocessing,
-            self.target_windows,
-            engine.source_errors,
-            self.intensity_profiles,
-            self.critics,
-            made,
+            target_windows=self.target_windows,
+            source_errors=engine.source_errors,
+            intensity_profiles=self.intensity_profiles,
+            critics=self.critics,
+            training=made,
         )
         save_translator(self.path, translator)
         drop_other_model(self.path)
@@ -150,6 +151,7 @@ class SaveBestSegmenter(BestSoFar):
         self,
         path: str | Path,
         network: nn.Module,
+        *,
         arguments: Mapping[str, Any],
         preprocessing: Preprocessing,
         modalities: Sequence[Modality | str] = tuple(Modality),
@@ -169,6 +171,8 @@ class SaveBestSegmenter(BestSoFar):
         value = float(engine.state.metrics[engine.state.key_metric_name])  # type: ignore[attr-defined]
         if not self.is_better(value):
             return
-        save_segmenter(self.path, Segmenter(self.network, self.preprocessing, self.arguments, self.modalities))
+        save_segmenter(
+            self.path, Segmenter(self.network, self.preprocessing, arguments=self.arguments, modalities=self.modalities)
+        )
         drop_other_model(self.path)
         _logger.info("epoch %d: mean Dice %.4f is the best so far, saved %s", engine.state.epoch, value, self.path)

@@ -36,7 +36,7 @@ class SegmentationEvaluator:
     """
 
     def __init__(
-        self, output_dir: str | Path, cases: EvaluationCases, translator: SliceTranslator, interval: int = 5
+        self, output_dir: str | Path, cases: EvaluationCases, *, translator: SliceTranslator, interval: int = 5
     ) -> None:
         self.cases = cases
         self.translator = translator

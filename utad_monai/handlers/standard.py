@@ -114,7 +114,7 @@ def validation_handlers(
     segmented = EvaluationCases(cohort.store, cohort.complete_cases(Split.VALIDATION))
     folder = Path(stage_dir)
     return [
-        SegmentationEvaluator(output_dir, segmented, translator, downstream_interval),
+        SegmentationEvaluator(output_dir, segmented, translator=translator, interval=downstream_interval),
         SaveBestTranslator(
             folder / MODEL_FILE,
             generator,
@@ -123,7 +123,7 @@ def validation_handlers(
             training=training,
             critics=critics,
         ),
-        SampleGrid(folder / "samples", cases, translator, stage_dir, close_up),
+        SampleGrid(folder / "samples", cases, translator=translator, log_dir=stage_dir, close_up=close_up),
         TensorBoardStatsHandler(log_dir=str(stage_dir), iteration_log=False),
     ]
 

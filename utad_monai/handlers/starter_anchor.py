@@ -39,7 +39,9 @@ class StarterAnchor:
         flips: whether the start weights see mirror images, too: a better anchor, for twice its time.
     """
 
-    def __init__(self, path: str | Path, store: SliceStore, cases: Sequence[SlicedCase], flips: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, store: SliceStore, *, cases: Sequence[SlicedCase], flips: bool = False
+    ) -> None:
         self.starter: TumourAwareGenerator | None = None
         self.calibration = Calibration()
         self.flips = flips

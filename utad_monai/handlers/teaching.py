@@ -63,6 +63,7 @@ class SaveTaughtTranslator(BestSoFar):
         self,
         path: str | Path,
         generator: TumourAwareGenerator,
+        *,
         preprocessing: Preprocessing,
         brains: TeachingBrains,
         training: Mapping[str, Any] | None = None,

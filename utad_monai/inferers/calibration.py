@@ -171,7 +171,7 @@ class CohortCalibrator:
         judged: cases of the patients that are left out.
     """
 
-    def __init__(self, store: SliceStore, cases: Sequence[SlicedCase], judged: Sequence[SlicedCase] = ()) -> None:
+    def __init__(self, store: SliceStore, cases: Sequence[SlicedCase], *, judged: Sequence[SlicedCase] = ()) -> None:
         self.store = store
         left_out = {case.patient_id for case in judged}
         self.cases = [case for case in cases if case.patient_id not in left_out]

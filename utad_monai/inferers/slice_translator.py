@@ -34,6 +34,7 @@ class SliceTranslator:
         self,
         generator: TumourAwareGenerator,
         device: torch.device | str = "cpu",
+        *,
         batch_size: int = 16,
         engine: InferenceEngine | str = InferenceEngine.TORCH,
         threads: int | None = None,

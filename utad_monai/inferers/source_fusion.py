@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ class FusedSlices:
 
     image: Tensor
     disagreement: Tensor
+    _: KW_ONLY
     weights: Mapping[Modality, float]
     translations: int
 
@@ -54,7 +55,7 @@ def fuse(
     else:
         image = _brain_mean(images, torch.tensor([weights[source] for source in counting]))
     made = torch.cat(list(translations.values()))
-    return FusedSlices(image, _disagreement(made), weights, len(made))
+    return FusedSlices(image, _disagreement(made), weights=weights, translations=len(made))
 
 
 def fuse_at_once(together: Tensor, alone: Mapping[Modality, Tensor], sources: Sequence[Modality]) -> FusedSlices:
@@ -67,7 +68,7 @@ def fuse_at_once(together: Tensor, alone: Mapping[Modality, Tensor], sources: Se
     """
     made = torch.cat([together, *alone.values()])
     weights = {source: 1 / len(sources) for source in sources}
-    return FusedSlices(_brain_mean(together), _disagreement(made), weights, len(made))
+    return FusedSlices(_brain_mean(together), _disagreement(made), weights=weights, translations=len(made))
 
 
 def fusion_weights(

@@ -28,7 +28,12 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, translator: TranslatorModel, device: torch.device | str = "cpu", prob: float = 0.5
+        self,
+        keys: KeysCollection,
+        translator: TranslatorModel,
+        *,
+        device: torch.device | str = "cpu",
+        prob: float = 0.5,
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)

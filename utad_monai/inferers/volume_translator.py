@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -68,6 +68,7 @@ class ThroughPlane:
 
     sources: float
     translated: float
+    _: KW_ONLY
     written: float
 
 
@@ -86,6 +87,7 @@ class SyntheticVolume:
 
     target: Modality
     volume: Volume
+    _: KW_ONLY
     uncertainty: Volume | None
     weights: Mapping[Modality, float]
     through_plane: ThroughPlane
@@ -123,8 +125,8 @@ class VolumeTranslator:
         self,
         translator: TranslatorModel,
         device: torch.device | str = "cpu",
-        batch_size: int = 16,
         *,
+        batch_size: int = 16,
         options: TranslationOptions | None = None,
         threads: int | None = None,
         calibration: Calibration | None = None,
@@ -136,7 +138,9 @@ class VolumeTranslator:
         options = options or TranslationOptions(**{"flips": False, "uncertainty": False} | fields)
         self.options = options.of_model(translator, device)
         engine = self.options.engine
-        self.slices = SliceTranslator(translator.generator, device, batch_size, engine, threads, calibration)
+        self.slices = SliceTranslator(
+            translator.generator, device, batch_size=batch_size, engine=engine, threads=threads, calibration=calibration
+        )
 
     def load(self, case: Case) -> LoadedCase:
         """Load a case as the model needs it.
@@ -191,12 +195,12 @@ class VolumeTranslator:
         return SyntheticVolume(
             target,
             self._volume(loaded, smooth, brain, window or trained_window),
-            self._spread(loaded, fused, brain, window or trained_window) if self._disagree(fused) else None,
-            fused.weights,
-            ThroughPlane(
+            uncertainty=self._spread(loaded, fused, brain, window or trained_window) if self._disagree(fused) else None,
+            weights=fused.weights,
+            through_plane=ThroughPlane(
                 fmean(through_plane_variation(image) for image in framed.values()),
                 through_plane_variation(fused.image),
-                through_plane_variation(smooth),
+                written=through_plane_variation(smooth),
             ),
         )
 

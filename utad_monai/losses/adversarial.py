@@ -26,6 +26,7 @@ class AdversarialLoss(Protocol):
         fake: Tensor,
         source_modality: Tensor,
         target_modality: Tensor,
+        *,
         alpha: Tensor | None = None,
     ) -> dict[LossTerm, Tensor]:
         """Return the terms that train one critic, unweighted scalars.
@@ -75,6 +76,7 @@ class WassersteinLoss:
         fake: Tensor,
         source_modality: Tensor,
         target_modality: Tensor,  # noqa: ARG002  (realness is one for all modalities)
+        *,
         alpha: Tensor | None = None,
     ) -> dict[LossTerm, Tensor]:
         """Return `-E[D(real)]`, `E[D(fake)]`, cross-entropy of the real images' modality, gradient penalty."""
@@ -121,6 +123,7 @@ class LeastSquaresLoss:
         fake: Tensor,
         source_modality: Tensor,
         target_modality: Tensor,
+        *,
         alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
     ) -> dict[LossTerm, Tensor]:
         """Return `E[(D(real) - 1)^2]`, `E[D(fake)^2]` and cross-entropy of the real images' modality."""
@@ -159,6 +162,7 @@ class HingeLoss:
         fake: Tensor,
         source_modality: Tensor,
         target_modality: Tensor,
+        *,
         alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
     ) -> dict[LossTerm, Tensor]:
         """Return `E[max(0, 1 - D(real))]`, `E[max(0, 1 + D(fake))]` and cross-entropy of the real images' modality."""

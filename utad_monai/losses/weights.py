@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor
 
@@ -20,6 +20,7 @@ class LossWeights:
 
     critic_real: float = 1.0
     critic_fake: float = 1.0
+    _: KW_ONLY
     critic_modality: float = 1.0
     gradient_penalty: float = 10.0
     adversarial: float = 1.0

@@ -27,6 +27,7 @@ class DownstreamSegmentation:
         self,
         network: nn.Module,
         device: torch.device | str = "cpu",
+        *,
         batch_size: int = 32,
         modalities: Sequence[Modality] = tuple(Modality),
     ) -> None:

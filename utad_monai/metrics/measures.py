@@ -7,7 +7,7 @@ files with a column per measure name theirs themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -52,6 +52,7 @@ class TranslatedVolume:
 
     made: Tensor
     real: Tensor
+    _: KW_ONLY
     truth: Tensor
 
     @cached_property
@@ -83,6 +84,7 @@ class Segmentation:
 
     predicted: Tensor
     truth: Tensor
+    _: KW_ONLY
     spacing_mm: Sequence[float]
 
 
@@ -99,6 +101,7 @@ class Measure(Generic[Subject]):
 
     name: str
     higher_is_better: bool | None
+    _: KW_ONLY
     function: Callable[[Subject], Values]
     needs_neighbours: bool = False
 
@@ -114,35 +117,41 @@ def _quality(name: str) -> Callable[[TranslatedVolume], Values]:
 
 
 IMAGE_MEASURES: tuple[Measure[TranslatedVolume], ...] = (
-    Measure("ssim", True, _quality("ssim")),
-    Measure("psnr", True, _quality("psnr")),
-    Measure("nmse", False, _quality("nmse")),
-    Measure("mae", False, _quality("mae")),
-    Measure("ms_ssim", True, lambda t: {FRAME: multi_scale_ssim(t.real, t.made)}),
-    Measure("slice_consistency", None, lambda t: {BRAIN: slice_consistency(t.real, t.made)}, needs_neighbours=True),
-    Measure("tissue_order", True, lambda t: {TISSUE: t.tissues["tissue_order"]}),
-    Measure("tissue_contrast", None, lambda t: {TISSUE: t.tissues["tissue_contrast"]}),
-    Measure("sharpness", None, lambda t: {name: sharpness(t.real, t.made, mask) for name, mask in t.regions.items()}),
+    Measure("ssim", True, function=_quality("ssim")),
+    Measure("psnr", True, function=_quality("psnr")),
+    Measure("nmse", False, function=_quality("nmse")),
+    Measure("mae", False, function=_quality("mae")),
+    Measure("ms_ssim", True, function=lambda t: {FRAME: multi_scale_ssim(t.real, t.made)}),
+    Measure(
+        "slice_consistency", None, function=lambda t: {BRAIN: slice_consistency(t.real, t.made)}, needs_neighbours=True
+    ),
+    Measure("tissue_order", True, function=lambda t: {TISSUE: t.tissues["tissue_order"]}),
+    Measure("tissue_contrast", None, function=lambda t: {TISSUE: t.tissues["tissue_contrast"]}),
+    Measure(
+        "sharpness",
+        None,
+        function=lambda t: {name: sharpness(t.real, t.made, mask) for name, mask in t.regions.items()},
+    ),
 )
 """Of a translation, whatever it was made from."""
 SOURCE_MEASURES: tuple[Measure[SourcedImage], ...] = (
-    Measure("identity_copy", False, lambda images: {BRAIN: identity_copy_score(*images)}),
+    Measure("identity_copy", False, function=lambda images: {BRAIN: identity_copy_score(*images)}),
 )
 """Of a translation beside its one source."""
 SEGMENTATION_MEASURES: tuple[Measure[Segmentation], ...] = (
-    Measure("dice", True, lambda s: region_dice(s.predicted, s.truth)),
-    Measure("hd95", False, lambda s: region_hausdorff(s.predicted, s.truth, s.spacing_mm)),
-    Measure("volume_change", None, lambda s: lesion_volume_change(s.predicted, s.truth)),
+    Measure("dice", True, function=lambda s: region_dice(s.predicted, s.truth)),
+    Measure("hd95", False, function=lambda s: region_hausdorff(s.predicted, s.truth, s.spacing_mm)),
+    Measure("volume_change", None, function=lambda s: lesion_volume_change(s.predicted, s.truth)),
 )
 """Of the segmentation of four modalities, some of them translated."""
 ALONE_MEASURES: tuple[Measure[Segmentation], ...] = (
-    Measure("s_score", True, lambda s: region_dice(s.predicted, s.truth)),
+    Measure("s_score", True, function=lambda s: region_dice(s.predicted, s.truth)),
 )
 """Of the segmentation of a translation alone."""
 SET_MEASURES: tuple[Measure[ImageSets], ...] = (
-    Measure("slices", None, lambda sets: {FRAME: len(sets[0])}),
-    Measure("fid", False, lambda sets: {FRAME: frechet_distance(*sets)}),
-    Measure("kid", False, lambda sets: {FRAME: kernel_distance(*sets)}),
+    Measure("slices", None, function=lambda sets: {FRAME: len(sets[0])}),
+    Measure("fid", False, function=lambda sets: {FRAME: frechet_distance(*sets)}),
+    Measure("kid", False, function=lambda sets: {FRAME: kernel_distance(*sets)}),
 )
 """Of all translations of a method to a target, as a set."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import pandas
@@ -33,6 +33,7 @@ class Estimate:
 
     mean: float
     low: float
+    _: KW_ONLY
     high: float
     cases: int
 
@@ -53,6 +54,7 @@ class Comparison:
 
     difference: float
     difference_low: float
+    _: KW_ONLY
     difference_high: float
     p_value: float
     p_holm: float
@@ -64,15 +66,15 @@ def estimate(values: Sequence[float], seed: int = 0) -> Estimate:
     """Return the mean of one value per case with its bootstrap interval; NaNs are left out."""
     finite = np.asarray([value for value in values if np.isfinite(value)], dtype=float)
     if len(finite) == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
+        return Estimate(np.nan, np.nan, high=np.nan, cases=0)
     mean = float(finite.mean())
     if len(finite) < 2 or np.ptp(finite) == 0:
         width = np.nan if len(finite) < 2 else mean
-        return Estimate(mean, width, width, len(finite))
+        return Estimate(mean, width, high=width, cases=len(finite))
     interval = stats.bootstrap(
         (finite,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method="percentile", rng=seed
     ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), len(finite))
+    return Estimate(mean, float(interval.low), high=float(interval.high), cases=len(finite))
 
 
 def compare(per_case: pandas.DataFrame, reference: str) -> dict[str, Comparison]:
@@ -94,7 +96,13 @@ def compare(per_case: pandas.DataFrame, reference: str) -> dict[str, Comparison]
         differences = (pairs[reference] - pairs[method]).to_numpy(dtype=float)
         step = estimate(differences.tolist())
         raw[str(method)] = Comparison(
-            step.mean, step.low, step.high, _wilcoxon(differences), 1.0, rank_biserial(differences), len(differences)
+            step.mean,
+            step.low,
+            difference_high=step.high,
+            p_value=_wilcoxon(differences),
+            p_holm=1.0,
+            effect=rank_biserial(differences),
+            pairs=len(differences),
         )
     corrected = holm({method: comparison.p_value for method, comparison in raw.items()})
     return {method: dataclasses.replace(c, p_holm=corrected[method]) for method, c in raw.items()}

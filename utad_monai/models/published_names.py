@@ -52,7 +52,7 @@ def import_published_checkpoint(
     scheme = _scheme(state)
 
     def build() -> TumourAwareGenerator:
-        return TumourAwareGenerator(base_channels, scheme, second_input, keep_background=False)
+        return TumourAwareGenerator(base_channels, scheme, second_input=second_input, keep_background=False)
 
     with torch.device("meta"):
         counters = [name for name in build().state_dict() if _is_counter(name)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Segmenter:
 
     network: nn.Module
     preprocessing: Preprocessing
+    _: KW_ONLY
     arguments: Mapping[str, Any]
     modalities: tuple[Modality, ...] = tuple(Modality)
     sha256: str = ""
@@ -70,4 +71,6 @@ def load_segmenter(path: str | Path) -> Segmenter:
         raise
     except UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
-    return Segmenter(network, preprocessing, description["unet"], modalities, file_sha256(path))
+    return Segmenter(
+        network, preprocessing, arguments=description["unet"], modalities=modalities, sha256=file_sha256(path)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class TranslatorModel:
 
     generator: TumourAwareGenerator
     preprocessing: Preprocessing
+    _: KW_ONLY
     target_windows: Mapping[Modality, IntensityWindow] = field(default_factory=dict)
     source_errors: SourceErrors = field(default_factory=dict)
     intensity_profiles: Mapping[Modality, IntensityProfile] = field(default_factory=dict)
@@ -138,7 +139,17 @@ def load_translator(path: str | Path) -> TranslatorModel:
     except UNUSABLE as error:
         raise CheckpointError(path, f"has an unusable description ({error})") from error
     digest = model_sha256(path)
-    return TranslatorModel(generator, preprocessing, windows, errors, profiles, critics, training, histograms, digest)
+    return TranslatorModel(
+        generator,
+        preprocessing,
+        target_windows=windows,
+        source_errors=errors,
+        intensity_profiles=profiles,
+        critics=critics,
+        training=training,
+        reference_histograms=histograms,
+        sha256=digest,
+    )
 
 
 def _window(lower: float, upper: float) -> IntensityWindow:

@@ -72,7 +72,7 @@ class ConvNormAct(nn.Sequential):
         ValueError: when `out_channels` is no multiple of `norm_group`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, norm_group: int = 1, codes: int = 0) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, norm_group: int = 1, codes: int = 0) -> None:
         super().__init__(
             convolution(in_channels, out_channels, kernel_size=3),
             InstanceNorm(out_channels, norm_group),
@@ -92,9 +92,11 @@ class ConvNormAct(nn.Sequential):
 class DoubleConv(nn.Sequential):
     """Two `ConvNormAct` in a row, `(B, in, H, W)` to `(B, out, H, W)`; arguments as there."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm_group: int = 1, codes: int = 0) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, norm_group: int = 1, codes: int = 0) -> None:
         widths = (in_channels, out_channels, out_channels)
-        super().__init__(*(ConvNormAct(before, after, norm_group, codes) for before, after in pairwise(widths)))
+        super().__init__(
+            *(ConvNormAct(before, after, norm_group=norm_group, codes=codes) for before, after in pairwise(widths))
+        )
 
     def forward(self, features: Tensor, code: Tensor | None = None) -> Tensor:
         """Return `(B, out, H, W)` of `(B, in, H, W)`; `code` `(B,)` int64 chooses scale and shift."""
@@ -112,14 +114,15 @@ class Encoder(nn.Module):
         codes: conditions that have their own scales and shifts (`ConvNormAct`); 0 for none.
     """
 
-    def __init__(self, in_channels: int, base_channels: int, norm_group: int = 1, codes: int = 0) -> None:
+    def __init__(self, in_channels: int, base_channels: int, *, norm_group: int = 1, codes: int = 0) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(4)]
         self.levels = nn.ModuleList(
-            DoubleConv(before, after, norm_group, codes) for before, after in pairwise([in_channels, *widths])
+            DoubleConv(before, after, norm_group=norm_group, codes=codes)
+            for before, after in pairwise([in_channels, *widths])
         )
         self.pool = PairMaxPool2d()
-        self.centre = DoubleConv(widths[-1], 2 * widths[-1], norm_group, codes)
+        self.centre = DoubleConv(widths[-1], 2 * widths[-1], norm_group=norm_group, codes=codes)
 
     def forward(self, image: Tensor, code: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Return the bottleneck `(B, 16F, H/16, W/16)` and the skips, finest first; H and W are multiples of 16."""
@@ -141,14 +144,18 @@ class Decoder(nn.Module):
         gain_images: images that a gain head starts from; 0 for the paper's head, a 1x1 convolution and tanh.
     """
 
-    def __init__(self, base_channels: int, norm_group: int = 1, codes: int = 0, gain_images: int = 0) -> None:
+    def __init__(self, base_channels: int, norm_group: int = 1, *, codes: int = 0, gain_images: int = 0) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in reversed(range(4))]
         self.upsample = BilinearDoubling()
-        self.reductions = nn.ModuleList(ConvNormAct(2 * width, width, norm_group, codes) for width in widths)
-        self.levels = nn.ModuleList(DoubleConv(2 * width, width, norm_group, codes) for width in widths)
+        self.reductions = nn.ModuleList(
+            ConvNormAct(2 * width, width, norm_group=norm_group, codes=codes) for width in widths
+        )
+        self.levels = nn.ModuleList(
+            DoubleConv(2 * width, width, norm_group=norm_group, codes=codes) for width in widths
+        )
         self.head = None if gain_images else PlaneSum(base_channels)
-        self.gain_head = GainHead(base_channels, gain_images, max(1, codes)) if gain_images else None
+        self.gain_head = GainHead(base_channels, gain_images, codes=max(1, codes)) if gain_images else None
 
     def forward(
         self, bottleneck: Tensor, skips: list[Tensor], code: Tensor | None = None, images: Tensor | None = None

@@ -64,7 +64,7 @@ class GainHead(nn.Module):
         codes: number of conditions.
     """
 
-    def __init__(self, channels: int, images: int, codes: int) -> None:
+    def __init__(self, channels: int, images: int, *, codes: int) -> None:
         super().__init__()
         self.change = nn.Conv2d(channels + images, 2, kernel_size=1)
         self.mixture = nn.Embedding(codes, images)

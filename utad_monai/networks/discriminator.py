@@ -49,6 +49,7 @@ class ModalityCritic(nn.Module):
         self,
         image_size: Sequence[int],
         base_channels: int = 64,
+        *,
         layers: int = 6,
         game: AdversarialGame | str = AdversarialGame.WASSERSTEIN,
     ) -> None:
@@ -103,5 +104,5 @@ def critic_pair(
     Raises:
         ValueError: when the image size does not fit the number of layers or the game.
     """
-    whole, tumour = (ModalityCritic(image_size, base_channels, layers, game) for _ in range(2))
+    whole, tumour = (ModalityCritic(image_size, base_channels, layers=layers, game=game) for _ in range(2))
     return whole, tumour

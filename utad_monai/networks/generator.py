@@ -55,6 +55,7 @@ class TumourAwareGenerator(nn.Module):
         self,
         base_channels: int = 64,
         scheme: StudentScheme | str = StudentScheme.COMPLETE,
+        *,
         second_input: SecondInput | str = SecondInput.TUMOUR_IMAGE,
         keep_background: bool = True,
         condition_in_brain: bool = False,
@@ -84,14 +85,18 @@ class TumourAwareGenerator(nn.Module):
         planes = 0 if conditional_norms else len(Modality)
         channels = self.image_channels + int(self.several) + planes
         gain_images = self.image_channels if gain_head else 0
-        self.image_encoder = Encoder(channels, base_channels, norm_group, codes)
+        self.image_encoder = Encoder(channels, base_channels, norm_group=norm_group, codes=codes)
         has_encoder, has_decoder = self.scheme in _TUMOUR_ENCODER, self.scheme in _TUMOUR_DECODER
-        self.tumour_encoder = Encoder(channels, base_channels, norm_group, codes) if has_encoder else None
+        self.tumour_encoder = (
+            Encoder(channels, base_channels, norm_group=norm_group, codes=codes) if has_encoder else None
+        )
         self.fusion = Fusion(16 * base_channels, residual_fusion) if self.scheme in _FUSION else None
         fuses_skips = self.fusion is not None and residual_fusion
         self.skip_fusion = SkipFusion(base_channels) if fuses_skips else None
-        self.image_decoder = Decoder(base_channels, norm_group, codes, gain_images)
-        self.tumour_decoder = Decoder(base_channels, norm_group, codes, gain_images) if has_decoder else None
+        self.image_decoder = Decoder(base_channels, norm_group, codes=codes, gain_images=gain_images)
+        self.tumour_decoder = (
+            Decoder(base_channels, norm_group, codes=codes, gain_images=gain_images) if has_decoder else None
+        )
         self.apply(kaiming_normal)
         for module in self.modules():
             if isinstance(module, GainHead):
@@ -266,7 +271,7 @@ def student_from_teacher(
     student = TumourAwareGenerator(
         teacher.base_channels,
         scheme,
-        SecondInput.WHOLE_IMAGE,
+        second_input=SecondInput.WHOLE_IMAGE,
         keep_background=teacher.keep_background,
         condition_in_brain=teacher.condition_in_brain,
         norm_group=teacher.norm_group,

@@ -157,7 +157,7 @@ class PooledInstanceNorm(nn.Module):
         group: channels that share a mean and variance.
     """
 
-    def __init__(self, tile: int, epsilon: float, group: int = 1) -> None:
+    def __init__(self, tile: int, epsilon: float, *, group: int = 1) -> None:
         super().__init__()
         self.tile = tile
         self.epsilon = epsilon
@@ -185,5 +185,5 @@ def with_pooled_norms(network: StudentTranslator) -> nn.Module:
         for name, child in list(parent.named_children()):
             if isinstance(child, InstanceNorm):
                 tile = SIZE_DIVISOR * finest // child.num_features
-                setattr(parent, name, PooledInstanceNorm(tile, child.eps, child.group))
+                setattr(parent, name, PooledInstanceNorm(tile, child.eps, group=child.group))
     return changed.eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -107,6 +107,7 @@ class ScanVariation:
 
     sequence: float = 0.08
     gradient_echo: float = 0.15
+    _: KW_ONLY
     gamma: float = 0.35
     curve: float = 0.5
     bias: float = 0.12
@@ -123,8 +124,8 @@ def draw_sequences(rng: np.random.Generator, variation: ScanVariation, tissues: 
 
     def t1(prepared: bool, after_contrast: bool) -> PulseSequence:
         if prepared:
-            return PulseSequence(1900 * varied(), 4.0, 900 * varied(), after_contrast)
-        return PulseSequence(550 * varied(), 12 * varied(), None, after_contrast)
+            return PulseSequence(1900 * varied(), 4.0, inversion_ms=900 * varied(), after_contrast=after_contrast)
+        return PulseSequence(550 * varied(), 12 * varied(), inversion_ms=None, after_contrast=after_contrast)
 
     native = rng.random() < variation.gradient_echo
     enhanced = native if rng.random() < 0.7 else rng.random() < variation.gradient_echo
@@ -132,7 +133,7 @@ def draw_sequences(rng: np.random.Generator, variation: ScanVariation, tissues: 
     null = csf * np.log(2 / (1 + np.exp(-repetition / csf)))
     return {
         Modality.FLAIR: PulseSequence(
-            repetition, 110 * varied(), float(null * (1 + 0.25 * variation.sequence * rng.normal()))
+            repetition, 110 * varied(), inversion_ms=float(null * (1 + 0.25 * variation.sequence * rng.normal()))
         ),
         Modality.T1: t1(native, after_contrast=False),
         Modality.T1CE: t1(enhanced, after_contrast=True),

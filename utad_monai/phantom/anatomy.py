@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ class AnatomyVariation:
     """Relative, per axis."""
     rotation_degrees: float = 6.0
     """Per axis."""
+    _: KW_ONLY
     shift_mm: float = 4.0
     """Per axis."""
     displacement_mm: float = 3.0
@@ -53,6 +54,7 @@ class Template:
 
     grey: LabelArray
     white: LabelArray
+    _: KW_ONLY
     brain: LabelArray
     affine: npt.NDArray[np.float64]
     """`(4, 4)`, voxels to mm."""
@@ -66,6 +68,7 @@ class Lesion:
     """`(3,)`, in the template."""
     radius_mm: float
     """Of the sphere of the same volume."""
+    _: KW_ONLY
     mass_effect: float
     """Shrinkage of template distances at the centre, 0 (none) to below 1."""
 
@@ -78,6 +81,7 @@ class Anatomy:
     """`(X, Y, Z)`."""
     tissue: FloatArray
     """`(3, N)`, fractions of CSF, grey and white matter; columns sum to 1."""
+    _: KW_ONLY
     from_lesion_mm: FloatArray
     """`(3, N)`, offset from the lesion's centre, in mm of the template."""
 
@@ -93,7 +97,7 @@ def load_template() -> Template:
         datasets.load_mni152_brain_mask(resolution=1),
     )
     grey, white, brain = (np.rint(255 * image.get_fdata(dtype=np.float32)).astype(np.uint8) for image in images)
-    return Template(grey, white, brain, np.asarray(images[0].affine, dtype=np.float64))
+    return Template(grey, white, brain=brain, affine=np.asarray(images[0].affine, dtype=np.float64))
 
 
 def box_shape(spacing_mm: float) -> tuple[int, int, int]:
@@ -153,7 +157,7 @@ def deform_template(lesion: Lesion, spacing_mm: float, rng: np.random.Generator,
     grey, white = _sample(template.grey, voxels), _sample(template.white, voxels)
     sulci = np.exp(ANATOMY.sulci * smooth_field(spacing_mm, ANATOMY.sulci_knots_mm, rng)[brain])
     tissue = np.stack([sulci * np.clip(1 - grey - white, 0, 1), grey, white]) ** ANATOMY.sharpening
-    return Anatomy(brain, tissue / tissue.sum(axis=0), offset)
+    return Anatomy(brain, tissue / tissue.sum(axis=0), from_lesion_mm=offset)
 
 
 def _patient_to_template(spacing_mm: float, rng: np.random.Generator, brain_size: float) -> FloatArray:

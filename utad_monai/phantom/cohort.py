@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Acquisition:
     """Largest relative change of a patient's proton densities, T1 and T2."""
     bias: float = 0.1
     """Largest relative change by the bias field."""
+    _: KW_ONLY
     bias_knots_mm: float = 60.0
     """Distance of the control points of the bias field."""
     noise: float = 0.025
@@ -86,6 +87,7 @@ class PhantomCase:
     """Each `(X, Y, Z)`; background exactly 0, every brain voxel at least 1."""
     labels: LabelArray
     """`(X, Y, Z)`: 0 healthy or background, 1 necrosis, 2 oedema, 4 enhancing tumour."""
+    _: KW_ONLY
     affine: npt.NDArray[np.float64]
     """`(4, 4)`, voxels to mm in RAS world coordinates, as NIfTI has it."""
 
@@ -113,7 +115,7 @@ def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0, brain_size
         modality: _scan(mix_signals(SEQUENCES[modality], tissues, fractions), anatomy.brain, spacing_mm, rng)
         for modality, rng in zip(Modality, scan_rngs, strict=True)
     }
-    return PhantomCase(images, labels, box_affine(spacing_mm))
+    return PhantomCase(images, labels, affine=box_affine(spacing_mm))
 
 
 def write_phantom_cohort(
@@ -122,6 +124,7 @@ def write_phantom_cohort(
     seed: int = 0,
     spacing_mm: float = 2.0,
     progress: bool = True,
+    *,
     brain_size: float = 1.0,
 ) -> Path:
     """Write a synthetic cohort, in parallel over processes.

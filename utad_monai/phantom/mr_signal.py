@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -30,6 +30,7 @@ class Tissue:
     """Relative to water, 0 to 1."""
     t1_ms: float
     """Longitudinal relaxation time in ms."""
+    _: KW_ONLY
     t2_ms: float
     """Transverse relaxation time in ms."""
     t1_contrast_ms: float | None = None
@@ -60,6 +61,7 @@ class PulseSequence:
     """TR in ms."""
     echo_ms: float
     """TE in ms."""
+    _: KW_ONLY
     inversion_ms: float | None = None
     """TI in ms; None for a plain spin echo."""
     after_contrast: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any
 
@@ -46,6 +46,7 @@ class PatientVariation:
 
     scale: float = 0.12
     rotation_degrees: float = 8.0
+    _: KW_ONLY
     shift_mm: float = 4.0
     displacement_mm: Range = (1.5, 4.0)
     fine_displacement_mm: Range = (0.0, 1.5)
@@ -80,6 +81,7 @@ class TeachingPatient:
 
     pose: npt.NDArray[np.float32]
     shift_mm: npt.NDArray[np.float32]
+    _: KW_ONLY
     slice_mm: float
     numbers: dict[str, float]
     foci: dict[str, npt.NDArray[np.float32]]
@@ -103,7 +105,14 @@ def draw_patient(rng: np.random.Generator, variation: PatientVariation) -> Teach
     pose = _rotation(angles) @ np.diag(1 / scale)
     shift = rng.uniform(-variation.shift_mm, variation.shift_mm, size=3)
     seed = int(rng.integers(2**62))
-    return TeachingPatient(pose.astype(np.float32), shift.astype(np.float32), slice_mm, numbers, foci, seed)
+    return TeachingPatient(
+        pose.astype(np.float32),
+        shift.astype(np.float32),
+        slice_mm=slice_mm,
+        numbers=numbers,
+        foci=foci,
+        noise_seed=seed,
+    )
 
 
 def _draw_foci(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 
 import numpy as np
@@ -37,6 +37,7 @@ class BrainSlices:
 
     fractions: Tensor
     brain: Tensor
+    _: KW_ONLY
     tumour: Tensor
 
 
@@ -53,7 +54,7 @@ def paint_slices(patients: Sequence[TeachingPatient], size: tuple[int, int], pix
     brain = _sampled("brain", points)[:, 0] > 0.5
     healthy, grey = _healthy_tissue(patients, points, fields)
     fractions, tumour = _with_tumours(patients, points, healthy, grey, fields)
-    return BrainSlices(fractions * brain[:, None], brain, tumour & brain)
+    return BrainSlices(fractions * brain[:, None], brain, tumour=tumour & brain)
 
 
 class _Fields:

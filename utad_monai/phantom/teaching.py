@@ -61,6 +61,7 @@ class TeachingBrains:
         self,
         folder: str | Path,
         slices: int = 4000,
+        *,
         seed: int = 0,
         variation: PatientVariation | None = None,
         progress: bool = True,
@@ -101,7 +102,7 @@ class TeachingBrains:
         share = fractions.sum(dim=1)
         brain = share >= 0.5
         fractions = fractions / share.clamp_min(1e-6)[:, None] * brain[:, None]
-        return BrainSlices(fractions, brain, (outlined >= 0.5) & brain)
+        return BrainSlices(fractions, brain, tumour=(outlined >= 0.5) & brain)
 
     @cached_property
     def window_voxels(self) -> Tensor:
@@ -156,6 +157,7 @@ class TeachingBatches(Dataset[dict[str, Any]]):
         self,
         brains: TeachingBrains,
         sizes: Sequence[Sequence[int]] = ((96, 80),),
+        *,
         shares: Sequence[float] = (1.0,),
         batch_size: int = 8,
         seed: int = 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 
 import numpy as np
@@ -30,6 +30,7 @@ class TumourVariation:
     """Whole tumour, log-uniform."""
     core_share: tuple[float, float] = (0.25, 0.6)
     """Volume of the core within the whole tumour."""
+    _: KW_ONLY
     necrosis_share: tuple[float, float] = (0.3, 0.6)
     """Volume of the necrosis within the core."""
     height_mm: tuple[float, float] = (-8.0, 48.0)
@@ -65,7 +66,7 @@ def draw_lesion(rng: np.random.Generator) -> Lesion:
     """Draw the volume, site and mass effect of a tumour."""
     volume_mm3 = 1000 * np.exp(rng.uniform(*np.log(TUMOUR.volume_ml)))
     radius_mm = (3 * volume_mm3 / (4 * np.pi)) ** (1 / 3)
-    return Lesion(rng.choice(_tumour_sites_mm()), float(radius_mm), rng.uniform(*TUMOUR.mass_effect))
+    return Lesion(rng.choice(_tumour_sites_mm()), float(radius_mm), mass_effect=rng.uniform(*TUMOUR.mass_effect))
 
 
 @cache

@@ -46,7 +46,7 @@ def test_a_sound_case_has_neither_problems_nor_warnings(check: Check) -> None:
     report = check()
     assert report.usable
     assert (report.problems, report.warnings) == ((), ())
-    assert report.grid == CaseGrid((24, 20, 12), (1.5, 1.5, 3.0), "LPS")
+    assert report.grid == CaseGrid((24, 20, 12), (1.5, 1.5, 3.0), orientation="LPS")
     assert report.parts == ("flair", "t1", "t1ce", "t2", "seg")
     assert len(set(report.digests.values())) == 4
 

@@ -11,7 +11,7 @@ from utad_monai.data import BRATS_2023, Case
 from utad_monai.keys import Modality
 
 ROOT = Path("cohort")
-GRID = CaseGrid((4, 5, 6), (1.0, 1.0, 2.0), "LPS")
+GRID = CaseGrid((4, 5, 6), (1.0, 1.0, 2.0), orientation="LPS")
 
 
 def problem(case_id: str) -> Finding:
@@ -20,14 +20,14 @@ def problem(case_id: str) -> Finding:
 
 def report(case_id: str, *modalities: str, seg: bool = False, bad: bool = False) -> CaseReport:
     images = {Modality(name): ROOT / f"{case_id}-{name}.nii" for name in modalities or ("t1",)}
-    case = Case(case_id, case_id[0], images, ROOT / "seg.nii" if seg else None, BRATS_2023)
+    case = Case(case_id, case_id[0], images=images, segmentation=ROOT / "seg.nii" if seg else None, layout=BRATS_2023)
     finding = Finding.warning(FindingKind.NAME, case_id, None, "odd")
     errors = (problem(case_id),) if bad else ()
-    return CaseReport(case, None if bad else GRID, (*errors, finding), {})
+    return CaseReport(case, None if bad else GRID, findings=(*errors, finding), digests={})
 
 
 def cohort(*cases: CaseReport, problems: tuple[Finding, ...] = ()) -> CohortReport:
-    return CohortReport(ROOT, cases, (*problems, Finding.warning(FindingKind.DUPLICATE, "a1", None, "copy")))
+    return CohortReport(ROOT, cases, findings=(*problems, Finding.warning(FindingKind.DUPLICATE, "a1", None, "copy")))
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,18 @@ def case(number: int, *modalities: str, case_id: str = "", problem: str = "", fi
     images = {Modality(modality): ROOT / name / f"{name}-{modality}.nii" for modality in modalities or ("t1",)}
     problems = (Finding.error(name, next(iter(images.values())), problem, "mend it"),) if problem else ()
     findings = (Finding.warning(FindingKind.FILE, name, next(iter(images.values())), finding),) if finding else ()
-    grid = CaseGrid((10 + number % 20, 20, 30), (1.0, 1.0, 1.5), "RAS")
-    return CaseReport(Case(name, name, images, None, BRATS_2023), grid, (*problems, *findings), {})
+    grid = CaseGrid((10 + number % 20, 20, 30), (1.0, 1.0, 1.5), orientation="RAS")
+    return CaseReport(
+        Case(name, name, images=images, segmentation=None, layout=BRATS_2023),
+        grid,
+        findings=(*problems, *findings),
+        digests={},
+    )
 
 
 def shown(*cases: CaseReport, problems: tuple[Finding, ...] = (), width: int = 80) -> str:
     out = io.StringIO()
-    show_report(CohortReport(ROOT, cases, problems), Console(file=out, width=width, highlight=False))
+    show_report(CohortReport(ROOT, cases, findings=problems), Console(file=out, width=width, highlight=False))
     return out.getvalue()
 
 
@@ -89,10 +94,10 @@ def test_lines_fit_and_paths_are_not_broken() -> None:
 
 
 def test_a_terminal_has_colours_and_a_pipe_has_none(capsys: pytest.CaptureFixture[str]) -> None:
-    show_report(CohortReport(ROOT, (case(1),), ()))
+    show_report(CohortReport(ROOT, (case(1),), findings=()))
     assert "\x1b" not in capsys.readouterr().out
     out = io.StringIO()
-    show_report(CohortReport(ROOT, (case(1),), ()), Console(file=out, width=80, force_terminal=True))
+    show_report(CohortReport(ROOT, (case(1),), findings=()), Console(file=out, width=80, force_terminal=True))
     assert "\x1b" in out.getvalue()
 
 

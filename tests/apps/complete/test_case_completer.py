@@ -39,8 +39,8 @@ def completer(student_translator: TranslatorModel, tmp_path: Path) -> Callable[.
         names = {one.name for one in fields(TranslationOptions)} & set(choices)
         options = TranslationOptions(**{name: choices.pop(name) for name in names})
         settings = CompletionSettings(options=options, **choices)
-        volumes = VolumeTranslator(model, "cpu", 8, options=options)
-        return CaseCompleter(volumes, tmp_path / "out", settings, windows, resume)
+        volumes = VolumeTranslator(model, "cpu", batch_size=8, options=options)
+        return CaseCompleter(volumes, tmp_path / "out", settings=settings, windows=windows, resume=resume)
 
     return _completer
 

@@ -42,7 +42,7 @@ def cohort(tmp_path: Path, write_case: Callable[..., Any]) -> Path:
 @pytest.fixture
 def completion(cohort: Path, student_file: Path, tmp_path: Path) -> Callable[..., Completion]:
     def _completion(folder: str = "out", dataset_dir: Path = cohort, **arguments: Any) -> Completion:
-        return Completion(dataset_dir, student_file, tmp_path / folder, progress=False, **arguments)
+        return Completion(dataset_dir, student_file, output_dir=tmp_path / folder, progress=False, **arguments)
 
     return _completion
 

@@ -12,7 +12,9 @@ import pytest
 from utad_monai.apps.complete import MANIFEST_FILE, MANIFEST_JSON, CaseResult, VolumeResult, log_result, write_manifest
 from utad_monai.keys import CompletionStatus, Modality
 
-DONE = VolumeResult(Modality.T1, CompletionStatus.DONE, ("flair", "t2"), "a/a_t1.nii.gz", details={"x": 1}, kept=True)
+DONE = VolumeResult(
+    Modality.T1, CompletionStatus.DONE, sources=("flair", "t2"), file="a/a_t1.nii.gz", details={"x": 1}, kept=True
+)
 BAD = VolumeResult(Modality.T2, CompletionStatus.REFUSED, reason="case a: t2: why\nand why else")
 RESULTS = [
     CaseResult("c", reason="nothing is missing"),

@@ -15,11 +15,18 @@ from utad_monai.apps.complete.provenance import Provenance, SourceImage, is_synt
 from utad_monai.keys import Modality
 
 SOURCES = (
-    SourceImage(Modality.T1, "case_1_t1.nii.gz", "11" * 32),
-    SourceImage(Modality.T2, "case_1_t2.nii.gz", "22" * 32),
+    SourceImage(Modality.T1, "case_1_t1.nii.gz", sha256="11" * 32),
+    SourceImage(Modality.T2, "case_1_t2.nii.gz", sha256="22" * 32),
 )
 PROVENANCE = Provenance(
-    "case_1", Modality.T1CE, SOURCES, "ab" * 32, {"a": 1}, {"epoch": 3}, {Modality.T2: 0.2}, {"fusion": "mean"}
+    "case_1",
+    Modality.T1CE,
+    sources=SOURCES,
+    model_sha256="ab" * 32,
+    preprocessing={"a": 1},
+    training={"epoch": 3},
+    validation_errors={Modality.T2: 0.2},
+    settings={"fusion": "mean"},
 )
 WEIGHTS = {Modality.T1: 0.25, Modality.T2: 0.75}
 

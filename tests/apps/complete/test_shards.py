@@ -34,7 +34,7 @@ def completion(tmp_path: Path, write_case: Callable[..., Any], student_file: Pat
     for number, name in enumerate("abc"):
         write_case(tmp_path / "cohort", name, [FLAIR, T1CE, T2], seed=number)
     return lambda folder="out", **arguments: Completion(
-        tmp_path / "cohort", student_file, tmp_path / folder, progress=False, tree="brats2020", **arguments
+        tmp_path / "cohort", student_file, output_dir=tmp_path / folder, progress=False, tree="brats2020", **arguments
     )
 
 
@@ -80,8 +80,8 @@ def test_senseless_share_is_refused(text: str) -> None:
 
 
 def test_a_result_survives_a_file() -> None:
-    volume = VolumeResult(T1, CompletionStatus.DONE, ("flair",), "a.nii.gz", details={"x": [1]}, kept=True)
-    result = CaseResult("a", (volume,), "why", warnings=("odd",), problems=("bad",))
+    volume = VolumeResult(T1, CompletionStatus.DONE, sources=("flair",), file="a.nii.gz", details={"x": [1]}, kept=True)
+    result = CaseResult("a", (volume,), reason="why", warnings=("odd",), problems=("bad",))
     assert CaseResult.from_json(result.as_json()) == result
 
 

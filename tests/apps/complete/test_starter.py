@@ -41,7 +41,7 @@ def cohort(tmp_path: Path, write_case: Callable[..., Any]) -> Path:
 @pytest.fixture
 def completion(cohort: Path, tmp_path: Path, starter_file: Path) -> Callable[..., Completion]:
     def _completion(folder: str = "out", **arguments: Any) -> Completion:
-        return Completion(cohort, None, tmp_path / folder, progress=False, **arguments)
+        return Completion(cohort, None, output_dir=tmp_path / folder, progress=False, **arguments)
 
     assert starter_file.is_file()
     return _completion
@@ -211,7 +211,7 @@ def test_command_without_a_starter_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(starter, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(CheckpointError, match="give a student with --model"):
-        complete_cohort(Completion(cohort, None, tmp_path / "out"))
+        complete_cohort(Completion(cohort, None, output_dir=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -223,7 +223,7 @@ def test_python_door_opens_the_starter(cohort: Path, starter_file: Path, tmp_pat
     assert 0 < float(unit[T2].image.max()) <= 1
     assert set(unit[T2].weights) == {FLAIR, T1}
     calibrated = Translator.starter(cohort).complete(case)[T2].image
-    complete_cohort(Completion(cohort, None, tmp_path / "out", progress=False))
+    complete_cohort(Completion(cohort, None, output_dir=tmp_path / "out", progress=False))
     written = nibabel.load(tmp_path / "out" / "synthetic" / "a" / "a_t2_synthetic.nii.gz").get_fdata()
     np.testing.assert_allclose(calibrated[0], written, atol=1.0)
     assert float(calibrated.max()) > 100

@@ -262,8 +262,15 @@ def test_a_source_in_a_4d_file_gives_a_3d_image_on_its_grid(
 
 @pytest.fixture
 def files(tmp_path: Path) -> SyntheticFiles:
-    sources = (SourceImage(SOURCE, "case_t2.nii.gz", "aa" * 32),)
-    provenance = Provenance("case", TARGET, sources, "f" * 64, {"image_size": [32, 32]}, {"epoch": 3})
+    sources = (SourceImage(SOURCE, "case_t2.nii.gz", sha256="aa" * 32),)
+    provenance = Provenance(
+        "case",
+        TARGET,
+        sources=sources,
+        model_sha256="f" * 64,
+        preprocessing={"image_size": [32, 32]},
+        training={"epoch": 3},
+    )
     return SyntheticFiles(tmp_path / "out", provenance)
 
 

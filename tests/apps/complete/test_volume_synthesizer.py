@@ -41,7 +41,9 @@ def synthesize(student_translator: TranslatorModel, tmp_path: Path) -> Make:
         cases: Sequence[Case], folder: str = "out", model: TranslatorModel = student_translator, **arguments: Any
     ) -> VolumeSynthesizer:
         how = {name: arguments.pop(name) for name in ("fusion", "flips", "uncertainty") if name in arguments}
-        engine = VolumeSynthesizer("cpu", list(cases), VolumeTranslator(model, **how), tmp_path / folder, **arguments)
+        engine = VolumeSynthesizer(
+            "cpu", list(cases), inferer=VolumeTranslator(model, **how), output_dir=tmp_path / folder, **arguments
+        )
         engine.run()
         return engine
 
@@ -177,4 +179,4 @@ def test_model_that_a_phantom_taught_is_calibrated_on_the_loaders_cases(
 @pytest.mark.parametrize("arguments", [{"targets": ["t3"]}, {"sources": ["pet"]}, {"intensities": "loud"}])
 def test_unknown_words_are_refused_at_once(student_translator: TranslatorModel, tmp_path: Path, arguments: Any) -> None:
     with pytest.raises(ValueError, match=r"t3|pet|loud"):
-        VolumeSynthesizer("cpu", [], VolumeTranslator(student_translator), tmp_path, **arguments)
+        VolumeSynthesizer("cpu", [], inferer=VolumeTranslator(student_translator), output_dir=tmp_path, **arguments)

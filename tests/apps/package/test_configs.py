@@ -40,7 +40,7 @@ def test_student_comes_from_the_package() -> None:
 
 
 def test_metadata_says_name_release_and_data() -> None:
-    config = metadata_config(Label("some_name", "2.1.0", "wider", "cohort X"), {})
+    config = metadata_config(Label("some_name", "2.1.0", change="wider", data_source="cohort X"), {})
     assert (config["name"], config["version"], config["data_source"]) == ("some_name", "2.1.0", "cohort X")
     assert config["changelog"] == {"2.1.0": "wider"}
 

@@ -22,7 +22,7 @@ from utad_monai.models import CheckpointError, TranslatorModel, load_translator,
 from utad_monai.models.package_file import DEFAULT_NAME, PackageFile
 from utad_monai.networks import TumourAwareGenerator
 
-LABEL = Label("tiny_student", "1.2.0", "more epochs", "the tiny cohort of the tests")
+LABEL = Label("tiny_student", "1.2.0", change="more epochs", data_source="the tiny cohort of the tests")
 
 
 def write(model: Path, output: Path, label: Label | None = LABEL) -> Package:

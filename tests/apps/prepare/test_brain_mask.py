@@ -95,7 +95,9 @@ SHIFT = translation([8.0, 0, 0])
 def case(head: Any) -> RegisteredCase:
     """Give T1 as reference, and T2 whose points lie 8 mm (two voxels) further to the left."""
     images = {Modality.T1: head.images[Modality.T1], Modality.T2: head.images[Modality.T2]}
-    return RegisteredCase(images, Modality.T1, {Modality.T1: np.eye(4), Modality.T2: SHIFT}, frozenset(), None)
+    return RegisteredCase(
+        images, Modality.T1, matrices={Modality.T1: np.eye(4), Modality.T2: SHIFT}, stripped=frozenset(), given=None
+    )
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def case_of(folder: Path, voxels: Mapping[RawRole, Any], affines: Mapping[RawRol
         path = folder / f"{role}.nii.gz"
         sitk.WriteImage(image_of(array, (affines or {}).get(role, AFFINE)), str(path))
         sources[role] = RawSource(path, RawFormat.NIFTI)
-    return RawCase("c", folder, sources, unknown=("x.nrrd",))
+    return RawCase("c", folder, sources=sources, unknown=("x.nrrd",))
 
 
 def image(seed: int = 0) -> Any:

@@ -26,7 +26,7 @@ def case(raw_head: Any) -> CaseInput:
     labels[30:36, 30:36, 26:32] = 4
     segmentation = image_of(labels, Grid.of(raw_head.images[Modality.T2]).matrix)
     images = {modality: raw_head.images[modality] for modality in (Modality.T1CE, Modality.T2)}
-    return CaseInput(images, Modality.T1CE, (Modality.T2, segmentation), None, ())
+    return CaseInput(images, Modality.T1CE, segmentation=(Modality.T2, segmentation), brain_mask=None, warnings=())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_on_the_grid_of_brats_the_header_is_that_of_brats(case: CaseInput) -> No
 
 def test_stripped_images_keep_their_own_brain(stripped_head: Any) -> None:
     images = {modality: stripped_head.images[modality] for modality in (Modality.T1, Modality.T2)}
-    result = prepare_case(CaseInput(images, Modality.T1, None, None, ()), ON_REFERENCE)
+    result = prepare_case(CaseInput(images, Modality.T1, segmentation=None, brain_mask=None, warnings=()), ON_REFERENCE)
     assert result.mask.method is BrainMaskMethod.OWN
     assert result.stripped == set(images)
     np.testing.assert_array_equal(array_of(result.images[Modality.T1]), array_of(images[Modality.T1]))
@@ -75,7 +75,9 @@ def test_stripped_images_keep_their_own_brain(stripped_head: Any) -> None:
 
 def test_n4_makes_a_biased_image_more_uniform(scanner: Any, stripped_head: Any) -> None:
     raw = scanner["scan"](stripped_head, seed=2, bias=0.5)
-    case = CaseInput({Modality.T1: raw.images[Modality.T1]}, Modality.T1, None, None, ())
+    case = CaseInput(
+        {Modality.T1: raw.images[Modality.T1]}, Modality.T1, segmentation=None, brain_mask=None, warnings=()
+    )
     plain, corrected = (prepare_case(case, replace(ON_REFERENCE, n4=n4)) for n4 in (False, True))
     brain = array_of(plain.brain) > 0
 
@@ -100,7 +102,13 @@ def test_dark_brain_voxels_get_the_smallest_positive_value(stripped_head: Any) -
     dark = (28, 32, 26)
     voxels[dark] = 0
     given = (Modality.T1, image_of(stripped_head.brain.astype(np.uint8), stripped_head.affine))
-    case = CaseInput({Modality.T1: image_of(voxels, stripped_head.affine)}, Modality.T1, None, given, ())
+    case = CaseInput(
+        {Modality.T1: image_of(voxels, stripped_head.affine)},
+        Modality.T1,
+        segmentation=None,
+        brain_mask=given,
+        warnings=(),
+    )
     result = array_of(prepare_case(case, ON_REFERENCE).images[Modality.T1])
     assert result[dark] == voxels[voxels > 0].min()
 
@@ -109,7 +117,13 @@ def test_intensities_that_are_no_scanner_s_are_refused(stripped_head: Any) -> No
     voxels = array_of(stripped_head.images[Modality.T1])
     voxels[stripped_head.brain] -= 400
     given = (Modality.T1, image_of(stripped_head.brain.astype(np.uint8), stripped_head.affine))
-    case = CaseInput({Modality.T1: image_of(voxels, stripped_head.affine)}, Modality.T1, None, given, ())
+    case = CaseInput(
+        {Modality.T1: image_of(voxels, stripped_head.affine)},
+        Modality.T1,
+        segmentation=None,
+        brain_mask=given,
+        warnings=(),
+    )
     with pytest.raises(RefusedCaseError, match="t1 has negative intensities in"):
         prepare_case(case, ON_REFERENCE)
 
@@ -118,7 +132,9 @@ def test_a_mask_beside_the_head_is_refused(stripped_head: Any) -> None:
     corner = np.zeros(stripped_head.brain.shape, np.uint8)
     corner[:2, :2, :2] = 1
     given = (Modality.T1, image_of(corner, stripped_head.affine))
-    case = CaseInput({Modality.T1: stripped_head.images[Modality.T1]}, Modality.T1, None, given, ())
+    case = CaseInput(
+        {Modality.T1: stripped_head.images[Modality.T1]}, Modality.T1, segmentation=None, brain_mask=given, warnings=()
+    )
     with pytest.raises(RefusedCaseError, match="shows nothing inside the brain mask"):
         prepare_case(case, ON_REFERENCE)
 

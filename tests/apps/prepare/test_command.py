@@ -84,7 +84,11 @@ def test_doubtful_cases_are_warned_about(raw_dir: Path, tmp_path: Path) -> None:
 
 def test_options_become_settings() -> None:
     assert command.settings_of("t1", "reference", True, "synthstrip", "bspline") == PreparationSettings(
-        Modality.T1, GridKind.REFERENCE, True, BrainMaskMethod.SYNTHSTRIP, Interpolation.BSPLINE
+        Modality.T1,
+        GridKind.REFERENCE,
+        n4=True,
+        brain_mask=BrainMaskMethod.SYNTHSTRIP,
+        interpolation=Interpolation.BSPLINE,
     )
     assert command.settings_of("", "brats", False, "auto", "linear") == PreparationSettings()
 

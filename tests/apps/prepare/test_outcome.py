@@ -149,7 +149,7 @@ def test_a_refused_case_leaves_nothing_of_an_earlier_run(
 
 def test_problems_of_the_search_refuse_a_case_without_reading_it(tmp_path: Path) -> None:
     problem = Finding.error("../x", tmp_path, "has a bad name", "rename it")
-    result = prepare_and_write(RawCase("../x", tmp_path, {}, problems=(problem,)), tmp_path / "out", SETTINGS)
+    result = prepare_and_write(RawCase("../x", tmp_path, sources={}, problems=(problem,)), tmp_path / "out", SETTINGS)
     assert result.problems == (problem,)
     assert result.warnings == ()
 
@@ -158,7 +158,7 @@ def test_a_refused_name_that_is_no_folder_of_its_own_removes_nothing(tmp_path: P
     (tmp_path / "preparation").mkdir()
     (tmp_path / "report.json").write_text("the user's own")
     problem = Finding.error("..", tmp_path, "has a bad name", "rename it")
-    prepare_and_write(RawCase("..", tmp_path, {}, problems=(problem,)), tmp_path, SETTINGS)
+    prepare_and_write(RawCase("..", tmp_path, sources={}, problems=(problem,)), tmp_path, SETTINGS)
     assert (tmp_path / "report.json").read_text() == "the user's own"
 
 

@@ -38,7 +38,7 @@ def image(scanner: Scanner) -> sitk.Image:
 def write(folder: Path, image: sitk.Image, kind: RawFormat, scanner: Scanner) -> RawSource:
     if kind is RawFormat.DICOM:
         (series,), _ = group_series(scanner["write_dicom"](folder / "d", image, "T1", 7).iterdir())
-        return RawSource(folder / "d", kind, series)
+        return RawSource(folder / "d", kind, series=series)
     path = folder / {RawFormat.NIFTI: "a.nii.gz", RawFormat.NRRD: "a.nrrd", RawFormat.META_IMAGE: "a.mhd"}[kind]
     sitk.WriteImage(image, str(path))
     return RawSource(path, kind)
@@ -69,7 +69,7 @@ def test_the_files_and_the_text_of_a_source_name_it(tmp_path: Path, image: sitk.
 def test_a_contrast_agent_in_the_header_is_a_warning(tmp_path: Path, image: sitk.Image, scanner: Scanner) -> None:
     folder = scanner["write_dicom"](tmp_path / "d", image, "T1", **{"0018_0010": "Gadovist"})
     (series,), _ = group_series(folder.iterdir())
-    assert "contrast agent" in read_raw_image(RawSource(folder, RawFormat.DICOM, series)).warnings[0]
+    assert "contrast agent" in read_raw_image(RawSource(folder, RawFormat.DICOM, series=series)).warnings[0]
 
 
 def test_a_damaged_nifti_does_not_reach_itk(tmp_path: Path, image: sitk.Image, scanner: Scanner) -> None:

@@ -33,7 +33,7 @@ def sound() -> PreparedCase:
     voxels = np.zeros((40, 40, 40), np.uint8)
     voxels[5:32, 5:32, 5:33] = 1
     brain = image_of(voxels, AFFINE)
-    found = Registration(turned(5), 0.2, 0.5, "scanner", True)
+    found = Registration(turned(5), 0.2, information_after=0.5, start="scanner", improved=True)
     return PreparedCase(
         images={},
         segmentation=None,
@@ -60,8 +60,14 @@ def test_a_sound_case_has_no_warning(sound: PreparedCase) -> None:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (Registration(turned(31), 0.2, 0.5, "moments", True), "turned the image by 31 degrees"),
-        (Registration(turned(0), 0.2, 0.2, "scanner", False), "nothing better than the scanner's coordinates"),
+        (
+            Registration(turned(31), 0.2, information_after=0.5, start="moments", improved=True),
+            "turned the image by 31 degrees",
+        ),
+        (
+            Registration(turned(0), 0.2, information_after=0.2, start="scanner", improved=False),
+            "nothing better than the scanner's coordinates",
+        ),
     ],
 )
 def test_failed_registrations(sound: PreparedCase, found: Registration, said: str) -> None:
@@ -104,7 +110,7 @@ def test_tumour_outside_the_brain(sound: PreparedCase) -> None:
 
 
 def test_warnings_are_told_by_kind_and_name_the_case(sound: PreparedCase) -> None:
-    found = Registration(turned(31), 0.2, 0.5, "moments", True)
+    found = Registration(turned(31), 0.2, information_after=0.5, start="moments", improved=True)
     rough = replace(sound.mask, method=BrainMaskMethod.OTSU)
     case = replace(sound, registrations={Modality.T2: found}, mask=rough, covered={Modality.T1: 0.8})
     warnings = list(preparation_warnings("P1", case))

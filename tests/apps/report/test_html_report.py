@@ -61,16 +61,16 @@ def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factor
     generator = TumourAwareGenerator(2, second_input=SecondInput.WHOLE_IMAGE)
     save_translator(model_path(output, Stage.STUDENT), TranslatorModel(generator, tiny_preprocessing))
     network = UNet(**UNET)
-    save_segmenter(model_path(output, Stage.SEGMENTATION), Segmenter(network, tiny_preprocessing, UNET))
+    save_segmenter(model_path(output, Stage.SEGMENTATION), Segmenter(network, tiny_preprocessing, arguments=UNET))
     cohort = prepare_cohort(tiny_cohort, output, tiny_preprocessing, workers=1, progress=False)
     cases = EvaluationCases(cohort.store, cohort.cases("test"))
     evaluator = TranslationEvaluator(
         "cpu",
         DataLoader(cases, batch_size=1, collate_fn=single_case),
-        {"student": SliceTranslator(generator)},
-        DownstreamSegmentation(network),
-        output / "evaluation",
-        {"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", ATTACK]},
+        translators={"student": SliceTranslator(generator)},
+        segmentation=DownstreamSegmentation(network),
+        output_dir=output / "evaluation",
+        protocol={"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", ATTACK]},
     )
     assert evaluator.has_event_handler(evaluator._write, Events.COMPLETED)
     evaluator.run()

@@ -30,7 +30,7 @@ def case() -> dict[str, Any]:
 @pytest.mark.parametrize(("sources", "used"), [("several", 3), ("one", 1)])
 def test_rows_are_targets_with_the_sources_that_are_used(case: dict[str, Any], sources: str, used: int) -> None:
     torch.manual_seed(0)
-    generator = TumourAwareGenerator(2, "global_only", "whole_image", sources=sources)
+    generator = TumourAwareGenerator(2, "global_only", second_input="whole_image", sources=sources)
     figure = preview_figure(case, TranslatorModel(generator, Preprocessing(image_size=(32, 32))))
     axes = np.array(figure.axes).reshape(4, 6)
     for row, target in zip(axes, Modality, strict=True):

@@ -20,7 +20,7 @@ METHODS = (
     StudyMethod("master", "teacher"),
     StudyMethod("other", "teacher", overrides={"seed": 3}),
 )
-PLAN = StudyPlan("pupil", METHODS, (), method_overrides={"max_epochs": 2})
+PLAN = StudyPlan("pupil", METHODS, segmenters=(), method_overrides={"max_epochs": 2})
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_student_learns_from_the_teacher_that_it_comes_after(trained: list[dic
 def test_a_student_that_comes_after_nothing_has_its_teacher_where_it_always_is(
     trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    train_all(StudyPlan("pupil", (StudyMethod("pupil", "student"),), ()), "cohort", tmp_path)
+    train_all(StudyPlan("pupil", (StudyMethod("pupil", "student"),), segmenters=()), "cohort", tmp_path)
     assert "teacher_dir" not in trained[0]
 
 
@@ -82,7 +82,7 @@ def test_what_is_trained_is_not_trained_again(trained: list[dict[str, Any]], tmp
 
 def test_other_settings_in_the_same_folder_are_refused(trained: list[dict[str, Any]], tmp_path: Path) -> None:
     train_all(PLAN, "cohort", tmp_path)
-    other = StudyPlan("pupil", METHODS, (), method_overrides={"max_epochs": 3})
+    other = StudyPlan("pupil", METHODS, segmenters=(), method_overrides={"max_epochs": 3})
     with pytest.raises(StudyError, match=r"pupil was trained with other settings; remove the folder"):
         train_all(other, "cohort", tmp_path)
     assert len(trained) == 3
@@ -128,10 +128,10 @@ def test_several_processes_train_the_same_as_one(
     plan = StudyPlan(
         tiny_plan.reference,
         tuple(method for method in tiny_plan.methods if method.name in ("stargan", "paired_upper_bound")),
-        (),
-        tiny_plan.overlays,
-        tiny_plan.cohort_overrides,
-        tiny_plan.method_overrides,
+        segmenters=(),
+        overlays=tiny_plan.overlays,
+        cohort_overrides=tiny_plan.cohort_overrides,
+        method_overrides=tiny_plan.method_overrides,
         method_overlays=tiny_plan.method_overlays,
     )
     train_all(plan, tiny_cohort, tmp_path, workers=2)
@@ -147,10 +147,10 @@ def test_a_failure_in_another_process_reaches_the_user(tiny_plan: StudyPlan, tin
     plan = StudyPlan(
         "stargan",
         (StudyMethod("stargan", "teacher", overrides={"critic_steps": 0}),),
-        (),
-        (),
-        tiny_plan.cohort_overrides,
-        {key: value for key, value in tiny_plan.method_overrides.items() if key != "critic_steps"},
+        segmenters=(),
+        overlays=(),
+        cohort_overrides=tiny_plan.cohort_overrides,
+        method_overrides={key: value for key, value in tiny_plan.method_overrides.items() if key != "critic_steps"},
         method_overlays=tiny_plan.method_overlays,
     )
     logging.getLogger().handlers.clear()

@@ -43,10 +43,15 @@ def test_a_description_holds_both_mappings() -> None:
 
 
 def test_a_shared_file_is_listed_once() -> None:
-    case = Case("a", "a", dict.fromkeys(Modality, Path("a.nii")), Path("seg.nii"), MSD_TASK01)
+    case = Case(
+        "a", "a", images=dict.fromkeys(Modality, Path("a.nii")), segmentation=Path("seg.nii"), layout=MSD_TASK01
+    )
     assert case.files == (Path("a.nii"), Path("seg.nii"))
     assert [case.channel(modality) for modality in Modality] == [0, 1, 2, 3]
 
 
 def test_a_file_of_its_own_has_no_channel() -> None:
-    assert Case("a", "a", {Modality.T1: Path("a.nii")}, None, BRATS_2023).channel(Modality.T1) is None
+    assert (
+        Case("a", "a", images={Modality.T1: Path("a.nii")}, segmentation=None, layout=BRATS_2023).channel(Modality.T1)
+        is None
+    )

@@ -19,7 +19,7 @@ IMAGE = torch.arange(24.0).reshape(1, 2, 3, 4)
 
 def digested(case_id: str, patient_id: str = "", **digests: str) -> Digested:
     images = {Modality(name): Path(f"{case_id}-{name}.nii") for name in digests}
-    case = Case(case_id, patient_id or case_id, images, None, BRATS_2023)
+    case = Case(case_id, patient_id or case_id, images=images, segmentation=None, layout=BRATS_2023)
     return case, {Modality(name): digest for name, digest in digests.items()}
 
 

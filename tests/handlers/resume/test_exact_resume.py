@@ -71,7 +71,14 @@ class Training:
         torch.manual_seed(0)
         self.generator = TumourAwareGenerator(2)
         self.critics = critic_pair((32, 32), 2, 4)
-        dataset = UnpairedSlices(self.cohort.store, self.cohort.cases("train"), 0.5, 0.02, random_flip(), setting.seed)
+        dataset = UnpairedSlices(
+            self.cohort.store,
+            self.cohort.cases("train"),
+            tumour_fraction=0.5,
+            min_brain_fraction=0.02,
+            transform=random_flip(),
+            seed=setting.seed,
+        )
         sampler = EpochSampler(dataset, BATCHES * BATCH_SIZE)
         loader = DataLoader(dataset, BATCH_SIZE, sampler=sampler, num_workers=setting.workers)
         generator_optimizer = Adam(self.generator.parameters(), setting.learning_rate)
@@ -100,11 +107,18 @@ class Training:
             handlers.insert(0, distillation)
             self.parts["distillation"] = distillation
         self.trainer = TranslationTrainer(
-            *("cpu", setting.epochs, loader, self.generator, *self.critics, generator_optimizer, critic_optimizer),
+            "cpu",
+            setting.epochs,
+            train_data_loader=loader,
+            generator=self.generator,
+            whole_critic=self.critics[0],
+            tumour_critic=self.critics[1],
+            generator_optimizer=generator_optimizer,
+            critic_optimizer=critic_optimizer,
             critic_steps=3,
             train_handlers=handlers,
         )
-        self.resume = ExactResume(self.folder / "resume", self.parts, setting.policy, setting.minutes)
+        self.resume = ExactResume(self.folder / "resume", self.parts, policy=setting.policy, minutes=setting.minutes)
         torch.manual_seed(99)
 
     def kill_after(self, iteration: int) -> None:

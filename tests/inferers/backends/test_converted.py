@@ -32,7 +32,12 @@ def student(request: pytest.FixtureRequest) -> TumourAwareGenerator:
 def of_several_sources() -> TumourAwareGenerator:
     """Return a student of several sources with random weights where a fresh one has zeros."""
     student = TumourAwareGenerator(
-        4, "global_only", SecondInput.WHOLE_IMAGE, sources="several", conditional_norms=True, gain_head=True
+        4,
+        "global_only",
+        second_input=SecondInput.WHOLE_IMAGE,
+        sources="several",
+        conditional_norms=True,
+        gain_head=True,
     )
     with torch.no_grad():
         for weight in student.parameters():

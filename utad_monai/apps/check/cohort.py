@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class CaseGrid:
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
+    _: KW_ONLY
     orientation: str
 
 
@@ -53,6 +54,7 @@ class CaseReport:
 
     case: Case
     grid: CaseGrid | None
+    _: KW_ONLY
     findings: tuple[Finding, ...]
     digests: Mapping[Modality, str]
 
@@ -89,6 +91,7 @@ class CohortReport:
 
     root: Path
     cases: tuple[CaseReport, ...]
+    _: KW_ONLY
     findings: tuple[Finding, ...]
 
     @property
@@ -154,7 +157,7 @@ def check_case(case: Case, preprocessing: Preprocessing) -> CaseReport:
         # one case must not end the check of all others, whatever it does to the libraries
         reason = f"could not be checked ({type(error).__name__}: {error})"
         problem = Finding.error(case.case_id, case.files[0], reason, "replace or re-export the case")
-        return CaseReport(case, None, (problem,), {})
+        return CaseReport(case, None, findings=(problem,), digests={})
 
 
 def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
@@ -169,14 +172,14 @@ def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
         if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
             findings.extend(mix_up_warnings(case, loaded.images))  # its signs are those of brains
     digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
-    return CaseReport(case, _grid(volumes), tuple(findings), digests)
+    return CaseReport(case, _grid(volumes), findings=tuple(findings), digests=digests)
 
 
 def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:
     for volume in volumes.values():
         x, y, z = volume.shape[1:]
         sizes = [round(float(size), 3) for size in volume.pixdim]
-        return CaseGrid((x, y, z), (sizes[0], sizes[1], sizes[2]), str(volume.meta[ORIENTATION]))
+        return CaseGrid((x, y, z), (sizes[0], sizes[1], sizes[2]), orientation=str(volume.meta[ORIENTATION]))
     return None
 
 
@@ -202,11 +205,11 @@ def check_cohort(
     try:
         found = look_for_cases(path)
     except CohortError as error:
-        return CohortReport(root, (), error.problems)
+        return CohortReport(root, (), findings=error.problems)
     check = partial(check_case, preprocessing=preprocessing or Preprocessing())
     results = map_in_threads(check, found.cases, workers or os.cpu_count() or 1)
     # on a terminal only: a log file has no use for a bar
     bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
     reports = tuple(bar)
     copies = duplicates_across((report.case, report.digests) for report in reports)
-    return CohortReport(root, reports, (*found.problems, *copies))
+    return CohortReport(root, reports, findings=(*found.problems, *copies))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +43,7 @@ class PlannedVolume:
 
     target: Modality
     sources: tuple[Modality, ...] = ()
+    _: KW_ONLY
     finished: bool = False
     reason: str = ""
 
@@ -65,6 +66,7 @@ class CaseCompleter:
         self,
         volumes: VolumeTranslator,
         output_dir: str | Path,
+        *,
         settings: CompletionSettings,
         windows: Mapping[Modality, IntensityWindow] | None = None,
         resume: bool = True,
@@ -154,7 +156,7 @@ class CaseCompleter:
         provenance = Provenance(
             case_id=case.case_id,
             target=target,
-            sources=tuple(SourceImage(s, case.images[s].name, file_sha256(case.images[s])) for s in sources),
+            sources=tuple(SourceImage(s, case.images[s].name, sha256=file_sha256(case.images[s])) for s in sources),
             model_sha256=translator.sha256,
             preprocessing=translator.preprocessing.description(),
             training=dict(translator.training),

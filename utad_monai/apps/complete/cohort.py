@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ class Completion:
 
     dataset_dir: str | Path
     model: str | Path | None
+    _: KW_ONLY
     output_dir: str | Path
     settings: CompletionSettings = field(default_factory=CompletionSettings)
     workers: int = 1
@@ -93,6 +94,7 @@ class Completed:
 
     cohort: str
     results: tuple[CaseResult, ...]
+    _: KW_ONLY
     tree: Tree | None
     waits: str = ""
 
@@ -119,6 +121,7 @@ class Plan:
 
     cohort: str
     model: str
+    _: KW_ONLY
     cases: Mapping[str, tuple[PlannedVolume, ...]]
     problems: tuple[Finding, ...]
 
@@ -136,7 +139,7 @@ def plan_completion(completion: Completion) -> Plan:
     known = kept_intensities(cases, translator, settings, completion.output_dir)
     completer = _completer(completion, translator, known or _NOT_MEASURED)
     planned = {case.case_id: completer.plan(case) for case in _share(completion, cases)}
-    return Plan(cohort, _model_line(translator, settings, known), planned, problems)
+    return Plan(cohort, _model_line(translator, settings, known), cases=planned, problems=problems)
 
 
 def complete_cohort(completion: Completion) -> Completed:
@@ -163,7 +166,7 @@ def complete_cohort(completion: Completion) -> Completed:
         try:
             return merge_shards(completion)  # the last one to end finds all accounts, and nobody at work
         except (FolderInUseError, ShardError) as error:
-            return Completed(cohort, tuple(own), None, str(error))
+            return Completed(cohort, tuple(own), tree=None, waits=str(error))
     with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
         refused = _refused(problems)
         intensities = _intensities(completion, cases, translator)
@@ -171,7 +174,7 @@ def complete_cohort(completion: Completion) -> Completed:
         results = _complete(completion, translator, cases, intensities, lambda results: write([*refused, *results]))
         shutil.rmtree(output_dir / PARTS_FOLDER, ignore_errors=True)  # older than this account
         tree = _tree(completion, cases, results)
-    return Completed(cohort, _ordered([*refused, *results]), tree)
+    return Completed(cohort, _ordered([*refused, *results]), tree=tree)
 
 
 def merge_shards(completion: Completion) -> Completed:
@@ -193,7 +196,7 @@ def merge_shards(completion: Completion) -> Completed:
         results = [*_refused(problems), *all_accounted([case.case_id for case in cases], accounts)]
         ordered = write_manifest(output_dir, results, protocol)
         tree = _tree(completion, cases, ordered)
-    return Completed(cohort, tuple(ordered), tree)
+    return Completed(cohort, tuple(ordered), tree=tree)
 
 
 def _complete(
@@ -271,14 +274,16 @@ def _completer(completion: Completion, translator: TranslatorModel, intensities:
     volumes = VolumeTranslator(
         translator,
         completion.device,
-        completion.batch_size,
+        batch_size=completion.batch_size,
         options=settings.options,
         threads=_threads(completion, settings),
         calibration=intensities.calibration,
     )
     output_dir, resume = Path(completion.output_dir), completion.resume
     folder = output_dir / Stage.SYNTHETIC
-    return CaseCompleter(volumes, folder, settings, intensities.windows, resume, manifest_dir=output_dir)
+    return CaseCompleter(
+        volumes, folder, settings=settings, windows=intensities.windows, resume=resume, manifest_dir=output_dir
+    )
 
 
 def _threads(completion: Completion, settings: CompletionSettings) -> int:
@@ -294,7 +299,7 @@ def _intensities(completion: Completion, cases: Sequence[Case], translator: Tran
     if translator.generator.several and fusion is not FusionMethod.BEST:
         _logger.warning("--fuse %s has no effect: this model takes all sources at once", fusion)
     found = completion_intensities(
-        cases, translator, settings, completion.output_dir, completion.workers, completion.progress
+        cases, translator, settings, completion.output_dir, completion.workers, progress=completion.progress
     )
     line = _model_line(translator, settings, found)
     if line:

@@ -93,6 +93,7 @@ def completion_intensities(
     settings: CompletionSettings,
     output_dir: str | Path,
     workers: int = 1,
+    *,
     progress: bool = True,
 ) -> CohortIntensities:
     """Return the cohort's intensities as far as a completion needs them; what was measured is kept beside the results.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class VolumeResult:
 
     target: Modality
     status: CompletionStatus
+    _: KW_ONLY
     sources: tuple[str, ...] = ()
     file: str = ""
     reason: str = ""
@@ -61,6 +62,7 @@ class CaseResult:
 
     case_id: str
     volumes: tuple[VolumeResult, ...] = ()
+    _: KW_ONLY
     reason: str = ""
     refused: bool = False
     warnings: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import nibabel
@@ -33,6 +33,7 @@ class SourceImage:
 
     modality: Modality
     file: str
+    _: KW_ONLY
     sha256: str
 
 
@@ -53,6 +54,7 @@ class Provenance:
 
     case_id: str
     target: Modality
+    _: KW_ONLY
     sources: tuple[SourceImage, ...]
     model_sha256: str
     preprocessing: Mapping[str, Any]

@@ -48,6 +48,7 @@ class VolumeSynthesizer(Evaluator):
         self,
         device: torch.device | str,
         val_data_loader: Iterable[Any],
+        *,
         inferer: VolumeTranslator,
         output_dir: str | Path,
         targets: Sequence[Modality | str] = (),
@@ -64,7 +65,7 @@ class VolumeSynthesizer(Evaluator):
             intensities=intensities or None,
             dtype=dtype,
         )
-        self.completer = CaseCompleter(inferer, self.output_dir, settings)
+        self.completer = CaseCompleter(inferer, self.output_dir, settings=settings)
         self.results: list[CaseResult] = []
         dataset = getattr(val_data_loader, "dataset", val_data_loader)
         self.problems = tuple(getattr(dataset, "problems", ()))

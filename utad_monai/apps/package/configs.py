@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import metadata as installed
 from typing import Any
 
@@ -45,6 +45,7 @@ class Label:
 
     name: str = DEFAULT_NAME
     release: str = __version__
+    _: KW_ONLY
     change: str = "packaged student"
     data_source: str = _UNKNOWN_DATA
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from importlib import metadata as installed
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ class Package:
 
     folder: Path
     sizes: Mapping[str, int] = field(default_factory=dict)
+    _: KW_ONLY
     parity: Mapping[str, Parity] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
@@ -101,6 +102,7 @@ def write_package(
     label: Label | None = None,
     onnx: bool = True,
     torchscript: bool = True,
+    *,
     pt2: bool = False,
 ) -> Package:
     """Write `<output_dir>/<name>`, a MONAI bundle of a student; the same model gives the same configs and weights.
@@ -136,7 +138,7 @@ def write_package(
         original = described["description"][_ORIGINAL]["sha256"]
         _write_texts(temporary, label, translator, original, parity)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return Package(folder, {str(path.relative_to(folder)): path.stat().st_size for path in files}, parity)
+    return Package(folder, {str(path.relative_to(folder)): path.stat().st_size for path in files}, parity=parity)
 
 
 def _usable_folder(output_dir: Path, name: str) -> Path:

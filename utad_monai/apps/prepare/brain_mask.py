@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -198,6 +198,7 @@ class RegisteredCase:
 
     images: Mapping[Modality, sitk.Image]
     reference: Modality
+    _: KW_ONLY
     matrices: Mapping[Modality, Matrix]
     stripped: frozenset[Modality]
     given: tuple[Modality, sitk.Image] | None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
@@ -37,6 +37,7 @@ class CaseInput:
 
     images: Mapping[Modality, sitk.Image]
     reference: Modality
+    _: KW_ONLY
     segmentation: tuple[Modality, sitk.Image] | None
     brain_mask: tuple[Modality, sitk.Image] | None
     warnings: tuple[Finding, ...]
@@ -58,7 +59,9 @@ def read_case(case: RawCase, wanted_reference: Modality | None = None) -> CaseIn
     reference = _reference(case, wanted_reference, problems)
     texts = [f"{role}: {text}" for role, one in raw.items() for text in one.warnings]
     owners = {
-        role: _owner(case, role, raw[role].image, images, reference, problems) for role in raw if not role.modality
+        role: _owner(case, role, raw[role].image, images, reference, problems=problems)
+        for role in raw
+        if not role.modality
     }
     segmentation = brain_mask = None
     if owner := owners.get(RawRole.SEGMENTATION):
@@ -70,7 +73,7 @@ def read_case(case: RawCase, wanted_reference: Modality | None = None) -> CaseIn
     if case.unknown:
         texts.append(f"{len(case.unknown)} images were not recognised and are not used")
     warnings = tuple(Finding.warning(FindingKind.FILE, case.case_id, None, text) for text in texts)
-    return CaseInput(images, reference, segmentation, brain_mask, warnings)
+    return CaseInput(images, reference, segmentation=segmentation, brain_mask=brain_mask, warnings=warnings)
 
 
 def _read_images(case: RawCase, problems: list[Finding]) -> Iterator[tuple[RawRole, RawImage]]:
@@ -103,6 +106,7 @@ def _owner(
     image: sitk.Image,
     images: Mapping[Modality, sitk.Image],
     reference: Modality | None,
+    *,
     problems: list[Finding],
 ) -> Modality | None:
     """Return the modality on whose grid a mask lies, the reference first; note a problem when there is none."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
@@ -53,6 +53,7 @@ class PreparedCase:
 
     images: Mapping[Modality, sitk.Image]
     segmentation: sitk.Image | None
+    _: KW_ONLY
     brain: sitk.Image
     mask: BrainMask
     reference: Modality
@@ -77,14 +78,25 @@ def prepare_case(case: CaseInput, settings: PreparationSettings) -> PreparedCase
     stripped = frozenset(modality for modality, image in case.images.items() if is_skull_stripped(image))
     registrations = _register(case, settings.seed)
     to_image = {modality: found.matrix for modality, found in registrations.items()} | {case.reference: np.eye(4)}
-    registered = RegisteredCase(case.images, case.reference, to_image, stripped, case.brain_mask)
+    registered = RegisteredCase(
+        case.images, case.reference, matrices=to_image, stripped=stripped, given=case.brain_mask
+    )
     mask = find_brain(registered, settings.brain_mask)
     grid = BRATS_GRID if settings.grid is GridKind.BRATS else Grid.of(case.images[case.reference])
     to_reference = grid_to_reference(grid, settings.grid, mask.image)
     matrices = {modality: compose(to_image[modality], to_reference) for modality in case.images}
     brain = resample_mask(mask.image, grid, to_reference)
     images = {
-        modality: _prepare_image(modality, image, brain, grid, matrices[modality], settings, mask, modality in stripped)
+        modality: _prepare_image(
+            modality,
+            image,
+            brain,
+            grid,
+            matrices[modality],
+            settings=settings,
+            mask=mask,
+            stripped=modality in stripped,
+        )
         for modality, image in case.images.items()
     }
     segmentation = None
@@ -124,6 +136,7 @@ def _prepare_image(
     case_brain: sitk.Image,
     grid: Grid,
     matrix: Matrix,
+    *,
     settings: PreparationSettings,
     mask: BrainMask,
     stripped: bool,

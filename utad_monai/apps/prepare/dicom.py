@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class DicomSlice:
 
     path: Path
     size: tuple[int, ...]
+    _: KW_ONLY
     components: int
     pixel_mm: tuple[float, ...] | None
     position: tuple[float, ...] | None
@@ -61,6 +62,7 @@ class DicomSeries:
 
     folder: Path
     uid: str
+    _: KW_ONLY
     number: str
     description: str
     kind: str
@@ -169,6 +171,7 @@ class DicomStack:
 
     files: tuple[str, ...]
     size: tuple[int, int, int]
+    _: KW_ONLY
     spacing: tuple[float, float, float]
     origin: Vector
     direction: Vector

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class NativeResult:
 
     source: Path
     file: Path | None = None
+    _: KW_ONLY
     problem: Finding | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Outcome:
 
     case: str
     status: PreparationStatus
+    _: KW_ONLY
     problems: tuple[Finding, ...] = ()
     report: dict[str, Any] | None = None
     reused: bool = False
@@ -77,7 +78,7 @@ class Outcome:
 
 def refused(case: RawCase, problems: Sequence[Finding]) -> Outcome:
     """Return the outcome of a case that cannot be used."""
-    return Outcome(case.case_id, PreparationStatus.REFUSED, tuple(problems))
+    return Outcome(case.case_id, PreparationStatus.REFUSED, problems=tuple(problems))
 
 
 def prepare_and_write(case: RawCase, output_dir: Path, settings: PreparationSettings) -> Outcome:

@@ -6,7 +6,7 @@ import csv
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
@@ -35,6 +35,7 @@ class RawCase:
 
     case_id: str
     folder: Path
+    _: KW_ONLY
     sources: Mapping[RawRole, RawSource]
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ def _folder_case(folder: Path, root: Path) -> RawCase:
     if outside:
         reason = "is a link to a file outside the cohort's folder"
         problem = Finding.error(folder.name, outside[0], reason, "copy the file into the folder")
-        return RawCase(folder.name, folder, {}, problems=(problem,))
+        return RawCase(folder.name, folder, sources={}, problems=(problem,))
     series, reports = group_series(path for path in files if format_of(path) is None and is_dicom(path))
     found = [_read_name(folder, path) for path in files if format_of(path) is not None]
     found += [_read_series_name(folder, one) for one in series]
@@ -92,7 +93,7 @@ def _read_name(folder: Path, path: Path) -> tuple[frozenset[RawRole], RawSource]
 
 def _read_series_name(folder: Path, series: DicomSeries) -> tuple[frozenset[RawRole], RawSource]:
     """Read the description, and the folder's name too; when they differ, the series is both."""
-    source = RawSource(series.folder, RawFormat.DICOM, series)
+    source = RawSource(series.folder, RawFormat.DICOM, series=series)
     if series.kind not in _MR:
         return frozenset({RawRole.OTHER}), source
     by_description = recognise(series.description)
@@ -140,7 +141,9 @@ def _assign(folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], rep
         reason = f"no image is recognised as flair, t1, t1ce or t2: {', '.join(s.text for _, s in found)}"
         problems.append(Finding.error(folder.name, folder, reason, USE_THE_TABLE))
     unused = tuple(source.text for source in claims.get(RawRole.OTHER, ()))
-    return RawCase(folder.name, folder, sources, unused, tuple(unknown), tuple(problems))
+    return RawCase(
+        folder.name, folder, sources=sources, unused=unused, unknown=tuple(unknown), problems=tuple(problems)
+    )
 
 
 CASE_COLUMN = "case"
@@ -182,7 +185,7 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
                 problems.append(Finding.error(case_id, folder / cells[role], *found))
     if not any(role.modality for role in sources) and not problems:
         problems.append(Finding.error(case_id, folder, "the row names no image", "fill in at least one of its cells"))
-    return RawCase(case_id, folder, sources, problems=tuple(problems))
+    return RawCase(case_id, folder, sources=sources, problems=tuple(problems))
 
 
 def _source(folder: Path, cell: str) -> RawSource | tuple[str, str]:
@@ -205,7 +208,7 @@ def _series(path: Path, root: Path) -> RawSource | tuple[str, str]:
     if path.is_file():
         series = [one for one in series if any(part.path == path for part in one.slices)]
     if len(series) == 1:
-        return RawSource(folder, RawFormat.DICOM, series[0])
+        return RawSource(folder, RawFormat.DICOM, series=series[0])
     if series:
         numbers = ", ".join(one.number or "?" for one in series)
         return f"holds {len(series)} DICOM series ({numbers})", "name one file of the series instead of the folder"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -176,6 +176,7 @@ class RawSource:
 
     path: Path
     format: RawFormat
+    _: KW_ONLY
     series: DicomSeries | None = None
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
@@ -63,6 +63,7 @@ class Registration:
 
     matrix: Matrix
     information_before: float | None
+    _: KW_ONLY
     information_after: float
     start: str
     improved: bool
@@ -115,8 +116,8 @@ def register_rigid(reference: sitk.Image, image: sitk.Image, seed: int = 0) -> R
         after = _information(levels[-1], mask, transform, _FINISH, seed)
     improved = before is None or (after is not None and after > before - _EQUAL)
     if before is not None and (after is None or after < before + _EQUAL):
-        return Registration(np.eye(4), before, before, "scanner", improved)
-    return Registration(matrix_of(transform), before, after or 0.0, name, improved)
+        return Registration(np.eye(4), before, information_after=before, start="scanner", improved=improved)
+    return Registration(matrix_of(transform), before, information_after=after or 0.0, start=name, improved=improved)
 
 
 def _clip(image: sitk.Image) -> sitk.Image:

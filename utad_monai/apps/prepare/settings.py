@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -97,6 +97,7 @@ class PreparationSettings:
 
     reference: Modality | None = None
     grid: GridKind = GridKind.BRATS
+    _: KW_ONLY
     n4: bool = False
     brain_mask: BrainMaskMethod = BrainMaskMethod.AUTO
     interpolation: Interpolation = Interpolation.LINEAR

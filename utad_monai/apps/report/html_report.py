@@ -74,7 +74,7 @@ def write_report(output_dir: str | Path, dataset_dir: str | Path, max_cases: int
     if study is None and summary is None:
         raise MissingStageError(Stage.EVALUATION, output / Stage.EVALUATION / SUMMARY_FILE)
     with locked_folder(output, deep=False):
-        return _write_report(output, dataset_dir, max_cases, summary, study, table)
+        return _write_report(output, dataset_dir, max_cases, summary, study, table=table)
 
 
 def _write_report(
@@ -83,6 +83,7 @@ def _write_report(
     max_cases: int,
     summary: dict[str, Any] | None,
     study: dict[str, Any] | None,
+    *,
     table: pandas.DataFrame | None,
 ) -> Path:
     protocol = (summary or study or {})["protocol"]
@@ -92,14 +93,16 @@ def _write_report(
     cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False, on_bad_case=policy)
     evaluated = cohort.complete_cases(Split(protocol["split"]))[:max_cases]
     cases = EvaluationCases(cohort.store, evaluated)
-    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), cohort.cases(Split(protocol["split"])))
+    calibrator = CohortCalibrator(
+        cohort.store, cohort.cases(Split.TRAIN), judged=cohort.cases(Split(protocol["split"]))
+    )
     translate = SliceTranslator(student.generator, calibration=calibrator.fit(student.reference_histograms))
     models = _Models(student, translate, DownstreamSegmentation(segmenter.network))
     loaded = [cases[place] for place in range(len(cases))]
     browser = [_browser_case(case, models, cohort) for case in loaded]
     figures = [] if table is None else _figures(output, table, loaded, models)
     pairs = [] if table is None else _pairs(table)
-    page = _render(protocol, summary, study, pairs, figures, browser, training_health(output))
+    page = _render(protocol, summary, study, pairs, figures, browser=browser, health=training_health(output))
     path = output / REPORT_FILE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -195,6 +198,7 @@ def _render(
     study: Mapping[str, Any] | None,
     pairs: list[dict[str, Any]],
     figures: list[dict[str, str]],
+    *,
     browser: list[dict[str, Any]],
     health: list[dict[str, Any]],
 ) -> str:

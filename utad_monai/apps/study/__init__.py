@@ -90,7 +90,7 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
         reference,
         models.get(TEACHER, reference),
         load_study_segmenter(plan, output),
-        installed_starter(),
+        starter=installed_starter(),
     )
     described = {}
     for method in plan.trainings:

@@ -40,7 +40,7 @@ def study_calibrations(
         cohort: the cohort of a study.
         painted: `TranslatorModel.reference_histograms` by method; those that have none are left out.
     """
-    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), cohort.cases(Split.TEST))
+    calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), judged=cohort.cases(Split.TEST))
     return {name: calibrator.fit(shares) for name, shares in painted.items() if shares}
 
 
@@ -78,7 +78,10 @@ def measure_study(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Pa
     calibrations = study_calibrations(cohort, {name: model.reference_histograms for name, model in models.items()})
     starter_file = starter_path() if starter else None
     jobs = [
-        _Measurement(plan, str(dataset_dir), output, case, yardsticks, calibrations, starter_file) for case in cases
+        _Measurement(
+            plan, str(dataset_dir), output, case, yardsticks, calibrations=calibrations, starter_file=starter_file
+        )
+        for case in cases
     ]
     measurements = Measurements()
     if workers == 1:
@@ -101,6 +104,7 @@ class _Measurement:
         output: Path,
         case_id: str,
         yardsticks: Mapping[ImageSource, TranslationMethod],
+        *,
         calibrations: Mapping[str, Calibration],
         starter_file: Path | None,
     ) -> None:
@@ -120,8 +124,9 @@ class _Measurement:
         evaluator = CaseEvaluator(
             device,
             DataLoader(cases, batch_size=1, collate_fn=single_case),
-            {str(name): method for name, method in self.yardsticks.items()} | self._translators(methods, device),
-            self._questions(methods[self.plan.reference], device),
+            translators={str(name): method for name, method in self.yardsticks.items()}
+            | self._translators(methods, device),
+            evaluations=self._questions(methods[self.plan.reference], device),
         )
         evaluator.run()
         return evaluator.measurements

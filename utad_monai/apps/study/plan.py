@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class StudyMethod:
 
     name: str
     bundle: str
+    _: KW_ONLY
     overlays: Sequence[str] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
@@ -65,6 +66,7 @@ class StudyPlan:
 
     reference: str
     methods: tuple[StudyMethod, ...]
+    _: KW_ONLY
     segmenters: tuple[StudyMethod, ...]
     overlays: tuple[str, ...] = ()
     cohort_overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -110,6 +112,7 @@ def load_plan(
     config_file: str | Path = "",
     cohort_overrides: Mapping[str, Any] | None = None,
     method_overrides: Mapping[str, Any] | None = None,
+    *,
     segmenter_overrides: Mapping[str, Any] | None = None,
     minutes: float = 0.0,
     trusted: bool = False,
@@ -149,12 +152,12 @@ def load_plan(
     return StudyPlan(
         reference,
         tuple(method for name, method in known.items() if name in wanted),
-        tuple(StudyMethod(name, **entry) for name, entry in content["segmenters"].items()),
-        tuple(common["overlays"]),
-        {**common["cohort"], **(cohort_overrides or {})},
-        {**common["methods"], **(method_overrides or {}), **budget},
-        {**common["segmenters"], **(segmenter_overrides or {})},
-        tuple(common.get("method_overlays", ())),
+        segmenters=tuple(StudyMethod(name, **entry) for name, entry in content["segmenters"].items()),
+        overlays=tuple(common["overlays"]),
+        cohort_overrides={**common["cohort"], **(cohort_overrides or {})},
+        method_overrides={**common["methods"], **(method_overrides or {}), **budget},
+        segmenter_overrides={**common["segmenters"], **(segmenter_overrides or {})},
+        method_overlays=tuple(common.get("method_overlays", ())),
     )
 
 

@@ -52,7 +52,9 @@ def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
         return
     patient = match["patient"]
     case_id = f"{patient}_{match['session']}" if match["session"] else patient
-    yield Claim(BIDS, root.joinpath(*_dataset_folders(folders)), case_id, patient, part, path)
+    yield Claim(
+        BIDS, root.joinpath(*_dataset_folders(folders)), case_id=case_id, patient_id=patient, part=part, path=path
+    )
 
 
 def _dataset_folders(folders: tuple[str, ...]) -> tuple[str, ...]:

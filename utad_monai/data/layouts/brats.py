@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from utad_monai.data.layouts.case import BRATS_2023_LABELS, BRATS_LABELS, SEGMENTATION, Claim, Layout
@@ -20,6 +20,8 @@ class BratsLayout(Layout):
         patient_pattern: regular expression whose first group is the patient in a case name; cases it does not match
             are patients of their own.
     """
+
+    _: KW_ONLY
 
     separator: str = "_"
     patient_pattern: str = r"(?!)"
@@ -59,4 +61,6 @@ def brats_claims(path: Path, root: Path) -> Iterator[Claim]:  # noqa: ARG001  (o
         parts: dict[str, Modality | str] = {name: modality for modality, name in layout.names.items()}
         part = (parts | {SEGMENTATION: SEGMENTATION}).get(ending)
         if separator and case_id and part is not None:
-            yield Claim(layout, path.parent, case_id, layout.patient_of(case_id), part, path)
+            yield Claim(
+                layout, path.parent, case_id=case_id, patient_id=layout.patient_of(case_id), part=part, path=path
+            )

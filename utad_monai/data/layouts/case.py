@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,7 @@ class Layout:
 
     name: str
     names: Mapping[Modality, str]
+    _: KW_ONLY
     labels: Mapping[int, TumourLabel]
     channels: Mapping[Modality, int] = field(default_factory=dict)
 
@@ -77,6 +78,7 @@ class Case:
 
     case_id: str
     patient_id: str
+    _: KW_ONLY
     images: Mapping[Modality, Path]
     segmentation: Path | None
     layout: Layout
@@ -111,6 +113,7 @@ class Claim:
 
     layout: Layout
     dataset: Path
+    _: KW_ONLY
     case_id: str
     patient_id: str
     part: Modality | str

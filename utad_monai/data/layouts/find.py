@@ -168,7 +168,13 @@ def _case(claims: list[Claim]) -> Case:
     files = {claim.part: claim.path for claim in claims}
     images = {modality: files[modality] for modality in Modality if modality in files}
     any_claim = claims[0]
-    return Case(any_claim.case_id, any_claim.patient_id, images, files.get(SEGMENTATION), any_claim.layout)
+    return Case(
+        any_claim.case_id,
+        any_claim.patient_id,
+        images=images,
+        segmentation=files.get(SEGMENTATION),
+        layout=any_claim.layout,
+    )
 
 
 def _without_unsafe_names(cases: list[Case]) -> tuple[list[Case], list[Finding]]:

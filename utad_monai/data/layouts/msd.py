@@ -45,7 +45,7 @@ def msd_claims(path: Path) -> Iterator[Claim]:
     case_id = re.sub(r"\.nii(\.gz)?$", "", path.name)
     parts = MSD_TASK01.channels if folder["content"] == "images" else (SEGMENTATION,)
     for part in parts:
-        yield Claim(MSD_TASK01, path.parent.parent, case_id, case_id, part, path)
+        yield Claim(MSD_TASK01, path.parent.parent, case_id=case_id, patient_id=case_id, part=part, path=path)
 
 
 _MOST_DIGITS = 6

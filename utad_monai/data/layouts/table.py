@@ -56,7 +56,9 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
         problems.extend(Finding.error(shown, where, reason, "correct the table") for where, reason in reasons)
         if not reasons:
             images = {modality: files[modality] for modality in Modality if modality in files}
-            cases[name] = Case(name, row[_PATIENT] or name, images, files.get(SEGMENTATION), TABLE)
+            cases[name] = Case(
+                name, row[_PATIENT] or name, images=images, segmentation=files.get(SEGMENTATION), layout=TABLE
+            )
     return list(cases.values()), problems
 
 

@@ -40,4 +40,11 @@ def ucsf_pdgm_claims(path: Path, root: Path) -> Iterator[Claim]:  # noqa: ARG001
     suffix = path.name[path.name.index(".nii") :]
     corrected = path.with_name(f"{match['case']}_{match['part']}{_CORRECTED}{suffix}")
     if match["corrected"] or not corrected.exists():
-        yield Claim(UCSF_PDGM, path.parent, match["case"], match["patient"], _PARTS[match["part"]], path)
+        yield Claim(
+            UCSF_PDGM,
+            path.parent,
+            case_id=match["case"],
+            patient_id=match["patient"],
+            part=_PARTS[match["part"]],
+            path=path,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -69,6 +69,7 @@ class Finding:
 
     severity: Severity
     kind: FindingKind
+    _: KW_ONLY
     case_id: str
     file: Path | None
     text: str
@@ -79,12 +80,12 @@ class Finding:
         cls, case_id: str, file: Path | None, text: str, remedy: str, kind: FindingKind = FindingKind.FILE
     ) -> Finding:
         """Return what refuses a case or a file."""
-        return cls(Severity.ERROR, kind, case_id, file, text, remedy)
+        return cls(Severity.ERROR, kind, case_id=case_id, file=file, text=text, remedy=remedy)
 
     @classmethod
     def warning(cls, kind: FindingKind, case_id: str, file: Path | None, text: str, remedy: str = "") -> Finding:
         """Return what somebody should look at."""
-        return cls(Severity.WARNING, kind, case_id, file, text, remedy)
+        return cls(Severity.WARNING, kind, case_id=case_id, file=file, text=text, remedy=remedy)
 
     @classmethod
     def of(cls, case_id: str, error: InvalidImageError) -> Finding:

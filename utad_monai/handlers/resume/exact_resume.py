@@ -60,6 +60,7 @@ class ExactResume:
         self,
         folder: str | Path,
         stateful: Mapping[str, Stateful],
+        *,
         policy: ResumePolicy | str = ResumePolicy.AUTO,
         minutes: float = 5.0,
         clock: Callable[[], float] = time.monotonic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class Parity:
 
     from_exact: float
     from_student: float
+    _: KW_ONLY
     student_from_exact: float
 
 
@@ -97,7 +98,8 @@ def measure_parity(student: StudentTranslator, exported: Network, image_size: tu
         wanted, true, found = student(stacked), exact(stacked.double()), exported(stacked)
         pairs = ((found, true), (found, wanted), (wanted, true))
         distances.append([_distance(one, other) for one, other in pairs])
-    return Parity(*(max(column) for column in zip(*distances, strict=True)))
+    from_exact, from_student, student_from_exact = (max(column) for column in zip(*distances, strict=True))
+    return Parity(from_exact, from_student, student_from_exact=student_from_exact)
 
 
 def checked_parity(student: StudentTranslator, exported: Network, image_size: tuple[int, int], what: str) -> Parity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 import pandas
@@ -37,6 +37,7 @@ class Tree:
 
     folder: Path
     channel_order: str
+    _: KW_ONLY
     cases: tuple[str, ...]
     problems: tuple[Finding, ...]
 
@@ -78,7 +79,7 @@ def write_tree(
         placed.append(case)
     _describe(form, root, placed, files)
     remember_links(root, {path.resolve().parent for path in files if path.is_symlink()})
-    return Tree(root, form.channel_order, tuple(case.case.case_id for case in placed), tuple(problems))
+    return Tree(root, form.channel_order, cases=tuple(case.case.case_id for case in placed), problems=tuple(problems))
 
 
 def _with_segmentation(
