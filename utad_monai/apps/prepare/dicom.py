@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ from utad_monai.transforms import InvalidImageError
 
 
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
+_SCANNER = {"Manufacturer": "0008|0070", "ManufacturersModelName": "0008|1090"}
+_SETTINGS = {
+    "MagneticFieldStrength": ("0018|0087", 1.0),
+    "RepetitionTime": ("0018|0080", 1e-3),
+    "EchoTime": ("0018|0081", 1e-3),
+    "InversionTime": ("0018|0082", 1e-3),
+    "FlipAngle": ("0018|1314", 1.0),
+}
+"""Tag of each BIDS name, and the factor to its BIDS unit: tesla, seconds, degrees."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ class DicomSeries:
         kind: the DICOM modality, such as `MR`.
         contrast_agent: whether the header names a contrast agent.
         slices: in no particular order.
+        acquisition: how the first file says that it was acquired, in names and units of a BIDS sidecar.
     """
 
     folder: Path
@@ -66,6 +77,7 @@ class DicomSeries:
     kind: str
     contrast_agent: bool
     slices: tuple[DicomSlice, ...]
+    acquisition: Mapping[str, str | float]
 
 
 def is_dicom(path: Path) -> bool:
@@ -139,7 +151,17 @@ def _series(folder: Path, uid: str, members: list[tuple[DicomSlice, dict[str, An
         kind=tags.get("0008|0060", ""),
         contrast_agent=bool(tags.get("0018|0010", "")),
         slices=tuple(place for place, _ in members),
+        acquisition=_acquisition(tags),
     )
+
+
+def _acquisition(tags: dict[str, str]) -> dict[str, str | float]:
+    found: dict[str, str | float] = {name: tags[tag] for name, tag in _SCANNER.items() if tags.get(tag)}
+    for name, (tag, unit) in _SETTINGS.items():
+        value = _numbers(tags, tag, 1)
+        if value and math.isfinite(value[0]):
+            found[name] = round(value[0] * unit, 6)
+    return found
 
 
 # SimpleITK has no types
