@@ -12,5 +12,5 @@ HOME_VARIABLE = "UTAD_MONAI_HOME"
 
 
 def home_dir() -> Path:
-    """Return `$UTAD_MONAI_HOME`, or else the system's place for caches (`~/.cache/utad_monai`); it need not be there."""
+    """Return `$UTAD_MONAI_HOME`, or else the system's place for caches (`~/.cache`); it need not be there."""
     return Path(os.environ.get(HOME_VARIABLE) or user_cache_path("utad_monai", appauthor=False)).expanduser()

@@ -250,7 +250,7 @@ def read_series(series: DicomSeries) -> sitk.Image:
 def _check_alike(series: DicomSeries) -> None:
     first = series.slices[0]
     if any(len(one.size) > 2 for one in series.slices):
-        raise _refusal(series, "has several frames in one file (enhanced DICOM)", "convert it to NIfTI")
+        raise _refusal(series, "has several frames in one file (enhanced DICOM)", "convert it with dcm2niix")
     if any(one.components != 1 for one in series.slices):
         raise _refusal(series, "is in colour: no MR image")
     if len(series.slices) < _MIN_SLICES:
