@@ -17,13 +17,12 @@ from torch.nn import functional
 
 from utad_monai.engines.batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d
 from utad_monai.transforms import mask_tumour
 
 Network = TypeVar("Network", bound=nn.Module)
 TORCH_LAYERS: Mapping[type[nn.Module], type[nn.Module]] = {
     NarrowConv2d: nn.Conv2d,
-    PlaneSum: nn.Conv2d,
     PairMaxPool2d: nn.MaxPool2d,
     BilinearDoubling: nn.Upsample,
 }

@@ -22,6 +22,7 @@ from utad_monai.engines import TranslationTrainer
 from utad_monai.engines.batch import TranslationBatch
 from utad_monai.handlers import DistillationHandler
 from utad_monai.keys import AdversarialGame, BatchKey
+from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 from utad_monai.runtime.workers import keep_freed_memory
 from utad_monai.transforms import BACKGROUND
@@ -160,16 +161,20 @@ class Rivals:
         for network in filter(None, (self.generator, self.teacher, *self.critics)):
             network.to(precision)
         self.batch = make_batch(size, precision)
+        self.loss_weights = LossWeights()
+
+    def handlers(self) -> list[Any]:
+        """Return the handlers of the engine's step."""
+        return [DistillationHandler(self.teacher)] if self.teacher else []
 
     def ours(self) -> TranslationTrainer:
         """Return the engine, ready to run iterations."""
         generator, critics = copy.deepcopy(self.generator), copy.deepcopy(self.critics)
-        handlers = [DistillationHandler(self.teacher)] if self.teacher else []
         optimizers = Adam(generator.parameters(), 1e-4), Adam([w for c in critics for w in c.parameters()], 1e-4)
         trainer = TranslationTrainer(
-            *("cpu", 1, [self.batch], generator, *critics, *optimizers),
+            *("cpu", 1, [self.batch], generator, *critics, *optimizers, self.loss_weights),
             critic_steps=self.size.critic_steps,
-            train_handlers=handlers,
+            train_handlers=self.handlers(),
         )
         trainer.state.iteration = 0
         return trainer

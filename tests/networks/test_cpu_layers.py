@@ -8,18 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d
 
 CHANNELS = 5
 LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] = {
     "narrow convolution": (lambda: NarrowConv2d(5, 3, 3, padding=1), lambda: nn.Conv2d(5, 3, 3, padding=1)),
     "widening convolution": (lambda: NarrowConv2d(5, 8, 3, padding=1), lambda: nn.Conv2d(5, 8, 3, padding=1)),
     "convolution of size 1": (lambda: NarrowConv2d(5, 8, 1), lambda: nn.Conv2d(5, 8, 1)),
-    "sum of planes": (lambda: PlaneSum(CHANNELS), lambda: nn.Conv2d(CHANNELS, 1, 1)),
     "max-pool": (PairMaxPool2d, lambda: nn.MaxPool2d(2)),
     "doubling": (BilinearDoubling, lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)),
 }
-OWN = ["_NarrowConvolution", "View", "_PairMaximum", "_Doubling"]
+OWN = ["_NarrowConvolution", "_PairMaximum", "_Doubling"]
 """Names in the graph of what is computed by this project."""
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from utad_monai.networks.conditioning import GainHead, Modulation
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
         self.upsample = BilinearDoubling()
         self.reductions = nn.ModuleList(ConvNormAct(2 * width, width, norm_group, codes) for width in widths)
         self.levels = nn.ModuleList(DoubleConv(2 * width, width, norm_group, codes) for width in widths)
-        self.head = None if gain_images else PlaneSum(base_channels)
+        self.head = None if gain_images else nn.Conv2d(base_channels, 1, kernel_size=1)
         self.gain_head = GainHead(base_channels, gain_images, max(1, codes)) if gain_images else None
 
     def forward(

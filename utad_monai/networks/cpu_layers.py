@@ -67,30 +67,6 @@ def _channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=torch.channels_last)
 
 
-class PlaneSum(nn.Conv2d):
-    """`nn.Conv2d` of size 1 x 1 to a single channel, a weighted sum of planes: one matrix product for each image.
-
-    Args:
-        in_channels: planes that are added up.
-    """
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__(in_channels, 1, kernel_size=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `(B, 1, H, W)` of `(B, in, H, W)`."""
-        if not is_scripting():  # noqa: SIM102
-            if trains_on_cpu(self, features):
-                return _sum_of_planes(features, self)
-        return functional.conv2d(features, self.weight, self.bias)
-
-
-def _sum_of_planes(features: Tensor, layer: nn.Conv2d) -> Tensor:
-    weights = layer.weight.flatten(1).expand(len(features), 1, -1)
-    summed: Tensor = torch.baddbmm(layer.bias, weights, features.flatten(2))  # type: ignore[arg-type]
-    return summed.view(-1, 1, *features.shape[2:])
-
-
 class PairMaxPool2d(nn.MaxPool2d):
     """`nn.MaxPool2d(2)` of even height and width: the greater of two rows, then of two columns; in evaluation, too.
 
