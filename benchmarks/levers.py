@@ -23,7 +23,7 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 from torch.optim import Adam
 
-from benchmarks.literal import plain_layers, plain_norms
+from benchmarks.literal import literal_layers
 from benchmarks.paired import RivalProcess, Timing, serve, take_turns
 from benchmarks.training_step import Rivals, Role, Size, make_batch, our_cycle
 from utad_monai.bundle.configs import bundles_dir
@@ -31,7 +31,6 @@ from utad_monai.engines import TranslationTrainer, translation_trainer
 from utad_monai.handlers import DistillationHandler, StarterAnchor, StopOnNonFinite
 from utad_monai.keys import BatchKey
 from utad_monai.networks import Judgement, student_from_teacher
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d
 from utad_monai.runtime.workers import keep_freed_memory
 
 STEPS = 3
@@ -44,9 +43,6 @@ class Kept(StrEnum):
 
     MEMORY = "freed memory is kept"
     LAYERS = "InstanceNorm as GroupNorm, activations in place"
-    NARROW = "gradients of narrow convolutions"
-    POOL = "the greatest of a window by rows, then columns"
-    UPSAMPLE = "gradient of upsampling by rows, then columns"
     SHARED_PASS = "one forward pass for both players, no graph for critics alone"
     FROZEN = "critics are frozen while the generator trains"
     TOGETHER = "real and fake in one pass of a critic"
@@ -104,10 +100,10 @@ def cycle(rivals: Rivals, lever: str) -> Callable[[], object]:
     """Return one cycle of the engine without a kept lever, or with one that was left out, or with a guard."""
     if lever != Kept.MEMORY:
         keep_freed_memory()
-    if change_layers := _LAYERS.get(lever):
-        rivals.generator = change_layers(rivals.generator)
-        rivals.critics = change_layers(rivals.critics[0]), change_layers(rivals.critics[1])
-        rivals.teacher = rivals.teacher and change_layers(rivals.teacher)
+    if lever == Kept.LAYERS:
+        rivals.generator = literal_layers(rivals.generator)
+        rivals.critics = literal_layers(rivals.critics[0]), literal_layers(rivals.critics[1])
+        rivals.teacher = rivals.teacher and literal_layers(rivals.teacher)
     trainer = rivals.ours()
     _CHANGES.get(lever, lambda *_: None)(trainer, rivals)
     return lambda: our_cycle(trainer, rivals.batch, rivals.size.critic_steps)
@@ -165,12 +161,6 @@ def _guarded(trainer: TranslationTrainer, _: Rivals) -> None:
     changed._iteration = guarded_iteration
 
 
-_LAYERS: dict[str, Callable[[Any], Any]] = {
-    Kept.LAYERS: plain_norms,
-    Kept.NARROW: partial(plain_layers, kinds=[NarrowConv2d]),
-    Kept.POOL: partial(plain_layers, kinds=[PairMaxPool2d]),
-    Kept.UPSAMPLE: partial(plain_layers, kinds=[BilinearDoubling]),
-}
 _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
     Kept.SHARED_PASS: _pass_by_pass,
     Kept.FROZEN: _unfrozen,
