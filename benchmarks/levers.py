@@ -1,33 +1,40 @@
-"""What each lever of the training step is worth: the step without it, or with one that was left out, in turn with ours.
+"""What each lever of the shipped recipe's step is worth: the step without it, or with one that was left out, and ours.
 
-python -m benchmarks.levers demo --rounds 15
+They take turns in processes of one thread, and count their processor's seconds: other programs change those less than
+a clock's.
+
+python -m benchmarks.levers teacher
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor
 from torch.optim import Adam
 
-from benchmarks.literal import plain_layers, plain_norms
-from benchmarks.paired import RivalProcess, serve, take_turns
-from benchmarks.training_step import SIZES, Rivals, Size, our_cycle
+from benchmarks.literal import literal_layers
+from benchmarks.paired import RivalProcess, Timing, serve, take_turns
+from benchmarks.training_step import Rivals, Role, Size, make_batch, our_cycle
+from utad_monai.bundle.configs import bundles_dir
 from utad_monai.engines import TranslationTrainer, translation_trainer
-from utad_monai.handlers import StopOnNonFinite
-from utad_monai.keys import BatchKey, LossTerm
-from utad_monai.losses import WassersteinLoss, gradient_penalty
-from utad_monai.losses.adversarial import Critic
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
+from utad_monai.handlers import DistillationHandler, StarterAnchor, StopOnNonFinite
+from utad_monai.keys import BatchKey
+from utad_monai.networks import Judgement, student_from_teacher
 from utad_monai.runtime.workers import keep_freed_memory
 
+STEPS = 3
+"""Training steps of a turn."""
 OURS = "ours"
 
 
@@ -36,10 +43,6 @@ class Kept(StrEnum):
 
     MEMORY = "freed memory is kept"
     LAYERS = "InstanceNorm as GroupNorm, activations in place"
-    NARROW = "gradients of narrow convolutions"
-    HEAD = "the last convolution as a matrix product"
-    POOL = "the greatest of a window by rows, then columns"
-    UPSAMPLE = "gradient of upsampling by rows, then columns"
     SHARED_PASS = "one forward pass for both players, no graph for critics alone"
     FROZEN = "critics are frozen while the generator trains"
     TOGETHER = "real and fake in one pass of a critic"
@@ -59,17 +62,51 @@ class LeftOut(StrEnum):
     COMPILED = "compiled generator"
 
 
-def cycle(size: Size, lever: str) -> Callable[[], object]:
+class Recipe(Rivals):
+    """Networks, losses and handlers of `bundles/teacher.json` or `student.json`, and a made-up batch.
+
+    Args:
+        role: which generator is trained.
+        changed: other values for keys of the teacher's bundle.
+    """
+
+    def __init__(self, role: Role, **changed: Any) -> None:
+        teacher: Any = ConfigParser.load_config_file(bundles_dir() / "teacher.json") | changed
+        teacher["critics"]["image_size"] = "@image_size"  # no cohort, no brain box
+        parser = ConfigParser(teacher)
+        self.generator, self.critics = map(parser.get_parsed_content, ("network_def", "critics"))
+        parser.get_parsed_content("start")
+        self.teacher = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.flips = bool(teacher["anchor_flips"])
+        if role is Role.STUDENT:
+            parser = ConfigParser(ConfigParser.load_config_file(bundles_dir() / "student.json"))
+            self.generator = student_from_teacher(self.teacher, parser["scheme"], parser["warm_tumour_encoder"])
+        self.loss_weights = parser.get_parsed_content("loss_weights")
+        networks = (teacher[name] for name in ("base_channels", "critic_channels", "critic_layers"))
+        sizes = [tuple(teacher["image_size"])] * 3
+        self.size = Size(*networks, *sizes, teacher["batch_size"], teacher["critic_steps"])
+        self.batch = make_batch(self.size, torch.float32)
+
+    def handlers(self) -> list[Any]:
+        """Return the teacher's anchor, or the student's distillation."""
+        if not self.loss_weights.anchor:
+            return [DistillationHandler(self.teacher)]
+        anchor = StarterAnchor("", self.batch, (), self.flips)  # type: ignore[arg-type]
+        anchor.starter = self.teacher
+        return [anchor]
+
+
+def cycle(rivals: Rivals, lever: str) -> Callable[[], object]:
     """Return one cycle of the engine without a kept lever, or with one that was left out, or with a guard."""
     if lever != Kept.MEMORY:
         keep_freed_memory()
-    rivals = Rivals(size)
-    if change_layers := _LAYERS.get(lever):
-        rivals.generator = change_layers(rivals.generator)
-        rivals.critics = change_layers(rivals.critics[0]), change_layers(rivals.critics[1])
+    if lever == Kept.LAYERS:
+        rivals.generator = literal_layers(rivals.generator)
+        rivals.critics = literal_layers(rivals.critics[0]), literal_layers(rivals.critics[1])
+        rivals.teacher = rivals.teacher and literal_layers(rivals.teacher)
     trainer = rivals.ours()
     _CHANGES.get(lever, lambda *_: None)(trainer, rivals)
-    return lambda: our_cycle(trainer, rivals.batch, size.critic_steps)
+    return lambda: our_cycle(trainer, rivals.batch, rivals.size.critic_steps)
 
 
 def _pass_by_pass(trainer: TranslationTrainer, _: Rivals) -> None:
@@ -84,28 +121,14 @@ def _unfrozen(*_: object) -> None:
 
 
 def _one_by_one(trainer: TranslationTrainer, _: Rivals) -> None:
-    trainer.adversarial_loss = _RealAndFakeApart()
+    changed: Any = copy.copy(trainer.adversarial_loss)
+    together = changed.critic
+    changed.critic = lambda critic, *given: together(partial(_real_and_fake_apart, critic), *given)
+    trainer.adversarial_loss = changed
 
 
-class _RealAndFakeApart(WassersteinLoss):
-    def critic(
-        self,
-        critic: Critic,
-        real: Tensor,
-        fake: Tensor,
-        source_modality: Tensor,
-        target_modality: Tensor,  # noqa: ARG002
-        *,
-        alpha: Tensor | None = None,
-    ) -> dict[LossTerm, Tensor]:
-        fake = fake.detach()
-        on_real, on_fake = critic(real), critic(fake)
-        return {
-            LossTerm.CRITIC_REAL: -on_real.realness.mean(),
-            LossTerm.CRITIC_FAKE: on_fake.realness.mean(),
-            LossTerm.CRITIC_MODALITY: torch.nn.functional.cross_entropy(on_real.modality_logits, source_modality),
-            LossTerm.CRITIC_GRADIENT_PENALTY: gradient_penalty(critic, real, fake, alpha),
-        }
+def _real_and_fake_apart(critic: Callable[[Tensor], Judgement], images: Tensor) -> Judgement:
+    return Judgement(*map(torch.cat, zip(*map(critic, images.chunk(2)), strict=True)))
 
 
 def _channels_last(trainer: TranslationTrainer, rivals: Rivals) -> None:
@@ -138,13 +161,6 @@ def _guarded(trainer: TranslationTrainer, _: Rivals) -> None:
     changed._iteration = guarded_iteration
 
 
-_LAYERS: dict[str, Callable[[Any], Any]] = {
-    Kept.LAYERS: plain_norms,
-    Kept.NARROW: partial(plain_layers, kinds=[NarrowConv2d]),
-    Kept.HEAD: partial(plain_layers, kinds=[PlaneSum]),
-    Kept.POOL: partial(plain_layers, kinds=[PairMaxPool2d]),
-    Kept.UPSAMPLE: partial(plain_layers, kinds=[BilinearDoubling]),
-}
 _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
     Kept.SHARED_PASS: _pass_by_pass,
     Kept.FROZEN: _unfrozen,
@@ -156,30 +172,47 @@ _CHANGES: dict[str, Callable[[TranslationTrainer, Rivals], None]] = {
 }
 
 
-def measure(name: str, rounds: int) -> dict[str, Any]:
+def measure(role: Role, levers: Sequence[str], rounds: int) -> dict[str, Any]:
     """Return, for every lever, how many times faster the step is with it than without."""
-    levers = [OURS, *Kept, *LeftOut, *Guard]
-    rivals = {lever: RivalProcess("-m", "benchmarks.levers", name, "--serve", lever) for lever in levers}
-    timings = take_turns(rivals, rounds)
-    for rival in rivals.values():
-        rival.peak_megabytes()
-    ours = timings[OURS]
+    timings = {lever: beside_ours(role, lever, rounds) for lever in levers}
+    faster = {lever: list(ours.ratio_to(without)) for lever, (ours, without) in timings.items()}
+    left_out = {lever: list(timings[lever][1].ratio_to(timings[lever][0])) for lever in LeftOut if lever in timings}
     return {
-        "size": name,
-        "kept, times faster with it": {str(lever): list(ours.ratio_to(timings[lever])) for lever in Kept},
-        "left out, times faster with it": {str(lever): list(timings[lever].ratio_to(ours)) for lever in LeftOut},
-        "times faster without it": {str(guard): list(ours.ratio_to(timings[guard])) for guard in Guard},
+        "role": role,
+        "seconds of a step": median(ours.median for ours, _ in timings.values()) / STEPS,
+        "kept, times faster with it": {lever: faster[lever] for lever in Kept if lever in faster},
+        "left out, times faster with it": left_out,
+        "times faster without it": {lever: faster[lever] for lever in Guard if lever in faster},
         "rounds": rounds,
+        "steps of a round": STEPS,
     }
 
 
+def beside_ours(role: Role, lever: str, rounds: int) -> tuple[Timing, Timing]:
+    """Let the step as it is and that of a lever take turns; two processes at a time, which keep their memory."""
+    rivals = {name: RivalProcess("-m", "benchmarks.levers", role, "--serve", name) for name in (OURS, lever)}
+    timings = take_turns(rivals, rounds, of_processor=True)
+    for rival in rivals.values():
+        rival.peak_megabytes()
+    return timings[OURS], timings[lever]
+
+
+def serve_lever(role: Role, lever: str) -> None:
+    """Be the process of one lever."""
+    torch.set_num_threads(1)
+    step = cycle(Recipe(role), lever)
+    serve(lambda: [step() for _ in range(STEPS)])
+
+
 if __name__ == "__main__":
+    every = [*Kept, *LeftOut, *Guard]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=SIZES)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("role", type=Role, choices=list(Role))
+    parser.add_argument("--lever", action="append", choices=every)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve")
     given = parser.parse_args()
     if given.serve:
-        serve(cycle(SIZES[given.size], given.serve))
+        serve_lever(given.role, given.serve)
     else:
-        print(json.dumps(measure(given.size, given.rounds), indent=4))
+        print(json.dumps(measure(given.role, given.lever or every, given.rounds), indent=4))

@@ -8,7 +8,6 @@ networks have the same weights in torch's own layers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -17,34 +16,12 @@ from torch.nn import functional
 
 from utad_monai.engines.batch import TranslationBatch
 from utad_monai.networks import ModalityCritic, Translation, TumourAwareGenerator
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 from utad_monai.transforms import mask_tumour
 
 Network = TypeVar("Network", bound=nn.Module)
-TORCH_LAYERS: Mapping[type[nn.Module], type[nn.Module]] = {
-    NarrowConv2d: nn.Conv2d,
-    PlaneSum: nn.Conv2d,
-    PairMaxPool2d: nn.MaxPool2d,
-    BilinearDoubling: nn.Upsample,
-}
-"""The layer of torch that each of `utad_monai.networks.cpu_layers` computes."""
 
 
 def literal_layers(network: Network) -> Network:
-    """Return a copy whose layers are all torch's own, as they come."""
-    return plain_layers(plain_norms(network))
-
-
-def plain_layers(network: Network, kinds: Collection[type[nn.Module]] = TORCH_LAYERS) -> Network:
-    """Return a copy whose layers of these kinds are torch's own."""
-    plain = copy.deepcopy(network)
-    for module in plain.modules():
-        if type(module) in kinds:
-            module.__class__ = TORCH_LAYERS[type(module)]
-    return plain
-
-
-def plain_norms(network: Network) -> Network:
     """Return a copy whose normalisations and activations are `nn.InstanceNorm2d` and `nn.LeakyReLU` as they come."""
     plain = copy.deepcopy(network)
     for module in list(plain.modules()):

@@ -60,13 +60,17 @@ class Timing:
         return spread(ratios)
 
 
-def take_turns(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: bool = True) -> dict[str, Timing]:
+def take_turns(
+    rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm_up: bool = True, of_processor: bool = False
+) -> dict[str, Timing]:
     """Time rivals in turn, round by round.
 
     Args:
         rivals: what to time, by name.
         rounds: how often each has its turn.
         warm_up: whether each runs once before.
+        of_processor: whether a `RivalProcess` says itself how long its processor worked; other programs, which a clock
+            counts in, hardly change that of one thread.
     """
     if warm_up:
         for run in rivals.values():
@@ -76,8 +80,8 @@ def take_turns(rivals: Mapping[str, Callable[[], object]], rounds: int = 5, warm
         # every other round backwards: what comes first is not always the same
         for name in list(rivals)[:: 1 if number % 2 == 0 else -1]:
             begin = time.perf_counter()
-            rivals[name]()
-            seconds[name].append(time.perf_counter() - begin)
+            answer: Any = rivals[name]()
+            seconds[name].append(answer if of_processor else time.perf_counter() - begin)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
@@ -92,16 +96,17 @@ class RivalProcess:
         command = [sys.executable, *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
-    def __call__(self) -> None:
-        """Let it work, and wait until it has.
+    def __call__(self) -> float:
+        """Let it work, and wait until it has; return its processor's seconds.
 
         Raises:
             RuntimeError: when it has ended.
         """
         self._input.write("\n")
         self._input.flush()
-        if not self._output.readline():
-            raise RuntimeError(f"the rival {self._process.args!r} ended with {self._process.wait()}")
+        if seconds := self._output.readline():
+            return float(seconds)
+        raise RuntimeError(f"the rival {self._process.args!r} ended with {self._process.wait()}")
 
     def peak_megabytes(self) -> float:
         """End it; return the most memory that it ever held, in MB."""
@@ -122,8 +127,9 @@ class RivalProcess:
 def serve(run: Callable[[], object]) -> None:
     """Work once for every line of the input, as the process of a `RivalProcess`; at its end write the peak memory."""
     for _ in sys.stdin:
+        begin = time.process_time()
         run()
-        print(flush=True)
+        print(time.process_time() - begin, flush=True)
     print(peak_megabytes())
 
 

@@ -22,6 +22,7 @@ from utad_monai.engines import TranslationTrainer
 from utad_monai.engines.batch import TranslationBatch
 from utad_monai.handlers import DistillationHandler
 from utad_monai.keys import AdversarialGame, BatchKey
+from utad_monai.losses import LossWeights
 from utad_monai.networks import TumourAwareGenerator, critic_pair, student_from_teacher
 from utad_monai.runtime.workers import keep_freed_memory
 from utad_monai.transforms import BACKGROUND
@@ -160,23 +161,20 @@ class Rivals:
         for network in filter(None, (self.generator, self.teacher, *self.critics)):
             network.to(precision)
         self.batch = make_batch(size, precision)
+        self.loss_weights = LossWeights()
+
+    def handlers(self) -> list[Any]:
+        """Return the handlers of the engine's step."""
+        return [DistillationHandler(self.teacher)] if self.teacher else []
 
     def ours(self) -> TranslationTrainer:
         """Return the engine, ready to run iterations."""
         generator, critics = copy.deepcopy(self.generator), copy.deepcopy(self.critics)
-        handlers = [DistillationHandler(self.teacher)] if self.teacher else []
         optimizers = Adam(generator.parameters(), 1e-4), Adam([w for c in critics for w in c.parameters()], 1e-4)
         trainer = TranslationTrainer(
-            "cpu",
-            1,
-            train_data_loader=[self.batch],
-            generator=generator,
-            whole_critic=critics[0],
-            tumour_critic=critics[1],
-            generator_optimizer=optimizers[0],
-            critic_optimizer=optimizers[1],
+            *("cpu", 1, [self.batch], generator, *critics, *optimizers, self.loss_weights),
             critic_steps=self.size.critic_steps,
-            train_handlers=handlers,
+            train_handlers=self.handlers(),
         )
         trainer.state.iteration = 0
         return trainer
@@ -194,7 +192,7 @@ class Rivals:
         image, mask = self.batch[BatchKey.IMAGE], self.batch[BatchKey.TUMOUR_MASK]
         source, target = self.batch[BatchKey.SOURCE_MODALITY], self.batch[BatchKey.TARGET_MODALITY]
         return TranslationBatch(
-            image, mask, source_modality=source, target_modality=target, case_ids=self.batch[BatchKey.CASE_ID]
+            image, mask, _=source, source_modality=target, target_modality=self.batch[BatchKey.CASE_ID]
         )
 
 

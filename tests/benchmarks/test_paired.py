@@ -29,6 +29,15 @@ def test_a_rival_in_a_process_of_its_own_works_once_a_call() -> None:
     assert rival.peak_megabytes() > 10
 
 
+def test_a_rival_counts_its_processors_seconds_when_asked() -> None:
+    rival = RivalProcess("-c", "import time; from benchmarks.paired import serve; serve(lambda: time.sleep(0.3))")
+    (by_processor,) = take_turns({"asleep": rival}, rounds=1, of_processor=True)["asleep"].seconds
+    (by_clock,) = take_turns({"asleep": rival}, rounds=1)["asleep"].seconds
+    rival.peak_megabytes()
+    assert by_processor < 0.1
+    assert by_clock >= 0.3
+
+
 def test_a_rival_that_ended_is_not_waited_for() -> None:
     rival = RivalProcess("-c", "import sys; sys.stdin.readline()")
     with pytest.raises(RuntimeError, match="ended with 0"):

@@ -16,11 +16,9 @@ from utad_monai.networks.blocks import (
     Encoder,
     Fusion,
     InstanceNorm,
-    convolution,
     kaiming_normal,
     mean_of_groups,
 )
-from utad_monai.networks.cpu_layers import NarrowConv2d
 
 
 def test_block_is_conv_3x3_then_instance_norm_without_affine_then_leaky_relu() -> None:
@@ -55,13 +53,6 @@ def test_mean_of_groups_is_the_same_for_all_channels_of_a_group() -> None:
     means = torch.arange(12.0).reshape(2, 6, 1, 1)
     assert mean_of_groups(means, 3).flatten(1).tolist() == [[1, 1, 1, 4, 4, 4], [7, 7, 7, 10, 10, 10]]
     assert mean_of_groups(means, 1) is means
-
-
-@pytest.mark.parametrize(
-    ("channels", "narrow"), [((5, 16), True), ((16, 8), True), ((16, 16), False), ((5, 64), False)]
-)
-def test_convolutions_with_few_channels_on_both_sides_are_narrow(channels: tuple[int, int], narrow: bool) -> None:
-    assert (type(convolution(*channels, kernel_size=3)) is NarrowConv2d) is narrow
 
 
 def test_double_block_keeps_the_size_and_convolves_twice() -> None:

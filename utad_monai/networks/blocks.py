@@ -9,14 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from utad_monai.networks.conditioning import GainHead, Modulation
-from utad_monai.networks.cpu_layers import BilinearDoubling, NarrowConv2d, PairMaxPool2d, PlaneSum
 
 ENCODER_SLOPE = 0.01
 """Negative slope of the LeakyReLU in encoders and decoders."""
 FUSION_SLOPE = 0.1
 """Negative slope of the LeakyReLU in the fusion block."""
-VECTOR_CHANNELS = 16
-"""Channels of float32 that a vector register holds (AVX-512)."""
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -54,9 +51,7 @@ def mean_of_groups(means: Tensor, group: int) -> Tensor:
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Conv2d:
     """Return a convolution that keeps height and width, `(B, in, H, W)` to `(B, out, H, W)`."""
-    fewer, more = sorted((in_channels, out_channels))
-    layer = NarrowConv2d if fewer < VECTOR_CHANNELS >= more else nn.Conv2d
-    return layer(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
 
 class ConvNormAct(nn.Sequential):
@@ -121,7 +116,7 @@ class Encoder(nn.Module):
             DoubleConv(before, after, norm_group=norm_group, codes=codes)
             for before, after in pairwise([in_channels, *widths])
         )
-        self.pool = PairMaxPool2d()
+        self.pool = nn.MaxPool2d(2)
         self.centre = DoubleConv(widths[-1], 2 * widths[-1], norm_group=norm_group, codes=codes)
 
     def forward(self, image: Tensor, code: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
@@ -147,14 +142,14 @@ class Decoder(nn.Module):
     def __init__(self, base_channels: int, norm_group: int = 1, *, codes: int = 0, gain_images: int = 0) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in reversed(range(4))]
-        self.upsample = BilinearDoubling()
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.reductions = nn.ModuleList(
             ConvNormAct(2 * width, width, norm_group=norm_group, codes=codes) for width in widths
         )
         self.levels = nn.ModuleList(
             DoubleConv(2 * width, width, norm_group=norm_group, codes=codes) for width in widths
         )
-        self.head = None if gain_images else PlaneSum(base_channels)
+        self.head = None if gain_images else nn.Conv2d(base_channels, 1, kernel_size=1)
         self.gain_head = GainHead(base_channels, gain_images, codes=max(1, codes)) if gain_images else None
 
     def forward(

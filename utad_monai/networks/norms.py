@@ -131,13 +131,11 @@ def with_two_step_norms(network: nn.Module) -> nn.Module:
         ValueError: when a norm has weights or running statistics, which the copy would not have.
     """
     changed = copy.deepcopy(network)
-    for parent in list(changed.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.InstanceNorm2d):
-                if child.affine or child.track_running_stats:
-                    raise ValueError(f"{name} has weights or statistics: it cannot be written out")
-                group = child.group if isinstance(child, InstanceNorm) else 1
-                setattr(parent, name, TwoStepInstanceNorm(child.eps, group))
+    for name, norm in list(changed.named_modules()):
+        if isinstance(norm, nn.InstanceNorm2d):
+            if norm.affine or norm.track_running_stats:
+                raise ValueError(f"{name} has weights or statistics: it cannot be written out")
+            changed.set_submodule(name, TwoStepInstanceNorm(norm.eps, getattr(norm, "group", 1)))
     return changed.eval()
 
 
@@ -180,10 +178,8 @@ def with_pooled_norms(network: StudentTranslator) -> nn.Module:
     norm tell what its planes are multiples of.
     """
     changed = copy.deepcopy(network)
-    finest = changed.generator.base_channels
-    for parent in list(changed.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, InstanceNorm):
-                tile = SIZE_DIVISOR * finest // child.num_features
-                setattr(parent, name, PooledInstanceNorm(tile, child.eps, group=child.group))
+    for name, norm in list(changed.named_modules()):
+        if isinstance(norm, InstanceNorm):
+            tile = SIZE_DIVISOR * network.generator.base_channels // norm.num_features
+            changed.set_submodule(name, PooledInstanceNorm(tile, norm.eps, group=norm.group))
     return changed.eval()

@@ -41,6 +41,16 @@ def test_the_protocol_stands_in_for_a_missing_description(tmp_path: Path, volume
     assert series.contrast_agent
 
 
+def test_how_a_series_was_acquired_is_told_in_the_words_of_a_bids_sidecar(
+    tmp_path: Path, volume: sitk.Image, scanner: Scanner
+) -> None:
+    tags = {"0008_0070": "Maker", "0018_0087": "3", "0018_0080": "9000", "0018_0081": "2.46", "0018_1314": "nan"}
+    scanner["write_dicom"](tmp_path, volume, "FLAIR", **tags)
+    (series,), _ = group_series(tmp_path.iterdir())
+    expected = {"Manufacturer": "Maker", "MagneticFieldStrength": 3, "RepetitionTime": 9, "EchoTime": 0.00246}
+    assert series.acquisition == expected
+
+
 def test_a_damaged_file_is_named_and_does_not_stop_the_rest(
     tmp_path: Path, volume: sitk.Image, scanner: Scanner
 ) -> None:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,15 @@ from utad_monai.transforms import InvalidImageError
 
 
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
+_SCANNER = {"Manufacturer": "0008|0070", "ManufacturersModelName": "0008|1090"}
+_SETTINGS = {
+    "MagneticFieldStrength": ("0018|0087", 1.0),
+    "RepetitionTime": ("0018|0080", 1e-3),
+    "EchoTime": ("0018|0081", 1e-3),
+    "InversionTime": ("0018|0082", 1e-3),
+    "FlipAngle": ("0018|1314", 1.0),
+}
+"""Tag of each BIDS name, and the factor to its BIDS unit: tesla, seconds, degrees."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class DicomSeries:
         kind: the DICOM modality, such as `MR`.
         contrast_agent: whether the header names a contrast agent.
         slices: in no particular order.
+        acquisition: how the first file says that it was acquired, in names and units of a BIDS sidecar.
     """
 
     folder: Path
@@ -68,6 +79,7 @@ class DicomSeries:
     kind: str
     contrast_agent: bool
     slices: tuple[DicomSlice, ...]
+    acquisition: Mapping[str, str | float]
 
 
 def is_dicom(path: Path) -> bool:
@@ -141,7 +153,17 @@ def _series(folder: Path, uid: str, members: list[tuple[DicomSlice, dict[str, An
         kind=tags.get("0008|0060", ""),
         contrast_agent=bool(tags.get("0018|0010", "")),
         slices=tuple(place for place, _ in members),
+        acquisition=_acquisition(tags),
     )
+
+
+def _acquisition(tags: dict[str, str]) -> dict[str, str | float]:
+    found: dict[str, str | float] = {name: tags[tag] for name, tag in _SCANNER.items() if tags.get(tag)}
+    for name, (tag, unit) in _SETTINGS.items():
+        value = _numbers(tags, tag, 1)
+        if value and math.isfinite(value[0]):
+            found[name] = round(value[0] * unit, 6)
+    return found
 
 
 # SimpleITK has no types
@@ -231,7 +253,7 @@ def read_series(series: DicomSeries) -> sitk.Image:
 def _check_alike(series: DicomSeries) -> None:
     first = series.slices[0]
     if any(len(one.size) > 2 for one in series.slices):
-        raise _refusal(series, "has several frames in one file (enhanced DICOM)", "convert it to NIfTI")
+        raise _refusal(series, "has several frames in one file (enhanced DICOM)", "convert it with dcm2niix")
     if any(one.components != 1 for one in series.slices):
         raise _refusal(series, "is in colour: no MR image")
     if len(series.slices) < _MIN_SLICES:

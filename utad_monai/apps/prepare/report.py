@@ -147,6 +147,7 @@ def _image(raw: RawCase, case: PreparedCase, modality: Modality) -> dict[str, An
     return {
         "format": str(source.format),
         "files": len(source.files),
+        "acquisition": dict(source.series.acquisition) if source.series else {},
         "raw_grid": case.raw_grids[modality].description(),
         "skull_stripped": modality in case.stripped,
         "brain_in_field_of_view": round(case.covered[modality], _DIGITS),
