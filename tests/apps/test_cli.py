@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,8 @@ def test_package_options_reach_the_writer_and_its_lines_are_printed(
 ) -> None:
     calls: list[Any] = []
 
-    def write(*arguments: Any) -> Package:
-        calls.append(arguments)
+    def write(*arguments: Any, pt2: bool) -> Package:
+        calls.append((*arguments, pt2))
         return Package(tmp_path / "mine", {"models/model.pt": 1_500_000})
 
     monkeypatch.setattr("utad_monai.apps.package.writer.write_package", write)
@@ -217,3 +218,21 @@ def test_package_options_reach_the_writer_and_its_lines_are_printed(
         (Path("model.safetensors"), tmp_path, Label("mine", "2.0.0", data_source="cohort X"), False, True, False),
     ]
     assert result.stdout.strip() == f"1.500 MB  {tmp_path / 'mine' / 'models' / 'model.pt'}"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_does_not_wait_for_torch(option: str) -> None:
+    program = (
+        "import sys\n"
+        "from utad_monai.apps.cli import main\n"
+        f"sys.argv = ['utad-monai', {option!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    sys.stderr.write(' '.join(sys.modules))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    assert finished.stdout
+    loaded = set(finished.stderr.split())
+    assert "typer" in loaded
+    assert {"torch", "monai", "pandas", "scipy", "SimpleITK", "nibabel"} & loaded == set()

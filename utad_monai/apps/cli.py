@@ -24,7 +24,7 @@ from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
 from utad_monai.runtime.signals import Interruption, interruptible
 
 app = typer.Typer(
-    help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
+    help="Make missing MRI modalities of brain tumour patients, and measure how good they are.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,17 +60,17 @@ def _common(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth."""
+    """Make missing MRI modalities of brain tumour patients, and measure how good they are."""
 
 
 @app.command()
 def phantom(
     output_dir: Annotated[Path, typer.Argument(help="Folder for the cohort.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 24,
-    seed: Annotated[int, typer.Option(help="Another seed gives other patients.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; another one gives other patients.")] = 0,
     spacing_mm: Annotated[float, typer.Option("--spacing", help="Voxel size in mm, 1 or 2.")] = 2.0,
 ) -> None:
-    """Write a synthetic tumour cohort in BraTS 2020 layout (no patient was imaged)."""
+    """Write a synthetic tumour cohort in BraTS 2020 layout (no patients)."""
     from utad_monai.phantom.cohort import write_phantom_cohort
 
     try:
@@ -91,13 +91,17 @@ def bundles() -> None:
 @app.command("run")
 def run_stage(
     configs: Annotated[
-        list[str], typer.Argument(metavar="CONFIG... [-- --key value...]", help="Bundles or your files.")
+        list[str],
+        typer.Argument(
+            metavar="CONFIG... [-- --key value...]",
+            help="Names of packaged bundles, or config files; then settings to change.",
+        ),
     ],
-    run_id: Annotated[str, typer.Option(help="By default training where there is one, else run.")] = "",
-    trust: Annotated[bool, typer.Option("--trust", help="A config is code: run these all the same.")] = False,
-    logging_file: Annotated[str, typer.Option(help="A logging config; the packaged one by default.")] = "",
+    run_id: Annotated[str, typer.Option(help="What to run of the config; by default its training.")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="Run configs that could run any code; only your own.")] = False,
+    logging_file: Annotated[str, typer.Option(help="A logging config; by default the packaged one.")] = "",
 ) -> None:
-    """Run a stage: utad-monai run teacher demo -- --dataset_dir COHORT --output_dir OUTPUT."""
+    """Run a bundle, such as: utad-monai run teacher demo -- --dataset_dir COHORT --output_dir OUT."""
     from utad_monai.bundle.run import run_configs
 
     run_configs(configs, run_id, trust, logging_file)
@@ -105,13 +109,13 @@ def run_stage(
 
 @app.command()
 def demo(
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the demo makes.")] = Path("demo"),
-    dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
-    on_bad_case: Annotated[
-        OnBadCase, typer.Option(help="Refuse a cohort with bad cases, or skip them.")
-    ] = OnBadCase.REFUSE,
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for all results.")] = Path("demo"),
+    dataset_dir: Annotated[
+        str, typer.Option("--dataset", help="Folder of a cohort; by default the built-in phantom.")
+    ] = "",
+    on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
 ) -> None:
-    """Run the whole pipeline in minutes: train, distil, synthesize volumes, measure Dice."""
+    """Run the whole pipeline on the built-in phantom in minutes: train, make volumes, measure Dice."""
     from utad_monai.apps.demo import run_demo
 
     run_demo(output_dir, dataset_dir, on_bad_case)
@@ -119,11 +123,13 @@ def demo(
 
 @app.command()
 def report(
-    output_dir: Annotated[Path, typer.Argument(help="Folder of a run that was evaluated.")],
-    dataset_dir: Annotated[str, typer.Option("--dataset", help="Its cohort; the embedded phantom by default.")] = "",
-    max_cases: Annotated[int, typer.Option(min=0, help="Test cases that can be browsed.")] = 8,
+    output_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    dataset_dir: Annotated[
+        str, typer.Option("--dataset", help="Folder of its cohort; by default the built-in phantom.")
+    ] = "",
+    max_cases: Annotated[int, typer.Option(min=0, help="Number of test cases in the slice browser.")] = 8,
 ) -> None:
-    """Write one HTML file with tables, figures, slices and a 3-D viewer of a run."""
+    """Write a report of a run as one HTML file: tables, figures, slices, 3-D viewer."""
     from utad_monai.apps.report.html_report import write_report
     from utad_monai.phantom.cohort import default_dataset_dir
 
@@ -132,28 +138,33 @@ def report(
 
 @app.command()
 def study(
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for everything the study makes.")] = Path(
-        "study"
-    ),
-    dataset_dir: Annotated[str, typer.Option("--dataset", help="A cohort; the embedded phantom by default.")] = "",
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for all results.")] = Path("study"),
+    dataset_dir: Annotated[
+        str, typer.Option("--dataset", help="Folder of a cohort; by default the built-in phantom.")
+    ] = "",
     preset: Annotated[str, typer.Option(help="A preset of the study config: demo or paper.")] = "demo",
     method: Annotated[list[str] | None, typer.Option(help="Only this method; may be repeated.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every method, not the preset's.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Training time of every method, instead of epochs.")] = 0.0,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of every method, in place of the preset's.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes of training for every method, in place of epochs.")
+    ] = 0.0,
     test_fraction: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of patients for testing, instead of the preset's.")
+        float | None, typer.Option(min=0, max=1, help="Share of patients for testing, in place of the preset's.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=0, help="Trainings side by side; 0 for one per processor, or one on a GPU.")
+        int, typer.Option(min=0, help="Number of trainings at a time; 0: one per core, or one on a GPU.")
     ] = 0,
-    config_file: Annotated[str, typer.Option("--config", help="A study config of your own.")] = "",
-    trust: Annotated[bool, typer.Option("--trust", help="The study config may hold code.")] = False,
+    config_file: Annotated[str, typer.Option("--config", help="Your own study config.")] = "",
+    trust: Annotated[bool, typer.Option("--trust", help="Accept a study config that could run any code.")] = False,
     expect: Annotated[
-        Path | None, typer.Option(help="A study_results.csv: exit code 1 when a mean lies outside its intervals.")
+        Path | None,
+        typer.Option(help="A study_results.csv to compare with: exit code 1 if a mean is outside its intervals."),
     ] = None,
-    on_bad_case: Annotated[OnBadCase | None, typer.Option(help="Refuse a cohort with bad cases, or skip them.")] = None,
+    on_bad_case: Annotated[OnBadCase | None, typer.Option(help="Stop when a case has errors, or skip it.")] = None,
 ) -> None:
-    """Train methods under one budget, measure them on the same cases, and test the differences."""
+    """Compare methods: train each for the same time, measure on the same cases, test the differences."""
     from utad_monai.apps.report.study_figures import write_study_figures
     from utad_monai.apps.report.study_section import check_expected, show_study
     from utad_monai.apps.study import StudyFile, load_plan, run_study
@@ -177,54 +188,70 @@ def study(
 
 @app.command()
 def complete(
-    dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort, or a CSV table of its cases.")],
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results, outside the cohort.")],
+    dataset_dir: Annotated[
+        Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
+    ],
+    output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results; not inside the cohort.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="A student: its model file, or a package (folder or zip); by default the starter weights."),
+        typer.Option(help="Model file of a student, or a package (folder or zip); by default the starter weights."),
     ] = None,
-    target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
-    source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
-    fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
+    target: Annotated[
+        list[Modality] | None,
+        typer.Option(help="Make this modality (may be repeated); by default all that are missing."),
+    ] = None,
+    source: Annotated[
+        list[Modality] | None, typer.Option(help="Use this modality as a source (may be repeated); by default all.")
+    ] = None,
+    fuse: Annotated[
+        FusionMethod, typer.Option(help="How translations from several sources become one image.")
+    ] = FusionMethod.BEST,
     flips: Annotated[
         bool | None,
         typer.Option(
-            "--flips/--no-flips", help="Translate mirror images too, and average; by default with the starter weights."
+            "--flips/--no-flips",
+            help="Also translate mirror images and average: twice the time. Default for the starter weights.",
         ),
     ] = None,
-    smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth from slice to slice, sigma in mm.")] = 0.0,
+    smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth across slices: sigma in mm; 0: no smoothing.")] = 0.0,
     uncertainty: Annotated[
         bool | None,
         typer.Option(
             "--uncertainty/--no-uncertainty",
-            help="Write how much translations disagree; by default of one source each.",
+            help="Write a map of how much translations differ. Default for models of one source.",
         ),
     ] = None,
     intensities: Annotated[
         IntensityRange | None,
         typer.Option(
-            help="The range of the volumes: training (the default), cohort (that of the starter), unit: [0, 1]."
+            help="Intensities of the volumes: as in the model's training cohort, as in this cohort (default for the "
+            "starter), or unit: [0, 1]."
         ),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option(help="Give what a phantom taught the intensities of this cohort, by histograms.")
+        bool, typer.Option(help="Fit the starter to the intensities of this cohort, by histograms.")
     ] = True,
-    dtype: Annotated[VoxelType, typer.Option(help="How volumes are stored.")] = VoxelType.INT16,
-    layout: Annotated[
-        TreeLayout | None, typer.Option(help="Also write a cohort with all four modalities in this layout.")
-    ] = None,
-    link: Annotated[bool, typer.Option("--link/--copy", help="Link the originals into it, or copy them.")] = True,
-    workers: Annotated[int, typer.Option(min=1, help="Processes side by side; each holds model and case.")] = 1,
-    batch_size: Annotated[int, typer.Option(min=1, help="Slices in one pass of the network.")] = 8,
+    dtype: Annotated[VoxelType, typer.Option(help="Number format of the volumes.")] = VoxelType.INT16,
+    layout: Annotated[TreeLayout | None, typer.Option(help="Also write the completed cohort in this layout.")] = None,
+    link: Annotated[
+        bool, typer.Option("--link/--copy", help="In that layout: link the original images, or copy them.")
+    ] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of processes; each needs memory for the model and one case.")
+    ] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices that are translated at once.")] = 8,
     engine: Annotated[
-        InferenceEngine, typer.Option(help="What computes; auto: OpenVINO on a processor where installed, else torch.")
+        InferenceEngine,
+        typer.Option(help="Library that runs the network; auto: OpenVINO on a CPU if installed, else torch."),
     ] = InferenceEngine.AUTO,
-    resume: Annotated[bool, typer.Option(help="Keep what is finished already.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    shard: Annotated[str, typer.Option(help="Complete a share: 0/4 to 3/4, or slurm; torchrun's by itself.")] = "",
-    merge: Annotated[bool, typer.Option("--merge", help="Only write the account of what shards have done.")] = False,
+    resume: Annotated[bool, typer.Option(help="Keep volumes that are finished.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    shard: Annotated[
+        str, typer.Option(help="Complete one part of the cohort: 0/4 to 3/4, or slurm; automatic with torchrun.")
+    ] = "",
+    merge: Annotated[bool, typer.Option("--merge", help="Only write the manifest of all shards.")] = False,
 ) -> None:
-    """Make every missing modality of every case, with provenance, uncertainty and a manifest."""
+    """Make every missing modality of every case of a cohort."""
     from utad_monai.apps.complete import (
         Completion,
         CompletionSettings,
@@ -272,13 +299,13 @@ def complete(
 
 @app.command("import-checkpoint")
 def import_checkpoint(
-    state_dict: Annotated[Path, typer.Argument(help="State dict with the published generator's names.")],
+    state_dict: Annotated[Path, typer.Argument(help="State dict of the published generator.")],
     output: Annotated[Path, typer.Argument(help="Model file to write.")],
-    student: Annotated[bool, typer.Option(help="It is a student: its second input is the image itself.")] = False,
-    image_size: Annotated[int, typer.Option(help="Height and width it was trained with, in pixels.")] = 128,
+    student: Annotated[bool, typer.Option(help="The weights are those of a student, which needs no mask.")] = False,
+    image_size: Annotated[int, typer.Option(help="Height and width of its slices, in pixels.")] = 128,
     frame_mm: Annotated[float, typer.Option(help="Height and width of its slices, in mm.")] = 240.0,
 ) -> None:
-    """Turn weights with the published names into a model of this project."""
+    """Convert weights of the published generator into a model of this project."""
     from utad_monai.data.preprocessing import Preprocessing
     from utad_monai.keys import SecondInput
     from utad_monai.models.published_names import import_published_checkpoint
@@ -291,13 +318,16 @@ def import_checkpoint(
 
 @app.command()
 def check(
-    dataset_dir: Annotated[Path, typer.Argument(metavar="COHORT", help="The cohort's folder, or its CSV table.")],
+    dataset_dir: Annotated[
+        Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
+    ],
     json_file: Annotated[
-        str, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - prints it instead of the tables.")
+        str,
+        typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it in place of the tables."),
     ] = "",
-    workers: Annotated[int, typer.Option(min=0, help="Cases checked at a time; 0 for one per processor.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Number of cases at a time; 0: one per core.")] = 0,
 ) -> None:
-    """Show what a cohort holds and what is wrong with it; exit code 2 when some cases would be refused."""
+    """Show what is in a cohort, with errors and warnings; exit code 2 if a case has errors."""
     from utad_monai.apps.check import check_cohort, show_report, write_report_json
 
     report = check_cohort(dataset_dir, workers=workers or None)
@@ -311,16 +341,16 @@ def check(
 @app.command()
 def package(
     model: Annotated[Path, typer.Argument(help="A student's model file, or an older package.")],
-    output_dir: Annotated[Path, typer.Argument(help="Folder for packages; the package is a folder in it.")],
-    name: Annotated[str, typer.Option(help="Name of the package and of its folder; by default a general one.")] = "",
-    release: Annotated[str, typer.Option(help="Version of the package; by default the project's.")] = "",
-    change: Annotated[str, typer.Option(help="The version's line in the changelog.")] = "",
+    output_dir: Annotated[Path, typer.Argument(help="Folder in which the package is made.")],
+    name: Annotated[str, typer.Option(help="Name of the package and of its folder.")] = "",
+    release: Annotated[str, typer.Option(help="Version of the package.")] = "",
+    change: Annotated[str, typer.Option(help="What changed in this version, for the changelog.")] = "",
     data_source: Annotated[str, typer.Option(help="What the model was trained on, for the model card.")] = "",
-    onnx: Annotated[bool, typer.Option(help="Write models/model.onnx, with free batch, height and width.")] = True,
+    onnx: Annotated[bool, typer.Option(help="Write models/model.onnx (any batch, height and width).")] = True,
     torchscript: Annotated[bool, typer.Option(help="Write models/model.ts.")] = True,
-    pt2: Annotated[bool, typer.Option("--pt2", help="Write models/model.pt2, of torch.export.")] = False,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write models/model.pt2 (torch.export).")] = False,
 ) -> None:
-    """Write a student as a MONAI bundle in the form of the model zoo, with ONNX and TorchScript."""
+    """Write a student as a MONAI bundle, with ONNX and TorchScript."""
     from utad_monai.apps.package.configs import Label
     from utad_monai.apps.package.writer import write_package
 
@@ -332,24 +362,36 @@ def package(
 
 @app.command()
 def prepare(
-    raw: Annotated[Path, typer.Argument(help="Folder with a folder of images per case, or a CSV table of files.")],
+    raw: Annotated[Path, typer.Argument(help="Folder with one folder of images per case, or a CSV table of files.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder for the prepared cohort.")],
-    reference: Annotated[str, typer.Option(help="flair, t1, t1ce or t2; by default t1ce, t1, flair, t2.")] = "",
-    grid: Annotated[str, typer.Option(help="brats (1 mm, 240x240x155) or reference (its own voxels).")] = "brats",
+    reference: Annotated[
+        str,
+        typer.Option(
+            help="Image that the others are registered to: flair, t1, t1ce or t2; by default the first of t1ce, t1, "
+            "flair, t2."
+        ),
+    ] = "",
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="Voxel grid of the results: brats (1 mm, 240x240x155) or reference (as in the reference image)."
+        ),
+    ] = "brats",
     n4: Annotated[bool, typer.Option("--n4/--no-n4", help="Correct the bias field of every image.")] = False,
     brain_mask: Annotated[
-        str, typer.Option(help="auto, given, own, hd-bet, synthstrip, otsu (rough) or none.")
+        str, typer.Option(help="How the brain is found: auto, given, own, hd-bet, synthstrip, otsu (rough) or none.")
     ] = "auto",
-    interpolation: Annotated[str, typer.Option(help="linear or bspline.")] = "linear",
-    workers: Annotated[int, typer.Option(min=0, help="Cases side by side; 0 for one per processor, at most 4.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what is recognised.")] = False,
+    interpolation: Annotated[str, typer.Option(help="Interpolation of the images: linear or bspline.")] = "linear",
+    workers: Annotated[int, typer.Option(min=0, help="Number of cases at a time; 0: one per core, at most 4.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which images are recognised.")] = False,
     to_native: Annotated[
-        Path | None, typer.Option(help="Bring the images of this folder back onto the raw grids instead.")
+        Path | None,
+        typer.Option(help="In place of preparing: resample the images of this folder to the grids of the raw images."),
     ] = None,
-    native_output: Annotated[Path | None, typer.Option(help="Where --to-native writes.")] = None,
-    native_grid: Annotated[str, typer.Option(help="Onto whose raw grid; by default the reference's.")] = "",
+    native_output: Annotated[Path | None, typer.Option(help="Folder for the results of --to-native.")] = None,
+    native_grid: Annotated[str, typer.Option(help="Image whose grid --to-native uses; by default the reference.")] = "",
 ) -> None:
-    """Register, resample and skull-strip raw images (DICOM, NIfTI, NRRD, MetaImage); or bring results back."""
+    """Register, resample and skull-strip raw images (DICOM, NIfTI, NRRD, MetaImage), or bring results back to them."""
     from utad_monai.apps.prepare import command
 
     try:

@@ -71,7 +71,7 @@ def test_skip_goes_on_and_writes_down_what_was_left_out(
     table = pandas.read_csv(tmp_path / "out" / REFUSED_FILE)
     assert sorted(table["case"]) == ["B_1", "SAME", "Same"]
     assert len([text for text in caplog.messages if text.startswith("skipped: ")]) == 3
-    assert "going on with 2 sound cases; 3 problems" in caplog.text
+    assert "continuing with 2 sound cases; 3 errors" in caplog.text
     assert policy_of(tmp_path / "out") is OnBadCase.SKIP
 
 

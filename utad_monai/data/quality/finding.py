@@ -174,7 +174,7 @@ def settle(problems: Sequence[Finding], policy: OnBadCase, output_dir: str | Pat
     for problem in problems:
         _logger.warning("skipped: %s", problem)
     if problems:
-        _logger.warning("going on with %d sound cases; %d problems are listed in %s", cases, len(problems), table)
+        _logger.warning("continuing with %d sound cases; %d errors are listed in %s", cases, len(problems), table)
 
 
 def policy_of(output_dir: str | Path) -> OnBadCase:

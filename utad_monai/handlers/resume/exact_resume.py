@@ -139,7 +139,7 @@ class ExactResume:
             engine.terminate()
             _logger.info("%s: this training is finished; --resume never would begin anew", self.folder)
             return
-        _logger.info("going on after iteration %d, epoch %d", engine.state.iteration, engine.state.epoch)
+        _logger.info("resuming after iteration %d, epoch %d", engine.state.iteration, engine.state.epoch)
         if progress["max_epochs"] != epochs:
             change = f"planned for {progress['max_epochs']} epochs, now for {epochs}"
             _logger.warning("%s: %s: the result is not that of one uninterrupted training", self.folder, change)
@@ -160,7 +160,7 @@ class ExactResume:
             self._save(engine, finished=False)
         if signal_number:
             end = f"iteration {engine.state.iteration}: ended by signal {signal_number}, saved in {self.folder}"
-            _logger.warning("%s; the same command goes on", end)
+            _logger.warning("%s; the same command resumes it", end)
             raise Interruption(signal_number)
 
     def _finish(self, engine: Trainer) -> None:
