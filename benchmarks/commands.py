@@ -29,6 +29,7 @@ from utad_monai.apps.complete import Completion, CompletionSettings, complete_co
 from utad_monai.apps.package.writer import write_package
 from utad_monai.data import Preprocessing, find_cases, prepare_slices
 from utad_monai.data.intensity import intensity_profiles
+from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import InferenceEngine, Modality
 from utad_monai.models import TranslatorModel, save_translator
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
@@ -81,7 +82,8 @@ def _package(folder: Path, output_dir: Path) -> tuple[int, int]:
 
 
 def _complete(sources: Sequence[Modality], folder: Path, output_dir: Path) -> tuple[int, int]:
-    settings = CompletionSettings((MISSING,), sources, uncertainty=not sources, engine=InferenceEngine.AUTO)
+    options = TranslationOptions(uncertainty=not sources, engine=InferenceEngine.AUTO)
+    settings = CompletionSettings(targets=(MISSING,), sources=sources, options=options)
     done = complete_cohort(
         Completion(
             folder / "cohort", folder / "model.safetensors", output_dir=output_dir, settings=settings, progress=False

@@ -91,7 +91,7 @@ class Recipe(Rivals):
         """Return the teacher's anchor, or the student's distillation."""
         if not self.loss_weights.anchor:
             return [DistillationHandler(self.teacher)]
-        anchor = StarterAnchor("", self.batch, (), self.flips)  # type: ignore[arg-type]
+        anchor = StarterAnchor("", self.batch, cases=(), flips=self.flips)  # type: ignore[arg-type]
         anchor.starter = self.teacher
         return [anchor]
 
@@ -123,7 +123,7 @@ def _unfrozen(*_: object) -> None:
 def _one_by_one(trainer: TranslationTrainer, _: Rivals) -> None:
     changed: Any = copy.copy(trainer.adversarial_loss)
     together = changed.critic
-    changed.critic = lambda critic, *given: together(partial(_real_and_fake_apart, critic), *given)
+    changed.critic = lambda critic, *given, **more: together(partial(_real_and_fake_apart, critic), *given, **more)
     trainer.adversarial_loss = changed
 
 

@@ -99,7 +99,7 @@ def measure(
     complete = [case for case in store.cases.values() if len(case.modalities) == 4 and case.tumour_pixels is not None]
     histograms = patient_histograms(store, complete)
     wanted = [case for case in complete if judged is None or case.case_id in judged]
-    jobs = [_Job(store, complete, histograms, case, model, step) for case in wanted]
+    jobs = [_Job(store, complete, histograms, case, model, step=step) for case in wanted]
     if workers == 1:
         return pandas.DataFrame([row for job in jobs for row in job()])
     with worker_pool(workers, threads=1) as pool:

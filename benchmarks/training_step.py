@@ -172,7 +172,15 @@ class Rivals:
         generator, critics = copy.deepcopy(self.generator), copy.deepcopy(self.critics)
         optimizers = Adam(generator.parameters(), 1e-4), Adam([w for c in critics for w in c.parameters()], 1e-4)
         trainer = TranslationTrainer(
-            *("cpu", 1, [self.batch], generator, *critics, *optimizers, self.loss_weights),
+            "cpu",
+            1,
+            train_data_loader=[self.batch],
+            generator=generator,
+            whole_critic=critics[0],
+            tumour_critic=critics[1],
+            generator_optimizer=optimizers[0],
+            critic_optimizer=optimizers[1],
+            loss_weights=self.loss_weights,
             critic_steps=self.size.critic_steps,
             train_handlers=self.handlers(),
         )
@@ -192,7 +200,7 @@ class Rivals:
         image, mask = self.batch[BatchKey.IMAGE], self.batch[BatchKey.TUMOUR_MASK]
         source, target = self.batch[BatchKey.SOURCE_MODALITY], self.batch[BatchKey.TARGET_MODALITY]
         return TranslationBatch(
-            image, mask, _=source, source_modality=target, target_modality=self.batch[BatchKey.CASE_ID]
+            image, mask, source_modality=source, target_modality=target, case_ids=self.batch[BatchKey.CASE_ID]
         )
 
 
