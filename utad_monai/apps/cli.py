@@ -14,7 +14,6 @@ from utad_monai.keys import (
     FusionMethod,
     InferenceEngine,
     IntensityRange,
-    Modality,
     OnBadCase,
     Placing,
     TreeLayout,
@@ -183,8 +182,8 @@ def complete(
         Path | None,
         typer.Option(help="A student: its model file, or a package (folder or zip); by default the starter weights."),
     ] = None,
-    target: Annotated[list[Modality] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
-    source: Annotated[list[Modality] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
     fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
     flips: Annotated[
         bool | None,

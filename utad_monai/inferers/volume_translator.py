@@ -136,7 +136,9 @@ class VolumeTranslator:
         options = options or TranslationOptions(**{"flips": False, "uncertainty": False} | fields)
         self.options = options.of_model(translator, device)
         engine = self.options.engine
-        self.slices = SliceTranslator(translator.generator, device, batch_size, engine, threads, calibration)
+        self.slices = SliceTranslator(
+            translator.generator, device, batch_size, engine, threads, calibration, translator.modalities
+        )
 
     def load(self, case: Case) -> LoadedCase:
         """Load a case as the model needs it.
