@@ -14,6 +14,7 @@ from utad_monai.keys import (
     FusionMethod,
     InferenceEngine,
     IntensityRange,
+    Modality,
     OnBadCase,
     Placing,
     TreeLayout,
@@ -21,6 +22,8 @@ from utad_monai.keys import (
 )
 from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
 from utad_monai.runtime.signals import Interruption, interruptible
+
+_MODALITIES = "[flair|t1|t1ce|t2|...]"
 
 app = typer.Typer(
     help="Translate between brain tumour MRI modalities, tumour-aware, and measure what it is worth.",
@@ -182,8 +185,14 @@ def complete(
         Path | None,
         typer.Option(help="A student: its model file, or a package (folder or zip); by default the starter weights."),
     ] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Make this modality; may be repeated.")] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Start from this modality; may be repeated.")] = None,
+    target: Annotated[
+        list[Modality] | None,
+        typer.Option(parser=Modality.named, metavar=_MODALITIES, help="Make this modality; may be repeated."),
+    ] = None,
+    source: Annotated[
+        list[Modality] | None,
+        typer.Option(parser=Modality.named, metavar=_MODALITIES, help="Start from this modality; may be repeated."),
+    ] = None,
     fuse: Annotated[FusionMethod, typer.Option(help="How several sources become one image.")] = FusionMethod.BEST,
     flips: Annotated[
         bool | None,

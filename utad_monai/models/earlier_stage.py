@@ -54,7 +54,7 @@ def load_start(path: str | Path, modalities: ModalitySet) -> TranslatorModel:
     start = load_translator(path)
     if start.modalities != modalities:
         reason = f"knows {', '.join(start.modalities)}, the training is of {', '.join(modalities)}"
-        raise CheckpointError(path, reason, "begin with random weights: start_weights empty, anchor_weight 0")
+        raise CheckpointError(path, reason, "begin with random weights: leave start_weights empty")
     return start
 
 
