@@ -28,9 +28,9 @@ def test_unit_intensities_are_never_rounded_to_integers() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"targets": ["t9"]}, {"dtype": "uint8"}])
-def test_unknown_words_are_refused(wrong: dict[str, object]) -> None:
+def test_unknown_words_are_refused(wrong: dict[str, object], student_translator: TranslatorModel) -> None:
     with pytest.raises(ValueError, match=r"t9|uint8"):
-        CompletionSettings(**wrong)  # type: ignore[arg-type]
+        CompletionSettings(**wrong).of_model(student_translator)  # type: ignore[arg-type]
 
 
 def test_description_is_json_and_does_not_depend_on_which_targets_are_asked(
