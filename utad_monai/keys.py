@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
+from functools import cache
+from typing import Self
 
 
 class Modality(StrEnum):
-    """An MRI modality; the order of the members is the one-hot order of every network and file here."""
+    """An MRI modality: the four that every layout knows, and others by their name (`Modality.named`)."""
 
     FLAIR = "flair"
     """T2-weighted fluid-attenuated inversion recovery."""
@@ -19,8 +23,87 @@ class Modality(StrEnum):
 
     @property
     def channel(self) -> int:
-        """Position in the one-hot code, 0 to 3."""
+        """Position among the four, 0 to 3; in a cohort of others it is the set's (`ModalitySet.channel`).
+
+        Raises:
+            ValueError: when it is none of the four.
+        """
         return list(Modality).index(self)
+
+    @classmethod
+    def named(cls, name: str) -> Modality:
+        """Return the modality of a name: one of the four, or another one, which no layout but a table knows.
+
+        Raises:
+            ValueError: when the name cannot be a file name, a table's column and a word of a configuration.
+        """
+        return cls(name) if name in list(cls) else _other_modality(str(name))
+
+    def __reduce_ex__(self, _: object) -> tuple[object, tuple[str]]:
+        """Other modalities are no members: processes hand each other the name."""
+        return Modality.named, (self.value,)
+
+
+_NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
+_TAKEN = {"seg", "labels", "case", "patient", "brain", "frame", "problems", "warnings", "uncertainty"}
+"""Words that mean something else beside the names of modalities: in tables, in files, in the data of a case."""
+
+
+@cache
+def _other_modality(name: str) -> Modality:
+    """Return the only object of a modality beyond the four; it is equal to its name, as members are."""
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise ValueError(f"{name!r} cannot name a modality: take lower-case letters and digits, such as pd")
+    other = str.__new__(Modality, name)
+    other._name_, other._value_ = name.upper(), name
+    return other
+
+
+class ModalitySet(tuple[Modality, ...]):
+    """The modalities that a cohort, a preprocessing and its models know, in the order of every one-hot code.
+
+    Args:
+        names: the modalities, each once.
+
+    Raises:
+        ValueError: when a name cannot be one or comes twice, or there are fewer than two or more than eight: what
+            networks are told doubles with each.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, names: Iterable[str]) -> Self:
+        """Make the set of some names."""
+        made = super().__new__(cls, [Modality.named(name) for name in names])
+        if len(set(made)) != len(made) or not 2 <= len(made) <= 8:
+            raise ValueError(f"modalities are two to eight different names, got {', '.join(made) or 'none'}")
+        return made
+
+    def channel(self, modality: str) -> int:
+        """Return the position of a modality in the one-hot code.
+
+        Raises:
+            ValueError: when it is not among the modalities.
+        """
+        return self.index(self.named(modality))
+
+    def named(self, name: str) -> Modality:
+        """Return the modality of a name.
+
+        Raises:
+            ValueError: when it is not among the modalities.
+        """
+        if name not in self:
+            raise ValueError(f"{str(name)!r} is not a valid Modality: known are {', '.join(self)}")
+        return Modality.named(name)
+
+    def description(self) -> list[str]:
+        """Return the names as plain data."""
+        return [modality.value for modality in self]
+
+
+FOUR_MODALITIES = ModalitySet(Modality)
+"""What BraTS cohorts have: the default everywhere, and what the starter knows."""
 
 
 class TumourRegion(StrEnum):

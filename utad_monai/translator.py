@@ -19,7 +19,7 @@ from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator, fit_calibration
-from utad_monai.keys import IntensityRange, Modality
+from utad_monai.keys import IntensityRange, Modality, ModalitySet
 from utad_monai.models import TranslatorModel, load_translator
 from utad_monai.models.starter import load_starter
 from utad_monai.runtime.workers import default_device
@@ -139,7 +139,9 @@ class Translator:
         model = load_starter()
         if cohort is None:
             return cls(model, **options)
-        windows, histograms = measure_cohort(find_cases(cohort), model.preprocessing, workers, progress=False)
+        windows, histograms = measure_cohort(
+            find_cases(cohort, model.modalities), model.preprocessing, workers, progress=False
+        )
         calibration = fit_calibration(model.reference_histograms, histograms)
         return cls(model, cohort=CohortIntensities(windows, calibration), **options)
 
@@ -166,9 +168,10 @@ class Translator:
             InvalidImageError: when the file is refused.
             ValueError: when the image cannot be used, or source and target are the same.
         """
-        given = {Modality(source): _as_volume(volume, spacing_mm)}
-        made = self._make(self._load(given), Modality(target), (Modality(source),))
-        return _like(volume, given[Modality(source)], made.volume)
+        shown, wanted = map(self.model.modalities.named, (source, target))
+        given = {shown: _as_volume(volume, spacing_mm)}
+        made = self._make(self._load(given), wanted, (shown,))
+        return _like(volume, given[shown], made.volume)
 
     def complete(
         self, case: Case | str | Path | Mapping[Any, Image], spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -186,15 +189,15 @@ class Translator:
             ValueError: when the images cannot be used.
         """
         if isinstance(case, str | Path):
-            case = _only_case(case)
+            case = _only_case(case, self.model.modalities)
         if isinstance(case, Case):
             volumes = load_stored_images(case)
             images: Mapping[Modality, Image] = case.images
         else:
-            images = {Modality(modality): image for modality, image in case.items()}
+            images = {self.model.modalities.named(modality): image for modality, image in case.items()}
             volumes = {modality: _as_volume(image, spacing_mm) for modality, image in images.items()}
         loaded = self._load(volumes)
-        missing = [modality for modality in Modality if modality not in volumes]
+        missing = [modality for modality in self.model.modalities if modality not in volumes]
         return {modality: self._completed(loaded, modality, images, volumes) for modality in missing}
 
     def _completed(
@@ -226,8 +229,8 @@ class Translator:
         return _UNIT if self.unit else self.cohort.windows.get(target)
 
 
-def _only_case(folder: str | Path) -> Case:
-    cases = find_cases(folder)
+def _only_case(folder: str | Path, modalities: ModalitySet) -> Case:
+    cases = find_cases(folder, modalities)
     if len(cases) != 1:
         raise CohortError.of(folder, f"holds {len(cases)} cases", "give the folder of one case")
     return cases[0]

@@ -25,7 +25,7 @@ from utad_monai.data import (
     slice_case,
 )
 from utad_monai.data.case_volumes import case_dictionary
-from utad_monai.keys import Modality
+from utad_monai.keys import Modality, ModalitySet
 from utad_monai.transforms import BACKGROUND, LabelsToTumourRegions, NormaliseBraind
 
 WriteCase = Callable[..., Path]
@@ -316,6 +316,14 @@ def test_real_case_is_loaded(real_dataset_dir: Path, caplog: pytest.LogCaptureFi
         assert image.shape[1:] == (128, 128)
         assert 0.1 < (image > BACKGROUND).float().mean() < 0.6
         assert (image.min(), image.max()) == (BACKGROUND, 1)
+
+
+def test_only_other_modalities_than_the_four_are_said() -> None:
+    assert "modalities" not in Preprocessing().description()
+    other = Preprocessing(modalities=ModalitySet(["t1", "t2", "pd"]))
+    assert other.description() == Preprocessing().description() | {"modalities": ["t1", "t2", "pd"]}
+    assert Preprocessing.from_description(json.loads(json.dumps(other.description()))) == other != Preprocessing()
+    assert Preprocessing.of(other.transforms) == other
 
 
 def test_chain_of_transforms_gives_its_parameters() -> None:

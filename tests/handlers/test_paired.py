@@ -74,7 +74,8 @@ def test_it_takes_part_in_training_with_its_weight(prepared_tiny_cohort: Prepare
 
 def test_a_case_without_the_target_does_not_count(prepared_tiny_cohort: PreparedCohort) -> None:
     batch = batch_of(prepared_tiny_cohort)
-    store = SimpleNamespace(cases={name: SimpleNamespace(modalities=()) for name in batch[BatchKey.CASE_ID]})
+    cases = {name: SimpleNamespace(modalities=()) for name in batch[BatchKey.CASE_ID]}
+    store = SimpleNamespace(cases=cases, preprocessing=prepared_tiny_cohort.store.preprocessing)
     engine = trainer(prepared_tiny_cohort)
     engine.state.batch = batch
     engine.translation = Translation(torch.zeros(8, 1, 32, 32), None, torch.zeros(1))

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from utad_monai.keys import Modality
 from utad_monai.networks.conditioning import (
-    CODES,
     SATURATION,
-    SUBSETS,
     GainHead,
     Modulation,
     condition_code,
+    condition_codes,
     present_modalities,
 )
 
+SUBSETS = 2 ** len(Modality)
+CODES = condition_codes(len(Modality))
 ALL_SUBSETS = torch.tensor(list(product([False, True], repeat=len(Modality))))
 
 

@@ -23,6 +23,8 @@ from utad_monai.keys import (
 from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
 from utad_monai.runtime.signals import Interruption, interruptible
 
+_MODALITIES = "[flair|t1|t1ce|t2|...]"
+
 app = typer.Typer(
     help="Make missing MRI modalities of brain tumour patients, and measure how good they are.",
     no_args_is_help=True,
@@ -198,10 +200,19 @@ def complete(
     ] = None,
     target: Annotated[
         list[Modality] | None,
-        typer.Option(help="Make this modality (may be repeated); by default all that are missing."),
+        typer.Option(
+            parser=Modality.named,
+            metavar=_MODALITIES,
+            help="Make this modality (may be repeated); by default all that are missing.",
+        ),
     ] = None,
     source: Annotated[
-        list[Modality] | None, typer.Option(help="Use this modality as a source (may be repeated); by default all.")
+        list[Modality] | None,
+        typer.Option(
+            parser=Modality.named,
+            metavar=_MODALITIES,
+            help="Use this modality as a source (may be repeated); by default all.",
+        ),
     ] = None,
     fuse: Annotated[
         FusionMethod, typer.Option(help="How translations from several sources become one image.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utad_monai.data.slice_store import SlicedCase, SliceStore
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
@@ -42,10 +42,14 @@ class CohortAtlas:
     Args:
         positions: positions along the brain.
         image_size: pixels of a slice, H and W.
+        modalities: which there are.
     """
 
-    def __init__(self, positions: int, image_size: tuple[int, int]) -> None:
-        shape = (len(Modality), positions, *image_size)
+    def __init__(
+        self, positions: int, image_size: tuple[int, int], *, modalities: ModalitySet = FOUR_MODALITIES
+    ) -> None:
+        self.modalities = modalities
+        shape = (len(modalities), positions, *image_size)
         self.positions = positions
         self.sums = np.zeros(shape, np.float32)
         self.counts = np.zeros(shape, np.float32)
@@ -54,7 +58,7 @@ class CohortAtlas:
     def add(self, store: SliceStore, case: SlicedCase) -> None:
         """Count one case in."""
         for modality in case.modalities:
-            self._add(modality.channel, case_intensities(store, case, modality, self.positions))
+            self._add(self.modalities.channel(modality), case_intensities(store, case, modality, self.positions))
 
     def _add(self, channel: int, case: CaseIntensities) -> None:
         for position in np.unique(case.position):
@@ -65,26 +69,28 @@ class CohortAtlas:
 
     def without(self, other: CohortAtlas) -> CohortAtlas:
         """Return the atlas without the cases of another one, which are among its own."""
-        left = CohortAtlas(self.positions, (self.sums.shape[2], self.sums.shape[3]))
+        left = CohortAtlas(self.positions, (self.sums.shape[2], self.sums.shape[3]), modalities=self.modalities)
         left.sums, left.counts = self.sums - other.sums, self.counts - other.counts
         left.slices = self.slices - other.slices
         return left
 
     def mean(self, modality: Modality) -> Floats:
         """Return the mean image `(positions, H, W)` of a modality in [0, 1]; 0 where there is none."""
-        mean: Floats = self.sums[modality.channel] / np.maximum(self.counts[modality.channel], 1)
+        channel = self.modalities.channel(modality)
+        mean: Floats = self.sums[channel] / np.maximum(self.counts[channel], 1)
         return mean
 
     def inside(self, modality: Modality) -> Flags:
         """Return the places `(positions, H, W)` at which nearly all slices show brain (`INSIDE`)."""
-        wanted = np.maximum(INSIDE * self.slices[modality.channel], 0.5)
-        inside: Flags = self.counts[modality.channel] > wanted[:, None, None]
+        channel = self.modalities.channel(modality)
+        wanted = np.maximum(INSIDE * self.slices[channel], 0.5)
+        inside: Flags = self.counts[channel] > wanted[:, None, None]
         return inside
 
 
 def cohort_atlas(store: SliceStore, cases: Sequence[SlicedCase], positions: int) -> CohortAtlas:
     """Return the atlas of some cases, which are read one at a time."""
-    atlas = CohortAtlas(positions, store.preprocessing.image_size)
+    atlas = CohortAtlas(positions, store.preprocessing.image_size, modalities=store.preprocessing.modalities)
     for case in cases:
         atlas.add(store, case)
     return atlas

@@ -21,7 +21,7 @@ from utad_monai.contrast.atlas import (
 )
 from utad_monai.contrast.maps import GRID, KNOTS, ContrastMaps, KnotMeans, histogram_matching, spread, stretched
 from utad_monai.data.slice_store import SlicedCase, SliceStore
-from utad_monai.keys import Modality
+from utad_monai.keys import Modality, ModalitySet
 
 SHARED_SPACE = 0.02
 """Brains lie on each other when the mean brain of the others tells so much of a modality's own contrast. Measured: 0.16
@@ -53,10 +53,10 @@ def fit_contrast_maps(store: SliceStore, cases: Sequence[SlicedCase], paired: bo
     means = _means_through_atlas(store, cases, atlas)
     own = {m: _own_contrast(means[m, m], histograms[m]) for m in histograms if means[m, m].known}
     if not _share_a_space(list(own.values())):
-        return _assembled(histograms, {}, {})
+        return _assembled(store.preprocessing.modalities, histograms, {}, {})
     usual = float(np.mean(list(own.values())))
     curves, agreement = {}, {}
-    for source, target in permutations(Modality, 2):
+    for source, target in permutations(store.preprocessing.modalities, 2):
         found = means[source, target]
         if found.known:
             curve = found.curve()
@@ -64,7 +64,7 @@ def fit_contrast_maps(store: SliceStore, cases: Sequence[SlicedCase], paired: bo
             flattened = float(np.sqrt(own.get(source, usual) * own.get(target, usual)))
             gain = _gain(curve, flattened, agreement[source, target], histograms[source], histograms[target])
             curves[source, target] = stretched(curve, histograms[source], gain)
-    return _assembled(histograms, curves, agreement)
+    return _assembled(store.preprocessing.modalities, histograms, curves, agreement)
 
 
 def intensity_histograms(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Modality, Floats]:
@@ -72,7 +72,7 @@ def intensity_histograms(store: SliceStore, cases: Sequence[SlicedCase]) -> dict
 
     Every case counts the same.
     """
-    sums = {modality: np.zeros(KNOTS) for modality in Modality}
+    sums = {modality: np.zeros(KNOTS) for modality in store.preprocessing.modalities}
     for case in cases:
         for modality in case.modalities:
             found = case_intensities(store, case, modality, 1)
@@ -88,11 +88,12 @@ def _paired_maps(store: SliceStore, cases: Sequence[SlicedCase], histograms: Map
     for (source, target), curve in curves.items():
         whole = spread(GRID, histograms[target])
         agreement[source, target] = min(1.0, spread(curve, histograms[source]) / whole) if whole > 0 else 0.0
-    return _assembled(histograms, curves, agreement, paired=True)
+    return _assembled(store.preprocessing.modalities, histograms, curves, agreement, paired=True)
 
 
 def _paired_curves(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Pair, Floats]:
-    means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in permutations(Modality, 2)}
+    pairs = permutations(store.preprocessing.modalities, 2)
+    means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in pairs}
     for case in cases:
         images = {modality: case_intensities(store, case, modality, 1) for modality in case.modalities}
         for source, target in permutations(images, 2):
@@ -103,14 +104,15 @@ def _paired_curves(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[Pair,
 
 def _means_through_atlas(store: SliceStore, cases: Sequence[SlicedCase], atlas: CohortAtlas) -> dict[Pair, KnotMeans]:
     """Return for each pair, and each modality with itself, the others' mean target by source intensity."""
-    means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in product(Modality, Modality)}
+    every = store.preprocessing.modalities
+    means: dict[Pair, KnotMeans] = {pair: KnotMeans() for pair in product(every, every)}
     for patient in by_patient(cases):
         others = atlas.without(cohort_atlas(store, patient, atlas.positions))
-        targets = {modality: (others.mean(modality), others.inside(modality)) for modality in Modality}
+        targets = {modality: (others.mean(modality), others.inside(modality)) for modality in every}
         for case in patient:
             for source in case.modalities:
                 image = case_intensities(store, case, source, atlas.positions)
-                for target in Modality:
+                for target in every:
                     _add(means[source, target], image, *targets[target])
     return means
 
@@ -166,18 +168,20 @@ def _gain(curve: Floats, flattened: float, agreement: float, source: Floats, tar
 
 
 def _assembled(
+    modalities: ModalitySet,
     histograms: Mapping[Modality, Floats],
     curves: Mapping[Pair, Floats],
     agreement: Mapping[Pair, float],
     paired: bool = False,
 ) -> ContrastMaps:
     """Return the maps, with histogram matching for pairs without a curve."""
-    table = torch.from_numpy(GRID).to(torch.float32).repeat(len(Modality), len(Modality), 1)
-    trust = torch.zeros(len(Modality), len(Modality))
+    table = torch.from_numpy(GRID).to(torch.float32).repeat(len(modalities), len(modalities), 1)
+    trust = torch.zeros(len(modalities), len(modalities))
     for source, target in permutations(histograms, 2):
         curve = curves.get((source, target))
         if curve is None:
             curve = histogram_matching(histograms[source], histograms[target])
-        table[source.channel, target.channel] = torch.from_numpy(curve).to(torch.float32)
-        trust[source.channel, target.channel] = agreement.get((source, target), 0.0)
-    return ContrastMaps(table, trust, paired=paired)
+        place = modalities.channel(source), modalities.channel(target)
+        table[place] = torch.from_numpy(curve).to(torch.float32)
+        trust[place] = agreement.get((source, target), 0.0)
+    return ContrastMaps(table, trust, paired=paired, modalities=modalities)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from utad_monai.contrast.atlas import Floats
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 from utad_monai.models.source_choice import WEIGHT_EXPONENT
 from utad_monai.transforms import BACKGROUND
 
@@ -28,17 +28,19 @@ class ContrastMaps:
     """A piecewise-linear map of intensity for every ordered pair of modalities.
 
     Attributes:
-        curves: `(4, 4, 64)` in [0, 1], by source and target in `Modality` order; a modality's map to itself is the
-            identity.
-        agreement: `(4, 4)` in [0, 1]: how well the mapped mean brain of the source agrees with that of the target
+        curves: `(M, M, 64)` in [0, 1], by source and target in the order of `modalities`; a modality's map to itself is
+            the identity.
+        agreement: `(M, M)` in [0, 1]: how well the mapped mean brain of the source agrees with that of the target
             (correlation); of a paired map, with the target itself. 0 where it does not, or where that is not known.
         paired: whether pairs of images of the same patient were used.
+        modalities: which there are.
     """
 
     curves: Tensor
     agreement: Tensor
     _: KW_ONLY
     paired: bool = False
+    modalities: ModalitySet = FOUR_MODALITIES
     several: ClassVar[bool] = True
     """They take any number of images at once."""
 
@@ -62,7 +64,8 @@ class ContrastMaps:
             raise ValueError(f"a contrast map to {target} needs a source")
         made = torch.stack([self.translate(image, source, target) for source, image in images.items()])
         brain = (torch.stack(list(images.values())) > BACKGROUND).to(made)
-        agreement = torch.stack([self.agreement[source.channel, target.channel] for source in images])
+        channel = self.modalities.channel
+        agreement = torch.stack([self.agreement[channel(source), channel(target)] for source in images])
         weights = (agreement**WEIGHT_EXPONENT + _LEAST_WEIGHT).to(made)[:, None, None, None] * brain
         total = weights.sum(dim=0)
         mean = (weights * made).sum(dim=0) / total.clamp(min=_LEAST_WEIGHT)
@@ -79,7 +82,8 @@ class ContrastMaps:
         Returns:
             Slices of the same shape and range; background stays exactly -1, brain stays above it.
         """
-        mapped = apply_curve(self.curves[source.channel, target.channel], (slices + 1) / 2) * 2 - 1
+        channel = self.modalities.channel
+        mapped = apply_curve(self.curves[channel(source), channel(target)], (slices + 1) / 2) * 2 - 1
         return torch.where(slices > BACKGROUND, mapped.clamp(DARKEST_BRAIN, 1), BACKGROUND)
 
 

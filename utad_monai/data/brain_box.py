@@ -103,7 +103,7 @@ def box_pixels(
 
 
 def _box(preprocessing: Preprocessing, dataset_dir: str | Path, room_mm: float, workers: int) -> tuple[int, int]:
-    found = look_for_cases(dataset_dir)
+    found = look_for_cases(dataset_dir, preprocessing.modalities)
     problems = list(found.problems)
     extents = []
     for measured in map_in_threads(partial(_extent_mm, preprocessing=preprocessing), found.cases, workers):

@@ -11,7 +11,7 @@ from monai.transforms import Compose
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.finding import Finding
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality
 from utad_monai.transforms import CommonGridd, LoadNiftid, OrientLPSd, SameGridd, ZeroBackgroundd
 from utad_monai.transforms.labels import LABEL_MEANINGS
 from utad_monai.transforms.load import PROBLEMS, ChannelFile
@@ -20,7 +20,7 @@ _STORED = 3
 """Number of `loading_transforms` that leave volumes in the voxel order of their files."""
 
 
-def loading_transforms(images: Sequence[str] = tuple(Modality), segmentation: str = SEGMENTATION) -> list[Any]:
+def loading_transforms(images: Sequence[str] = FOUR_MODALITIES, segmentation: str = SEGMENTATION) -> list[Any]:
     """Return what turns the files of a case into `(1, X, Y, Z)` volumes in LPS voxel order, on one grid."""
     every = [*images, segmentation]
     return [
@@ -32,13 +32,14 @@ def loading_transforms(images: Sequence[str] = tuple(Modality), segmentation: st
     ]
 
 
-def case_dictionary(case: Case, parts: Sequence[str] = (*Modality, SEGMENTATION)) -> dict[Hashable, Any]:
+def case_dictionary(case: Case, parts: Sequence[str] | None = None) -> dict[Hashable, Any]:
     """Return the files of a case by part, what its labels mean, and an empty list of problems.
 
     Args:
         case: the case.
-        parts: modalities, and `seg` for the segmentation; what the case lacks is left out.
+        parts: modalities, and `seg` for the segmentation; what the case lacks is left out. Everything when None.
     """
+    parts = (*case.modalities, SEGMENTATION) if parts is None else parts
     files: dict[Hashable, Any] = {m: _file(case, m) for m in case.images if m in parts}
     if case.segmentation and SEGMENTATION in parts:
         files[SEGMENTATION] = case.segmentation
@@ -68,7 +69,7 @@ def load_volumes(case: Case) -> tuple[dict[Modality | str, MetaTensor], list[Fin
         `(1, X, Y, Z)` float32 volumes in file units by modality (and `SEGMENTATION`), and the problems: files that are
         refused, and volumes on another grid than the first one.
     """
-    loaded = run_transforms(Compose(loading_transforms()), case_dictionary(case))
+    loaded = run_transforms(Compose(loading_transforms(case.modalities)), case_dictionary(case))
     problems = [Finding.of(case.case_id, error) for error in loaded[PROBLEMS]]
     volumes = {part: loaded[part] for part in (*case.images, SEGMENTATION) if part in loaded}
     return volumes, list(dict.fromkeys(problems))  # the channels of one file share its problems
@@ -93,7 +94,8 @@ def load_stored_images(case: Case) -> dict[Modality, MetaTensor]:
 
 
 def _loaded(case: Case, modalities: Sequence[Modality], end: int | None = None) -> dict[Modality, MetaTensor]:
-    loaded = run_transforms(Compose(loading_transforms()), case_dictionary(case, modalities), end=end)
+    transforms = Compose(loading_transforms(case.modalities))
+    loaded = run_transforms(transforms, case_dictionary(case, modalities), end=end)
     for error in loaded[PROBLEMS]:
         raise error
     return {modality: loaded[modality] for modality in modalities}

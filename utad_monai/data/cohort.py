@@ -13,7 +13,7 @@ from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, settle
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split
-from utad_monai.keys import Modality, OnBadCase, Split
+from utad_monai.keys import OnBadCase, Split
 
 _NAMED = 5
 
@@ -42,8 +42,9 @@ class PreparedCohort:
         ]
 
     def complete_cases(self, split: Split | str) -> list[SlicedCase]:
-        """Return the cases of one split that have all four modalities and a segmentation."""
-        return [case for case in self.cases(split, with_segmentation=True) if len(case.modalities) == len(Modality)]
+        """Return the cases of one split that have all modalities and a segmentation."""
+        every = len(self.store.preprocessing.modalities)
+        return [case for case in self.cases(split, with_segmentation=True) if len(case.modalities) == every]
 
     def cases_to_score(self) -> list[SlicedCase]:
         """Return what checkpoints are chosen on: segmented validation cases, or training cases where there is none."""
@@ -91,7 +92,7 @@ def prepare_cohort(
         ValueError: for an unknown `on_bad_case`.
     """
     policy = OnBadCase(on_bad_case)
-    found = look_for_cases(dataset_dir)
+    found = look_for_cases(dataset_dir, preprocessing.modalities)
     cases = list(found.cases)
     if not cases:
         raise CohortError(found.problems)
@@ -119,7 +120,7 @@ def describe(cases: list[Case], dataset_dir: str | Path) -> str:
     """Return one line: layouts with their mappings, cases, patients, and how many cases have each modality."""
     layouts = ", ".join(sorted({case.layout.description for case in cases}))
     counts = Counter(modality for case in cases for modality in case.images)
-    modalities = ", ".join(f"{modality} {counts[modality]}" for modality in Modality)
+    modalities = ", ".join(f"{modality} {counts[modality]}" for modality in cases[0].modalities)
     segmented = sum(case.segmentation is not None for case in cases)
     patients = len({case.patient_id for case in cases})
     return f"{dataset_dir}: {layouts}, {len(cases)} cases of {patients} patients ({modalities}, seg {segmented})"

@@ -1,4 +1,4 @@
-"""Complete cases: all four modalities and the segmentation, for the segmentation network and for evaluation."""
+"""Complete cases: all modalities and the segmentation, for the segmentation network and for evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, empty_split
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.data.split import read_split
-from utad_monai.keys import BatchKey, Modality, OnBadCase, Split
+from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet, OnBadCase, Split
 from utad_monai.runtime.files import digest
 from utad_monai.runtime.random_state import restore_transform_state, transform_state
 from utad_monai.transforms import LabelsToTumourRegions
@@ -39,11 +39,11 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         *,
         min_brain_fraction: float = 0.02,
         transform: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-        modalities: Sequence[Modality | str] = tuple(Modality),
+        modalities: Sequence[Modality | str] = FOUR_MODALITIES,
     ) -> None:
         self.store = store
         self.transform = transform
-        self.modalities = tuple(map(Modality, modalities))
+        self.modalities = tuple(map(Modality.named, modalities))
         pixels = max(1.0, min_brain_fraction * float(np.prod(store.preprocessing.image_size)))
         self.slices = [
             (case.case_id, place)
@@ -136,6 +136,7 @@ class InferenceCases(Dataset[Case]):
         output_dir: folder with the `split.csv` of the training run; needed with `split`.
         case_ids: names of the only cases to look at; empty for all.
         on_bad_case: whether files of which the case cannot be told stop everything (`refuse`) or are left out (`skip`).
+        modalities: those that a case should have.
 
     Attributes:
         cases: what is looked at.
@@ -153,8 +154,9 @@ class InferenceCases(Dataset[Case]):
         output_dir: str | Path = "",
         case_ids: Sequence[str] = (),
         on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
+        modalities: ModalitySet = FOUR_MODALITIES,
     ) -> None:
-        found = look_for_cases(dataset_dir)
+        found = look_for_cases(dataset_dir, modalities)
         cases, self.problems = list(found.cases), found.problems
         if self.problems and (OnBadCase(on_bad_case) is OnBadCase.REFUSE or not cases):
             raise CohortError(self.problems)

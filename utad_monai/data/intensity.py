@@ -21,7 +21,7 @@ def mean_brain_intensities(store: SliceStore, cases: Sequence[SlicedCase]) -> di
         store: prepared slices.
         cases: cases to average over, each counting the same.
     """
-    means: dict[Modality, list[float]] = {modality: [] for modality in Modality}
+    means: dict[Modality, list[float]] = {modality: [] for modality in store.preprocessing.modalities}
     for case in cases:
         for modality in case.modalities:
             slices = np.asarray(store.image(case.case_id, modality), dtype=np.float32)
@@ -87,7 +87,7 @@ def intensity_profiles(store: SliceStore, cases: Sequence[SlicedCase]) -> dict[M
     """
     return {
         modality: _profile([_quantiles(store, case, modality) for case in having])
-        for modality in Modality
+        for modality in store.preprocessing.modalities
         if (having := [case for case in cases if modality in case.modalities])
     }
 
@@ -117,7 +117,7 @@ def profiles_from_data(data: Mapping[str, Sequence[Sequence[float]]]) -> dict[Mo
     for modality, (means, spreads) in data.items():
         if not len(means) == len(spreads) == len(LEVELS):
             raise ValueError(f"the intensity profile of {modality} has not {len(LEVELS)} quantiles")
-        profiles[Modality(modality)] = IntensityProfile(tuple(map(float, means)), tuple(map(float, spreads)))
+        profiles[Modality.named(modality)] = IntensityProfile(tuple(map(float, means)), tuple(map(float, spreads)))
     return profiles
 
 
@@ -133,16 +133,17 @@ def region_intensities(store: SliceStore, cases: Sequence[SlicedCase]) -> Tensor
         cases: whose images count, each modality on its own; cases without a segmentation are passed over.
 
     Returns:
-        `(4, 4)` float32 in [-1, 1]: modality (`Modality` order) by `TumourLabel`; NaN for the background and where no
-        patient shows a region.
+        `(M, 4)` float32 in [-1, 1]: modality (order of the preprocessing's) by `TumourLabel`; NaN for the background
+        and where no patient shows a region.
     """
-    means = np.full((len(Modality), len(TumourLabel)), np.nan, np.float32)
-    for modality in Modality:
+    modalities = store.preprocessing.modalities
+    means = np.full((len(modalities), len(TumourLabel)), np.nan, np.float32)
+    for channel, modality in enumerate(modalities):
         of_patients = [_means(store, case, modality) for case in cases if _counts(case, modality)]
         for label in TumourLabel:
             shown = [regions[label] for regions in of_patients if label in regions]
             if shown:
-                means[modality.channel, label] = np.mean(shown)
+                means[channel, label] = np.mean(shown)
     return torch.from_numpy(means)
 
 

@@ -143,7 +143,7 @@ def patient_histograms(store: SliceStore, cases: Sequence[SlicedCase]) -> Patien
                 found.setdefault(modality, {}).setdefault(case.patient_id, []).append(brain_histogram(image, tumour))
     return {
         modality: {patient: _alone(mean_histogram(images)) for patient, images in found[modality].items()}
-        for modality in Modality
+        for modality in store.preprocessing.modalities
         if modality in found
     }
 

@@ -17,7 +17,7 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.data.quality.soundness import case_warnings, segmentation_warnings
-from utad_monai.keys import Modality, Normalisation, SlicePlane
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet, Normalisation, SlicePlane
 from utad_monai.transforms import (
     CanonicalLabelsd,
     CutSlicesd,
@@ -47,6 +47,7 @@ class Preprocessing:
         upper_percentile: brain percentile that maps to 1.
         normalisation: how intensities are scaled; models of other programs and versions may differ.
         plane: how volumes are sliced.
+        modalities: which there are; their order is that of every one-hot code.
 
     Raises:
         ValueError: when a size is not positive or not a multiple of 16, or a word is unknown.
@@ -59,20 +60,24 @@ class Preprocessing:
     upper_percentile: float = 99.5
     normalisation: Normalisation | str = Normalisation.BRAIN_PERCENTILES
     plane: SlicePlane | str = SlicePlane.AXIAL
+    modalities: ModalitySet = FOUR_MODALITIES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "normalisation", Normalisation(self.normalisation))
         object.__setattr__(self, "plane", SlicePlane(self.plane))
         # JSON gives lists: tuples keep the object hashable and equal however it was made
         object.__setattr__(self, "frame_size_mm", tuple(float(size) for size in self.frame_size_mm))
+        object.__setattr__(self, "modalities", ModalitySet(self.modalities))
         object.__setattr__(self, "image_size", tuple(int(size) for size in self.image_size))
         if min(self.frame_size_mm) <= 0 or min(self.image_size) < 32 or any(size % 16 for size in self.image_size):
             raise ValueError(f"frame must be positive and image size a multiple of 16 from 32 on, got {self}")
 
     def description(self) -> dict[str, Any]:
-        """Return the parameters as plain data."""
+        """Return the parameters as plain data; the four modalities go unsaid, as in earlier versions."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return plain | {"normalisation": str(self.normalisation), "plane": str(self.plane)}
+        plain |= {"normalisation": str(self.normalisation), "plane": str(self.plane)}
+        del plain["modalities"]
+        return plain if self.modalities == FOUR_MODALITIES else plain | {"modalities": self.modalities.description()}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Preprocessing:
@@ -101,7 +106,9 @@ class Preprocessing:
         steps = transforms.transforms
         needed = [type(one).__name__ for one in cls().transforms.transforms]
         given = [type(one).__name__ for one in steps]
-        keys = [[str(key) for key in one.keys] for one in (*steps, *cls().transforms.transforms)]
+        cut = [one.keys for one in steps if isinstance(one, CutSlicesd)]
+        modalities = ModalitySet(map(str, cut[0])) if cut else FOUR_MODALITIES
+        keys = [[str(key) for key in one.keys] for one in (*steps, *cls(modalities=modalities).transforms.transforms)]
         if given != needed or keys[: len(steps)] != keys[len(steps) :]:
             raise ValueError(
                 f"preprocessing is {', '.join(given)}; models repeat {', '.join(needed)}, in this order and of all "
@@ -114,6 +121,7 @@ class Preprocessing:
             frame.image_size,
             lower_percentile=normalise.lower_percentile,
             upper_percentile=normalise.upper_percentile,
+            modalities=modalities,
         )
 
     @property
@@ -123,7 +131,7 @@ class Preprocessing:
         Images become `(Z, H, W)` float32 in [-1, 1], background exactly -1, the segmentation canonical labels
         `(Z, H, W)` uint8.
         """
-        images, segmentation = tuple(Modality), SEGMENTATION
+        images, segmentation = self.modalities, SEGMENTATION
         return Compose(
             [
                 *loading_transforms(images, segmentation),
@@ -289,7 +297,7 @@ def normalise_volumes(volumes: Mapping[Modality, MetaTensor], preprocessing: Pre
 def _in_frame(data: Mapping[Any, Any], preprocessing: Preprocessing, findings: Iterable[Finding]) -> LoadedCase:
     """Place the frame around the brain of a normalised case."""
     placed = preprocessing.apply(data, first=PlaceFramed, before=CutSlicesd)
-    images = {modality: placed[modality] for modality in Modality if modality in placed}
+    images = {modality: placed[modality] for modality in preprocessing.modalities if modality in placed}
     windows = {modality: preprocessing.normalise.window_of(image) for modality, image in images.items()}
     findings = list(findings)
     if placed[FRAME_PLACEMENT].cuts(placed[BRAIN]):

@@ -66,7 +66,7 @@ class SlicedCase:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """Available modalities, in `Modality` order."""
+        """Available modalities, in the order of the preprocessing's."""
         return tuple(self.windows)
 
 
@@ -250,7 +250,7 @@ def _case_of(entry: Path, index: Mapping[str, Any]) -> SlicedCase:
         case_id=index["case_id"],
         patient_id=index["patient_id"],
         folder=entry,
-        windows={Modality(name): IntensityWindow(*window) for name, window in index["windows"].items()},
+        windows={Modality.named(name): IntensityWindow(*window) for name, window in index["windows"].items()},
         first_slice=index["first_slice"],
         slice_mm=index["slice_mm"],
         brain_pixels=tuple(index["brain_pixels"]),

@@ -99,7 +99,7 @@ def _table(cases: Sequence[Case], split: Mapping[str, Split]) -> pandas.DataFram
             "case": case.case_id,
             "patient": case.patient_id,
             "split": str(split[case.case_id]),
-            "modalities": " ".join(modality for modality in Modality if modality in case.images),
+            "modalities": " ".join(case.images),
             "segmentation": case.segmentation is not None,
         }
         for case in cases

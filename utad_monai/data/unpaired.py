@@ -64,9 +64,10 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         self.seed = seed
         self._random = [one for one in _steps(transform) if isinstance(one, Randomizable)]
         self._min_pixels = min_brain_fraction * store.preprocessing.image_size[0] * store.preprocessing.image_size[1]
-        self._brain = {modality: self._slices_of(modality, tumour=False) for modality in Modality}
-        self._tumour = {modality: self._slices_of(modality, tumour=True) for modality in Modality}
-        self.modalities = tuple(modality for modality in Modality if len(self._brain[modality]))
+        every = store.preprocessing.modalities
+        self._brain = {modality: self._slices_of(modality, tumour=False) for modality in every}
+        self._tumour = {modality: self._slices_of(modality, tumour=True) for modality in every}
+        self.modalities = tuple(modality for modality in every if len(self._brain[modality]))
         if not self.modalities:
             reason = "there is no brain slice with a segmentation to train on"
             raise CohortError.of(Path(), reason, "add cases with segmentations")
@@ -94,8 +95,8 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.IMAGE: image,
             BatchKey.TUMOUR_MASK: (labels > 0).to(image),
             BatchKey.TUMOUR_LABELS: labels,
-            BatchKey.SOURCE_MODALITY: source.channel,
-            BatchKey.TARGET_MODALITY: target.channel,
+            BatchKey.SOURCE_MODALITY: self.store.preprocessing.modalities.channel(source),
+            BatchKey.TARGET_MODALITY: self.store.preprocessing.modalities.channel(target),
             BatchKey.CASE_ID: case_id,
             BatchKey.SLICE_INDEX: int(slice_index),
             BatchKey.MIRRORED: False,

@@ -19,7 +19,7 @@ class Pairs:
     """Every source to every target: the image, and the segmentation with that one modality replaced.
 
     Args:
-        network: sees four modalities; a case that lacks one is not segmented.
+        network: a case that lacks one of its modalities is not segmented.
         segmented: names of the methods whose images are segmented; all when None.
     """
 
@@ -33,7 +33,7 @@ class Pairs:
         wanted = self.segmented is None or subject.method.name in self.segmented
         for source, target in permutations(images, 2):
             cells = subject.image((source,), target)
-            if wanted and len(images) == len(Modality):
+            if wanted and images.keys() >= set(self.network.modalities):
                 filled = {**images, target: subject.make((source,), target)}
                 cells = cells + subject.segmentation(self.network, filled)
             found.rows += subject.rows((source,), (target,), cells)
@@ -51,12 +51,13 @@ class Alone:
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
         """Measure one method on one complete case."""
-        for source, target in permutations(Modality, 2):
+        images = subject.case.images
+        for source, target in permutations(images, 2):
             cells, features = subject.alone(self.networks[target], {target: subject.make((source,), target)})
             found.rows += subject.rows((source,), (target,), cells)
-            first = next(modality for modality in Modality if modality != target)
+            first = next(modality for modality in images if modality != target)
             if subject.method.name != ImageSource.REAL or source == first:  # real images do not depend on the source
-                brain = (subject.case.images[target] > BACKGROUND).flatten(1).any(dim=1)
+                brain = (images[target] > BACKGROUND).flatten(1).any(dim=1)
                 found.features.setdefault((subject.method.name, target), []).append(features[brain])
 
 
@@ -83,10 +84,10 @@ class SeveralSources:
 
 
 class MissingModalities:
-    """Every set of one to three available modalities, the others made: the segmentation.
+    """Every set of some available modalities, the others made: the segmentation.
 
     Args:
-        network: sees four modalities.
+        network: sees all modalities.
         best_source: the source of a target among the available ones, the same for all methods of one source; those
             that take several get all.
     """
@@ -97,10 +98,11 @@ class MissingModalities:
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
         """Measure one method on one complete case."""
-        for count in range(1, len(Modality)):
-            for available in combinations(Modality, count):
-                missing = [modality for modality in Modality if modality not in available]
-                filled = {modality: subject.case.images[modality] for modality in available}
+        images = subject.case.images
+        for count in range(1, len(images)):
+            for available in combinations(images, count):
+                missing = [modality for modality in images if modality not in available]
+                filled = {modality: images[modality] for modality in available}
                 for target in missing:
                     sources = available if subject.method.several else (self.best_source(target, available),)
                     filled[target] = subject.make(sources, target)
@@ -121,5 +123,5 @@ class Augmentation:
         """Measure one complete case, on the subject of its real images."""
         if subject.method.name == ImageSource.REAL:
             for name, network in self.networks.items():
-                rows = subject.rows(Modality, (), subject.segmentation(network, subject.case.images))
+                rows = subject.rows(subject.case.images, (), subject.segmentation(network, subject.case.images))
                 found.rows += [row._replace(method=name) for row in rows]

@@ -83,7 +83,7 @@ def _by_sources(slices: int) -> str:
 
 def _starter(starter: TranslatorModel | None, flips: bool) -> dict[str, str]:
     if starter is None:
-        return {"starter": "not measured: this installation has no starter weights"}
+        return {"starter": "not measured: this installation has no starter weights of these modalities"}
     mirrored = ", mean of a translation and that of the mirror image" if flips else ""
     return {"starter": f"{MEANING}{mirrored}", "starter_sha256": starter.sha256}
 

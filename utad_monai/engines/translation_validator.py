@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from utad_monai.data import EvaluationCases
 from utad_monai.data.quality.finding import empty_split
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import BatchKey, Modality
+from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality
 from utad_monai.metrics.unpaired import appearance_distance, appearance_features, variety_of_inputs, variety_of_targets
 
@@ -88,6 +88,7 @@ class TranslationValidator(Evaluator):
         slice_step: every how many slices of a volume are used.
         val_handlers: handlers with an `attach` method.
         reference: training cases with a segmentation, for modalities that no validation case has; None for none.
+        modalities: those that the translator knows.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class TranslationValidator(Evaluator):
         slice_step: int = 4,
         val_handlers: Sequence[Any] | None = None,
         reference: EvaluationCases | None = None,
+        modalities: ModalitySet = FOUR_MODALITIES,
     ) -> None:
         if len(val_data_loader) == 0:
             raise empty_split("validation case with a segmentation")
         self.translator = translator
+        self.modalities = modalities
         self.key_metric = ValidationMetric(key_metric)
         self.slice_step = slice_step
         self.source_errors: dict[Modality, dict[Modality, float]] = {}
@@ -137,7 +140,7 @@ class TranslationValidator(Evaluator):
         self._seen.append(batchdata[BatchKey.CASE_ID])
         for source, image in images.items():
             self._real[source].append(appearance_features(image, mask))
-            for target in Modality:
+            for target in self.modalities:
                 if target != source:
                     self._translate_pair((source, target), image, images.get(target), mask)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
@@ -171,7 +174,7 @@ class TranslationValidator(Evaluator):
                     "validation case with two modalities, which paired_ssim needs (unpaired_score does not)"
                 )
             errors = {pair: 1 - score for pair, score in scores.items()}
-        self.source_errors = _by_target(errors)
+        self.source_errors = _by_target(errors, self.modalities)
         self.state.metrics[str(self.key_metric)] = float(np.mean(list(scores.values())))
         self.state.metrics["validation_cycle"] = float(np.mean(list(cycle.values())))
         self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
@@ -180,16 +183,18 @@ class TranslationValidator(Evaluator):
 
     def _real_looks(self) -> dict[Modality, Sequence[Tensor]]:
         """Return the looks of the real images of each modality: of validation cases, or else of training cases."""
-        looks = {m: self._real[m] or (self._reference.looks(m) if self._reference else []) for m in Modality}
+        lent = self._reference
+        looks = {m: self._real[m] or (lent.looks(m) if lent else []) for m in self.modalities}
         return {modality: look for modality, look in looks.items() if look}
 
     def _what_was_scored(self, pairs: int) -> str:
         """Return how many cases of which split were looked at, which modalities they have, and what was lent."""
         reference = self._reference
         kind = "training" if reference and not set(self._seen) - reference.case_ids else "validation"
-        having = ", ".join(f"{modality} {len(self._real[modality])}" for modality in Modality if self._real[modality])
+        every = self.modalities
+        having = ", ".join(f"{modality} {len(self._real[modality])}" for modality in every if self._real[modality])
         said = f"{pairs} pairs of {len(self._seen)} {kind} case{'s' * (len(self._seen) != 1)} ({having})"
-        lent = [m for m in Modality if reference and not self._real[m] and reference.looks(m)]
+        lent = [m for m in every if reference and not self._real[m] and reference.looks(m)]
         if lent and self.key_metric is ValidationMetric.UNPAIRED:
             said += f" with training images of {', '.join(lent)}"
         return said
@@ -205,8 +210,8 @@ class TranslationValidator(Evaluator):
         return {name: value for name, value in measured.items() if not np.isnan(value)}
 
 
-def _by_target(errors: dict[Pair, float]) -> dict[Modality, dict[Modality, float]]:
+def _by_target(errors: dict[Pair, float], modalities: ModalitySet) -> dict[Modality, dict[Modality, float]]:
     """Return for each target the error of each of its sources, the best first."""
     best_first = sorted(errors, key=lambda pair: errors[pair])
-    targets = [target for target in Modality if any(pair[1] == target for pair in errors)]
+    targets = [target for target in modalities if any(pair[1] == target for pair in errors)]
     return {target: {source: errors[source, to] for source, to in best_first if to == target} for target in targets}

@@ -12,7 +12,7 @@ from torch import Tensor
 from utad_monai.data.slice_store import SliceStore
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.keys import BatchKey, LossTerm, Modality
+from utad_monai.keys import BatchKey, LossTerm
 
 
 class PairedSupervision:
@@ -51,7 +51,7 @@ class PairedSupervision:
         """Return the true target slice `(H, W)` of each sample that has one, by its place in the batch."""
         targets = {}
         for place, case_id in enumerate(batch[BatchKey.CASE_ID]):
-            modality = list(Modality)[int(batch[BatchKey.TARGET_MODALITY][place])]
+            modality = self.store.preprocessing.modalities[int(batch[BatchKey.TARGET_MODALITY][place])]
             if modality in self.store.cases[case_id].modalities:
                 pixels = self.store.image(case_id, modality)[int(batch[BatchKey.SLICE_INDEX][place])]
                 target = torch.from_numpy(pixels.astype(np.float32))

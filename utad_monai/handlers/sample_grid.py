@@ -78,7 +78,7 @@ class SampleGrid:
         together = self.translator.several and len(images) > 1
         rows = len(images) + together
         figure, axes = plt.subplots(
-            rows, 1 + len(Modality), figsize=(9, 2.2 * rows), squeeze=False, layout="constrained"
+            rows, 1 + len(self.translator.modalities), figsize=(9, 2.2 * rows), squeeze=False, layout="constrained"
         )
         region = mask[place : place + 1]
         shown = {modality: image[place : place + 1] for modality, image in images.items()}
@@ -95,7 +95,7 @@ class SampleGrid:
         self, row: Sequence[Axes], images: Mapping[Modality, Tensor], region: Tensor, sources: str = ""
     ) -> None:
         """Show the translation of images `(1, H, W)` to each modality; of several sources none to itself."""
-        for axis, target in zip(row, Modality, strict=True):
+        for axis, target in zip(row, self.translator.modalities, strict=True):
             given = {m: image for m, image in images.items() if m != target or not self.translator.several}
             if given:
                 self._show(axis, self.translator(given, target, region), region, f"{sources}to {target}")

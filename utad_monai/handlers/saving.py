@@ -16,7 +16,7 @@ from utad_monai.data.intensity import intensity_profiles
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.engines.translation_validator import TranslationValidator
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
 from utad_monai.models.stages import drop_other_model, present_model
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
@@ -87,7 +87,7 @@ class SaveBestTranslator(BestSoFar):
         self.generator = generator
         self.critics = (critics[0], critics[1])
         self.preprocessing = store.preprocessing
-        self.target_windows = typical_windows(training_cases)
+        self.target_windows = typical_windows(training_cases, store.preprocessing.modalities)
         self.intensity_profiles = intensity_profiles(store, training_cases)
         self.training = dict(training or {})
 
@@ -124,10 +124,12 @@ class SaveBestTranslator(BestSoFar):
         _logger.info("epoch %d: %s is the best so far, saved %s", engine.state.epoch, score, self.path)
 
 
-def typical_windows(cases: Sequence[SlicedCase]) -> dict[Modality, IntensityWindow]:
+def typical_windows(
+    cases: Sequence[SlicedCase], modalities: ModalitySet = FOUR_MODALITIES
+) -> dict[Modality, IntensityWindow]:
     """Return the median intensity window of each modality that the cases have, in file units."""
     windows: dict[Modality, IntensityWindow] = {}
-    for modality in Modality:
+    for modality in modalities:
         known = [case.windows[modality] for case in cases if modality in case.windows]
         if known:
             windows[modality] = IntensityWindow(
@@ -154,13 +156,13 @@ class SaveBestSegmenter(BestSoFar):
         *,
         arguments: Mapping[str, Any],
         preprocessing: Preprocessing,
-        modalities: Sequence[Modality | str] = tuple(Modality),
+        modalities: Sequence[Modality | str] = FOUR_MODALITIES,
     ) -> None:
         super().__init__(path)
         self.network = network
         self.arguments = dict(arguments)
         self.preprocessing = preprocessing
-        self.modalities = tuple(map(Modality, modalities))
+        self.modalities = tuple(map(Modality.named, modalities))
 
     def attach(self, engine: Engine) -> None:
         """Register on the validator."""

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.engines.translation_validator import TranslationValidator
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import BatchKey, Modality
+from utad_monai.keys import BatchKey
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.models import load_segmenter
 from utad_monai.models.source_choice import best_source, usable_sources
@@ -45,7 +45,8 @@ class SegmentationEvaluator:
         self._segmentation: DownstreamSegmentation | None = None
         path = model_path(output_dir, Stage.SEGMENTATION)
         if path.is_file() and len(cases):
-            self._segmentation = DownstreamSegmentation(load_segmenter(path).network, translator.device)
+            found = load_segmenter(path)
+            self._segmentation = DownstreamSegmentation(found.network, translator.device, modalities=found.modalities)
         else:
             _logger.info("no %s or no complete validation case: downstream Dice is not followed", path)
 
@@ -74,7 +75,7 @@ class SegmentationEvaluator:
         values = defaultdict(list)
         for case in (self.cases[place] for place in range(len(self.cases))):
             images, truth = case[BatchKey.IMAGE], case[BatchKey.LABEL]
-            for target in Modality:
+            for target in images:
                 sources = usable_sources(target, tuple(images))
                 if not self.translator.several:
                     sources = (best_source(engine.source_errors, target, sources),)

@@ -16,9 +16,8 @@ from utad_monai.engines.batch import TranslationBatch
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.inferers import Calibration, fit_store_calibration
-from utad_monai.keys import Modality
 from utad_monai.losses import anchor_terms
-from utad_monai.models import load_translator
+from utad_monai.models.earlier_stage import load_start
 from utad_monai.models.torch_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, generator_input
 from utad_monai.transforms import BRAIN_FLOOR
@@ -37,6 +36,9 @@ class StarterAnchor:
         store: prepared slices of the cohort.
         cases: its training cases, which both kinds of intensities are found in.
         flips: whether the start weights see mirror images, too: a better anchor, for twice its time.
+
+    Raises:
+        CheckpointError: when the start weights are unusable, or know other modalities than the cohort's.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class StarterAnchor:
         self.starter: TumourAwareGenerator | None = None
         self.calibration = Calibration()
         self.flips = flips
+        self.modalities = store.preprocessing.modalities
         self.regions = region_intensities(store, cases) if str(path) else None
         if str(path):
-            start = load_translator(path)
+            start = load_start(path, store.preprocessing.modalities)
             self.starter = start.generator.requires_grad_(False).eval()
             if start.reference_histograms:
                 self.calibration = fit_store_calibration(start.reference_histograms, store, cases)
@@ -95,7 +98,7 @@ class StarterAnchor:
         painted = _whole_images(self.starter, given, batch.target_modality)
         if self.flips:
             painted = (painted + _whole_images(self.starter, given.flip(-1), batch.target_modality).flip(-1)) / 2
-        modalities = [list(Modality)[int(place)] for place in batch.target_modality]
+        modalities = [self.modalities[int(place)] for place in batch.target_modality]
         painted = torch.stack(
             [self.calibration(one.cpu(), target).to(one) for one, target in zip(painted, modalities, strict=True)]
         )

@@ -97,7 +97,7 @@ class Calibration:
         """
         return cls(
             {
-                Modality(modality): IntensityMap(tuple(map(float, content["knots"])), int(content["patients"]))
+                Modality.named(modality): IntensityMap(tuple(map(float, content["knots"])), int(content["patients"]))
                 for modality, content in data.items()
             }
         )
@@ -124,8 +124,8 @@ def fit_calibration(
             modality: IntensityMap(
                 _knots(histogram_of_shares(painted[modality]), cohort[modality]), cohort[modality].patients
             )
-            for modality in Modality
-            if modality in painted and modality in cohort
+            for modality in cohort
+            if modality in painted
         }
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from utad_monai.inferers.backends import slice_engine
 from utad_monai.inferers.calibration import Calibration
-from utad_monai.keys import InferenceEngine, Modality
+from utad_monai.keys import FOUR_MODALITIES, InferenceEngine, Modality, ModalitySet
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.transforms import BACKGROUND, mask_tumour
 
@@ -24,10 +24,12 @@ class SliceTranslator:
         engine: what computes; all but torch take the generator as it is at the first call.
         threads: of engines other than torch; those of torch when None.
         calibration: gives the translations the intensities of a cohort; None leaves the model's.
+        modalities: those that the generator knows.
 
     Raises:
         MissingLibraryError: when a library of the engine is missing.
-        ValueError: when an engine other than torch is asked to compute a teacher.
+        ValueError: when an engine other than torch is asked to compute a teacher, or the generator knows another
+            number of modalities.
     """
 
     def __init__(
@@ -39,7 +41,11 @@ class SliceTranslator:
         engine: InferenceEngine | str = InferenceEngine.TORCH,
         threads: int | None = None,
         calibration: Calibration | None = None,
+        modalities: ModalitySet = FOUR_MODALITIES,
     ) -> None:
+        if generator.modalities != len(modalities):
+            raise ValueError(f"this generator knows {generator.modalities} modalities, not {', '.join(modalities)}")
+        self.modalities = modalities
         self.generator = generator
         self.calibration = calibration or Calibration()
         self.device = torch.device(device)
@@ -64,7 +70,7 @@ class SliceTranslator:
 
         Args:
             images: `(Z, H, W)` slices in [-1, 1] of each source, background exactly -1: one image for a generator of
-                one source, up to three for one of several.
+                one source, any but the target for one of several.
             target: the modality to make.
             tumour_mask: `(Z, H, W)` 0 or 1; needed by a teacher, not used by a student.
 
@@ -82,7 +88,8 @@ class SliceTranslator:
         translated = torch.full_like(next(iter(images.values())), BACKGROUND, device="cpu")
         for chosen in _occupied(images).split(self.batch_size):
             masks = None if tumour_mask is None else tumour_mask[chosen]
-            stacked = source_channels({source: image[chosen] for source, image in images.items()}, self.several)
+            chosen_images = {source: image[chosen] for source, image in images.items()}
+            stacked = source_channels(chosen_images, self.several, self.modalities)
             translated[chosen] = self._translate_batch(stacked, target, masks).to(translated.dtype)
         return self.calibration(translated, target)
 
@@ -98,23 +105,26 @@ class SliceTranslator:
         second = image
         if self.needs_mask and tumour_mask is not None:
             second = mask_tumour(image, tumour_mask[:, None].to(image))
-        modality = torch.full((len(image),), target.channel, device=image.device)
+        modality = torch.full((len(image),), self.modalities.channel(target), device=image.device)
         return self.engine(image, second, modality)[:, 0].clamp(BACKGROUND, 1.0)
 
 
-def source_channels(images: Mapping[Modality, Tensor], several: bool) -> Tensor:
+def source_channels(
+    images: Mapping[Modality, Tensor], several: bool, modalities: ModalitySet = FOUR_MODALITIES
+) -> Tensor:
     """Return what a generator takes of images `(B, H, W)` in [-1, 1], float32.
 
     Args:
         images: the sources.
-        several: whether the generator takes several: `(B, 4, H, W)` in `Modality` order, absent ones -1 throughout;
+        several: whether the generator takes several: `(B, M, H, W)` in their order, absent ones -1 throughout;
             otherwise `(B, 1, H, W)`, the only image.
+        modalities: those that the generator knows.
     """
     first = next(iter(images.values()))
     if not several:
         return first[:, None].to(torch.float32)
     absent = torch.full_like(first, BACKGROUND)
-    return torch.stack([images.get(modality, absent) for modality in Modality], dim=1).to(torch.float32)
+    return torch.stack([images.get(modality, absent) for modality in modalities], dim=1).to(torch.float32)
 
 
 def _occupied(images: Mapping[Modality, Tensor]) -> Tensor:

@@ -24,7 +24,9 @@ def starter_method(
         batch_size: slices in one pass.
         flips: whether mirror images are translated too: twice the time.
     """
-    slices = SliceTranslator(starter.generator, device, batch_size=batch_size, calibration=calibration)
+    slices = SliceTranslator(
+        starter.generator, device, batch_size=batch_size, calibration=calibration, modalities=starter.modalities
+    )
     return MirroringTranslator(slices) if flips else slices
 
 

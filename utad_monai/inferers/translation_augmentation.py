@@ -10,15 +10,14 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 
 from utad_monai.inferers.slice_translator import SliceTranslator
-from utad_monai.keys import Modality
 from utad_monai.models import TranslatorModel
 
 
 class RandTranslateModalityd(MapTransform, RandomizableTransform):
     """Replace one random modality of a sample by its translation from the best other one, or from all others at once.
 
-    Images are `(4, H, W)` in [-1, 1], channels in `Modality` order, and are not changed in place. Nothing else of the
-    sample is touched: the tumour lies where the real images have it.
+    Images are `(M, H, W)` in [-1, 1], channels in the order of the student's modalities, and are not changed in place.
+    Nothing else of the sample is touched: the tumour lies where the real images have it.
 
     Args:
         keys: keys of the images.
@@ -38,13 +37,14 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.translator = translator
-        self.translate = SliceTranslator(translator.generator, device)
-        self.target = Modality.FLAIR
+        self.modalities = translator.modalities
+        self.translate = SliceTranslator(translator.generator, device, modalities=self.modalities)
+        self.target = self.modalities[0]
 
     def randomize(self, data: Any = None) -> None:
         """Draw whether to replace a modality, and which."""
         super().randomize(data)
-        self.target = list(Modality)[self.R.randint(len(Modality))]
+        self.target = self.modalities[self.R.randint(len(self.modalities))]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the sample with its images changed."""
@@ -52,10 +52,10 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         self.randomize()
         if not self._do_transform:
             return changed
-        sources = self.translator.sources(self.target, tuple(Modality))
+        sources = self.translator.sources(self.target, self.modalities)
         for key in self.key_iterator(changed):
             images = changed[key].clone()
-            given = {source: images[source.channel][None] for source in sources}
-            images[self.target.channel] = self.translate(given, self.target)[0]
+            given = {source: images[self.modalities.channel(source)][None] for source in sources}
+            images[self.modalities.channel(self.target)] = self.translate(given, self.target)[0]
             changed[key] = images
         return changed

@@ -139,7 +139,13 @@ class VolumeTranslator:
         self.options = options.of_model(translator, device)
         engine = self.options.engine
         self.slices = SliceTranslator(
-            translator.generator, device, batch_size=batch_size, engine=engine, threads=threads, calibration=calibration
+            translator.generator,
+            device,
+            batch_size=batch_size,
+            engine=engine,
+            threads=threads,
+            calibration=calibration,
+            modalities=translator.modalities,
         )
 
     def load(self, case: Case) -> LoadedCase:

@@ -8,7 +8,7 @@ import torch
 from monai.networks.layers import SkipConnection
 from torch import Tensor, nn
 
-from utad_monai.keys import Modality, TumourRegion
+from utad_monai.keys import FOUR_MODALITIES, Modality, TumourRegion
 from utad_monai.metrics.segmentation import region_dice
 from utad_monai.transforms import BACKGROUND
 
@@ -29,7 +29,7 @@ class DownstreamSegmentation:
         device: torch.device | str = "cpu",
         *,
         batch_size: int = 32,
-        modalities: Sequence[Modality] = tuple(Modality),
+        modalities: Sequence[Modality] = FOUR_MODALITIES,
     ) -> None:
         self.network = network.to(device).eval()
         self.device = torch.device(device)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.errors import CheckpointError
+from utad_monai.keys import FOUR_MODALITIES, ModalitySet
 from utad_monai.models.filling import fill
 from utad_monai.models.segmenter import Segmenter
 from utad_monai.models.stages import Stage, existing_model
@@ -44,8 +45,24 @@ def critics_for_student(teacher: TranslatorModel, warm_start: bool) -> tuple[Mod
     return critic_pair(**teacher.critics[0].description())
 
 
+def load_start(path: str | Path, modalities: ModalitySet) -> TranslatorModel:
+    """Read the weights that a training starts from.
+
+    Raises:
+        CheckpointError: when the file is unusable, or the model knows other modalities than the training.
+    """
+    start = load_translator(path)
+    if start.modalities != modalities:
+        reason = f"knows {', '.join(start.modalities)}, the training is of {', '.join(modalities)}"
+        raise CheckpointError(path, reason, "begin with random weights: leave start_weights empty")
+    return start
+
+
 def load_start_weights(
-    path: str | Path, generator: TumourAwareGenerator, critics: tuple[ModalityCritic, ModalityCritic]
+    path: str | Path,
+    generator: TumourAwareGenerator,
+    critics: tuple[ModalityCritic, ModalityCritic],
+    modalities: ModalitySet = FOUR_MODALITIES,
 ) -> bool:
     """Let a training begin from an earlier model's weights; tell whether it does.
 
@@ -56,13 +73,14 @@ def load_start_weights(
         path: a translator of the same architecture; empty for none.
         generator: receives the weights.
         critics: receive the weights, where the model has critics.
+        modalities: of the training.
 
     Raises:
-        CheckpointError: when the file is unusable or of another architecture.
+        CheckpointError: when the file is unusable, of another architecture or of other modalities.
     """
     if not str(path):
         return False
-    start = load_translator(path)
+    start = load_start(path, modalities)
     if start.critics is None:
         fill(path, generator, _grown(start.generator, generator))
         generator.train()

@@ -12,7 +12,7 @@ from torch import nn
 
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.errors import CheckpointError
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality
 from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_content
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
 from utad_monai.models.stages import present_model
@@ -35,7 +35,7 @@ class Segmenter:
     preprocessing: Preprocessing
     _: KW_ONLY
     arguments: Mapping[str, Any]
-    modalities: tuple[Modality, ...] = tuple(Modality)
+    modalities: tuple[Modality, ...] = FOUR_MODALITIES
     sha256: str = ""
 
 
@@ -63,7 +63,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
     content = read_content(path, ModelKind.SEGMENTER)
     weights, description = content["weights"], content["description"]
     try:
-        modalities = tuple(map(Modality, description.get("modalities", Modality)))
+        modalities = tuple(map(Modality.named, description.get("modalities", FOUR_MODALITIES)))
         preprocessing = Preprocessing.from_description(description["preprocessing"])
         refuse_absurd_preprocessing(path, preprocessing)
         network = filled(path, lambda: UNet(**description["unet"]), weights["network"])

@@ -16,12 +16,14 @@ phantom and on real cases (docs/results.md)."""
 
 
 def usable_sources(target: Modality, available: Sequence[Modality]) -> tuple[Modality, ...]:
-    """Return the available modalities that a target can be made from, in `Modality` order.
+    """Return the available modalities that a target can be made from: the four in their order, then others.
 
     Raises:
         ValueError: when nothing but the target is available.
     """
-    sources = tuple(source for source in Modality if source in available and source != target)
+    known = [source for source in Modality if source in available]
+    others = [source for source in available if source not in known]
+    sources = tuple(source for source in (*known, *others) if source != target)
     if not sources:
         raise ValueError(f"there is no source image to make {target} from")
     return sources

@@ -11,7 +11,7 @@ from typing import Any
 from utad_monai.data.intensity import IntensityProfile, profiles_as_data, profiles_from_data
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.errors import CheckpointError
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_content
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
 from utad_monai.models.package_file import PackageFile, model_sha256
@@ -54,6 +54,11 @@ class TranslatorModel:
     sha256: str = ""
 
     @property
+    def modalities(self) -> ModalitySet:
+        """The modalities that it knows."""
+        return self.preprocessing.modalities
+
+    @property
     def known_profiles(self) -> Mapping[Modality, IntensityProfile] | None:
         """What the images of its training look like; None of a model that a phantom taught to take any."""
         return None if self.reference_histograms and not self.intensity_profiles else self.intensity_profiles
@@ -74,6 +79,22 @@ class TranslatorModel:
         """
         usable = usable_sources(target, available)
         return usable if self.generator.several else (self.best_source(target, usable),)
+
+
+def refuse_other_modalities(path: str | Path, translator: TranslatorModel, what: str) -> None:
+    """Stop where something is about the four modalities alone.
+
+    Args:
+        path: the model's file, or where the model is used.
+        translator: the model.
+        what: what is about the four.
+
+    Raises:
+        CheckpointError: when the model knows others.
+    """
+    if translator.modalities != FOUR_MODALITIES:
+        knows, four = ", ".join(translator.modalities), ", ".join(FOUR_MODALITIES)
+        raise CheckpointError(path, f"knows {knows}, and {what} is of {four}", "do without")
 
 
 def save_translator(path: str | Path, translator: TranslatorModel) -> None:
@@ -124,16 +145,19 @@ def load_translator(path: str | Path) -> TranslatorModel:
     try:
         preprocessing = Preprocessing.from_description(description["preprocessing"])
         refuse_absurd_preprocessing(path, preprocessing)
-        windows = {Modality(m): _window(*window) for m, window in description["target_windows"].items()}
+        named = preprocessing.modalities.named
+        windows = {named(m): _window(*window) for m, window in description["target_windows"].items()}
         errors = {
-            Modality(target): {Modality(source): float(error) for source, error in errors.items()}
+            named(target): {named(source): float(error) for source, error in errors.items()}
             for target, errors in description["source_errors"].items()
         }
         profiles = profiles_from_data(description["intensity_profiles"])
         generator = filled(path, lambda: TumourAwareGenerator(**description["generator"]), weights["generator"])
+        if generator.modalities != len(preprocessing.modalities):
+            raise ValueError(f"{generator.modalities} modalities, called {', '.join(preprocessing.modalities)}")
         critics = _critics(path, weights, description)
         training = dict(description.get("training", {}))
-        histograms = {Modality(m): _histogram(h) for m, h in description.get("reference_histograms", {}).items()}
+        histograms = {named(m): _histogram(h) for m, h in description.get("reference_histograms", {}).items()}
     except CheckpointError:
         raise
     except UNUSABLE as error:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from utad_monai.keys import Modality
 
-SUBSETS = 2 ** len(Modality)
-"""Sets of modalities that may be there, the empty one included."""
-CODES = len(Modality) * SUBSETS
-"""Conditions: a target modality and the set of modalities that the translation starts from."""
+def condition_codes(modalities: int) -> int:
+    """Return the number of conditions: a target modality and the set of modalities that the translation starts from."""
+    return modalities << modalities
 
 
 class Modulation(nn.Module):
@@ -36,12 +34,12 @@ class Modulation(nn.Module):
 
 
 def present_modalities(images: Tensor, background: float) -> Tensor:
-    """Return `(B, 4)` bool: which channels of `(B, 4, H, W)` show any brain; the others are absent."""
+    """Return `(B, M)` bool: which channels of `(B, M, H, W)` show any brain; the others are absent."""
     return images.amax(dim=(2, 3)) > background
 
 
 def condition_code(target_modality: Tensor, present: Tensor) -> Tensor:
-    """Return `(B,)` int64 in [0, `CODES`): target `(B,)` int64 and present modalities `(B, 4)` bool as one number."""
+    """Return `(B,)` int64 in [0, `condition_codes(M)`): target `(B,)` int64 and present modalities `(B, M)` bool."""
     code = target_modality * (1 << present.shape[1])
     for place in range(present.shape[1]):  # ONNX knows no shift of tensors
         code = code + present[:, place].to(torch.int64) * (1 << place)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from utad_monai.keys import AdversarialGame, Modality
+from utad_monai.keys import FOUR_MODALITIES, AdversarialGame
 from utad_monai.networks.blocks import kaiming_normal
 
 FIRST_SLOPE = 0.001
@@ -21,8 +21,8 @@ class Judgement(NamedTuple):
     """What a critic says of a batch.
 
     Attributes:
-        realness: unbounded, higher is more real: `(B, 1, h, w)`, or `(B, 4, h, w)` where each modality has its own.
-        modality_logits: `(B, 4)`, in the order of `Modality`.
+        realness: unbounded, higher is more real: `(B, 1, h, w)`, or `(B, M, h, w)` where each modality has its own.
+        modality_logits: `(B, M)`, in the order of the model's modalities.
     """
 
     realness: Tensor
@@ -39,6 +39,7 @@ class ModalityCritic(nn.Module):
         layers: number of stride-2 convolutions (6 in the paper, for 128 x 128).
         game: the paper's, or least squares: InstanceNorm in all layers but the first, and a realness map for each
             modality.
+        modalities: number M of modalities.
 
     Raises:
         ValueError: when the image is smaller than 2 ** layers, or least squares are left with a single pixel, of which
@@ -52,12 +53,14 @@ class ModalityCritic(nn.Module):
         *,
         layers: int = 6,
         game: AdversarialGame | str = AdversarialGame.WASSERSTEIN,
+        modalities: int = len(FOUR_MODALITIES),
     ) -> None:
         super().__init__()
         self.image_size = (image_size[0], image_size[1])
         self.base_channels = base_channels
         self.layers = layers
         self.game = AdversarialGame(game)
+        self.modalities = modalities
         per_modality = self.game.realness_per_modality
         remaining = [size // 2**layers for size in image_size]
         if min(remaining) < 1:
@@ -72,20 +75,21 @@ class ModalityCritic(nn.Module):
                 blocks.append(nn.GroupNorm(after, after))  # InstanceNorm with weights
             blocks.append(nn.LeakyReLU(FIRST_SLOPE if layer == 0 else SLOPE, inplace=True))
         self.features = nn.Sequential(*blocks)
-        self.realness = nn.Conv2d(
-            widths[-1], len(Modality) if per_modality else 1, kernel_size=3, padding=1, bias=False
-        )
-        self.modality = nn.Conv2d(widths[-1], len(Modality), kernel_size=(remaining[0], remaining[1]), bias=False)
+        maps = modalities if per_modality else 1
+        self.realness = nn.Conv2d(widths[-1], maps, kernel_size=3, padding=1, bias=False)
+        self.modality = nn.Conv2d(widths[-1], modalities, kernel_size=(remaining[0], remaining[1]), bias=False)
         self.apply(kaiming_normal)
 
     def description(self) -> dict[str, Any]:
-        """Return the constructor arguments as plain data, enough to rebuild the network."""
-        return {
+        """Return the constructor arguments as plain data, enough to rebuild the network; four modalities go unsaid."""
+        described = {
             "image_size": list(self.image_size),
             "base_channels": self.base_channels,
             "layers": self.layers,
             "game": str(self.game),
         }
+        others = {} if self.modalities == len(FOUR_MODALITIES) else {"modalities": self.modalities}
+        return described | others
 
     def forward(self, image: Tensor) -> Judgement:
         """Judge images `(B, 1, H, W)` in [-1, 1]."""
@@ -98,11 +102,14 @@ def critic_pair(
     base_channels: int = 64,
     layers: int = 6,
     game: AdversarialGame | str = AdversarialGame.WASSERSTEIN,
+    modalities: int = len(FOUR_MODALITIES),
 ) -> tuple[ModalityCritic, ModalityCritic]:
     """Return a whole-image and a tumour-image critic of the same architecture, with weights of their own.
 
     Raises:
         ValueError: when the image size does not fit the number of layers or the game.
     """
-    whole, tumour = (ModalityCritic(image_size, base_channels, layers=layers, game=game) for _ in range(2))
+    whole, tumour = (
+        ModalityCritic(image_size, base_channels, layers=layers, game=game, modalities=modalities) for _ in range(2)
+    )
     return whole, tumour

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
+from utad_monai.keys import FOUR_MODALITIES, SecondInput, SourceInput, StudentScheme
 from utad_monai.networks.blocks import Decoder, Encoder, Fusion, SkipFusion, kaiming_normal
-from utad_monai.networks.conditioning import CODES, GainHead, condition_code, present_modalities
+from utad_monai.networks.conditioning import GainHead, condition_code, condition_codes, present_modalities
 from utad_monai.networks.translation import Translation
 from utad_monai.transforms import BACKGROUND
 
@@ -35,8 +35,8 @@ class TumourAwareGenerator(nn.Module):
         norm_group: channels of encoders and decoders that share one mean and variance. The paper's InstanceNorm (1)
             takes from each plane what is the same in all of the brain, and with it which contrast to paint: groups keep
             the difference of their planes.
-        sources: what an image of the input is: one modality, which the network is not told (the paper), or four
-            channels in `Modality` order, of which those that are background throughout are absent.
+        sources: what an image of the input is: one modality, which the network is not told (the paper), or a channel
+            for each, of which those that are background throughout are absent.
         conditional_norms: whether target modality and present sources are given as scales and shifts after each norm
             of encoders and decoders, in place of the one-hot planes, which InstanceNorm takes away. The paper's are
             planes (False).
@@ -44,6 +44,7 @@ class TumourAwareGenerator(nn.Module):
             as in the paper (False).
         residual_fusion: whether the fused bottleneck is added to that of the whole image (`Fusion`), and the tumour
             encoder's skips to the image's (`SkipFusion`); in the paper it replaces the bottleneck alone (False).
+        modalities: number M of modalities that there are; the paper's are four.
 
     Raises:
         ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
@@ -64,6 +65,7 @@ class TumourAwareGenerator(nn.Module):
         conditional_norms: bool = False,
         gain_head: bool = False,
         residual_fusion: bool = False,
+        modalities: int = len(FOUR_MODALITIES),
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -78,11 +80,12 @@ class TumourAwareGenerator(nn.Module):
         self.conditional_norms = conditional_norms
         self.gain_head = gain_head
         self.residual_fusion = residual_fusion
+        self.modalities = modalities
         self.several = self.sources is SourceInput.SEVERAL
-        self.image_channels = len(Modality) if self.several else 1
+        self.image_channels = modalities if self.several else 1
         self.size_divisor, self.background = SIZE_DIVISOR, BACKGROUND  # TorchScript sees no constant of a module
-        codes = CODES if conditional_norms else 0
-        planes = 0 if conditional_norms else len(Modality)
+        codes = condition_codes(modalities) if conditional_norms else 0
+        planes = 0 if conditional_norms else modalities
         channels = self.image_channels + int(self.several) + planes
         gain_images = self.image_channels if gain_head else 0
         self.image_encoder = Encoder(channels, base_channels, norm_group=norm_group, codes=codes)
@@ -132,6 +135,8 @@ class TumourAwareGenerator(nn.Module):
             switches["gain_head"] = True
         if self.residual_fusion:
             switches["residual_fusion"] = True
+        if self.modalities != len(FOUR_MODALITIES):
+            switches["modalities"] = self.modalities
         return switches
 
     def forward(
@@ -141,9 +146,9 @@ class TumourAwareGenerator(nn.Module):
 
         Args:
             image: `x`, `(B, 1, H, W)` in [-1, 1], background exactly -1; H and W multiples of 16. Of several sources
-                `(B, 4, H, W)`, absent ones -1 throughout.
+                `(B, M, H, W)`, absent ones -1 throughout.
             second_image: input of the tumour encoder, same shape (the tumour image, or the image itself).
-            target_modality: `(B,)` int64 indices of `Modality`.
+            target_modality: `(B,)` int64 channels of the modalities.
             with_tumour_image: whether to run the tumour decoder, whose output inference does not need.
 
         Returns:
@@ -161,7 +166,11 @@ class TumourAwareGenerator(nn.Module):
         code: Tensor | None = None
         if self.conditional_norms:
             # of one source the network is not told which it is
-            present = present_modalities(image, self.background) if self.several else image.new_zeros(len(image), 4) > 0
+            present = (
+                present_modalities(image, self.background)
+                if self.several
+                else image.new_zeros(len(image), self.modalities) > 0
+            )
             code = condition_code(target_modality, present)
         whole, image_skips = self.image_encoder(self._encoded(image, brain, target_modality), code)
         bottleneck, tumour_bottleneck, tumour_skips = whole, whole, image_skips
@@ -188,7 +197,7 @@ class TumourAwareGenerator(nn.Module):
             present = present_modalities(image, self.background)[:, :, None, None]
             channels = [image * present, brain.to(image.dtype)]
         if not self.conditional_norms:
-            planes = one_hot_planes(target_modality, image)
+            planes = one_hot_planes(target_modality, image, self.modalities)
             channels.append(planes * brain if self.condition_in_brain else planes)
         return torch.cat(channels, dim=1)
 
@@ -201,7 +210,7 @@ class TumourAwareGenerator(nn.Module):
 class StudentTranslator(nn.Module):
     """The mask-free student as a network of one tensor, which MONAI's bundle tools can drive.
 
-    Its first `image_channels` channels are images (1, or 4 of a generator of several sources), then come four planes.
+    Its first `image_channels` channels are images (1, or M of a generator of several sources), then come M planes.
 
     Args:
         generator: a generator that needs no mask.
@@ -215,12 +224,12 @@ class StudentTranslator(nn.Module):
         if generator.needs_mask:
             raise ValueError("this generator needs tumour masks (a teacher); inference needs a student")
         self.generator = generator
-        self.image_channels = generator.image_channels
+        self.image_channels, self.modalities = generator.image_channels, generator.modalities
 
     def forward(self, image_and_target: Tensor) -> Tensor:
-        """Translate `(B, 1 + 4, H, W)`, image in [-1, 1] then four one-hot planes, to `(B, 1, H, W)` in [-1, 1].
+        """Translate `(B, 1 + M, H, W)`, image in [-1, 1] then M one-hot planes, to `(B, 1, H, W)` in [-1, 1].
 
-        A generator of several sources takes four images, `(B, 4 + 4, H, W)`.
+        A generator of several sources takes M images, `(B, M + M, H, W)`.
         """
         image, planes = image_and_target[:, : self.image_channels], image_and_target[:, self.image_channels :]
         target_modality = planes.mean(dim=(2, 3)).argmax(dim=1)
@@ -237,21 +246,21 @@ def generator_input(generator: TumourAwareGenerator, image: Tensor, modality: Te
         modality: `(B,)` int64, the modality of each.
 
     Returns:
-        `(B, 4, H, W)` for a generator of several sources, else the image.
+        `(B, M, H, W)` for a generator of several sources, else the image.
     """
     if image.shape[1] == generator.image_channels:
         return image
-    places = functional.one_hot(modality, len(Modality))[:, :, None, None].to(torch.bool)
+    places = functional.one_hot(modality, generator.modalities)[:, :, None, None].to(torch.bool)
     return torch.where(places, image, torch.full_like(image, generator.background))
 
 
-def with_target_planes(image: Tensor, target_modality: Tensor) -> Tensor:
-    """Stack images `(B, S, H, W)` and their target planes `(B,)`: the `(B, S + 4, H, W)` of a `StudentTranslator`."""
-    return torch.cat([image, one_hot_planes(target_modality, image)], dim=1)
+def with_target_planes(image: Tensor, target_modality: Tensor, modalities: int = len(FOUR_MODALITIES)) -> Tensor:
+    """Stack images `(B, S, H, W)` and their target planes `(B,)`: the `(B, S + M, H, W)` of a `StudentTranslator`."""
+    return torch.cat([image, one_hot_planes(target_modality, image, modalities)], dim=1)
 
 
-def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(Modality)) -> Tensor:
-    """Spread `(B,)` modality indices to constant planes `(B, 4, H, W)` of the image `like` `(B, S, H, W)`."""
+def one_hot_planes(modality: Tensor, like: Tensor, modalities: int = len(FOUR_MODALITIES)) -> Tensor:
+    """Spread `(B,)` modality indices to constant planes `(B, M, H, W)` of the image `like` `(B, S, H, W)`."""
     codes = functional.one_hot(modality, modalities).to(like)
     return codes[:, :, None, None].expand(-1, -1, like.shape[-2], like.shape[-1])
 
@@ -279,6 +288,7 @@ def student_from_teacher(
         conditional_norms=teacher.conditional_norms,
         gain_head=teacher.gain_head,
         residual_fusion=teacher.residual_fusion,
+        modalities=teacher.modalities,
     )
     kept = {
         name: weight

@@ -6,7 +6,7 @@ import gzip
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import KW_ONLY, dataclass
 from functools import cache, partial
@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+import pandas
 from tqdm import tqdm
 
 from utad_monai.errors import every_failure_is_of
@@ -29,11 +30,12 @@ from utad_monai.phantom.anatomy import (
     load_template,
     smooth_field,
 )
-from utad_monai.phantom.mr_signal import SEQUENCES, TISSUES, add_rician_noise, mix_signals
+from utad_monai.phantom.mr_signal import SEQUENCES, TISSUES, PulseSequence, add_rician_noise, mix_signals
 from utad_monai.phantom.tumour import blend_tumour, draw_lesion, grow_tumour
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder
 from utad_monai.runtime.home import home_dir
+from utad_monai.runtime.tables import write_table
 
 ImageArray = npt.NDArray[np.int16]
 
@@ -92,7 +94,13 @@ class PhantomCase:
     """`(4, 4)`, voxels to mm in RAS world coordinates, as NIfTI has it."""
 
 
-def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0, brain_size: float = 1.0) -> PhantomCase:
+def make_phantom_case(
+    seed: int,
+    index: int,
+    spacing_mm: float = 2.0,
+    brain_size: float = 1.0,
+    sequences: Mapping[Modality, PulseSequence] = SEQUENCES,
+) -> PhantomCase:
     """Make one synthetic patient.
 
     Args:
@@ -100,20 +108,21 @@ def make_phantom_case(seed: int, index: int, spacing_mm: float = 2.0, brain_size
         index: Number of the patient in the cohort, at least 0; with the seed it determines everything.
         spacing_mm: Isotropic voxel size, 1 or 2 mm; both show the same patient.
         brain_size: Length of the mean patient's brain, 0.5 to 1 times that of the template, which is larger than most.
+        sequences: How each image is acquired; those that come first are the same whatever follows.
 
     Raises:
         ValueError: If the spacing is neither 1 nor 2 mm, the size is out of range, or seed or index is negative.
     """
     _check_lengths(spacing_mm, brain_size)
-    patient_rng, tumour_rng, *scan_rngs = np.random.default_rng((seed, index)).spawn(2 + len(Modality))
+    patient_rng, tumour_rng, *scan_rngs = np.random.default_rng((seed, index)).spawn(2 + len(sequences))
     lesion = draw_lesion(tumour_rng)
     anatomy = deform_template(lesion, spacing_mm, patient_rng, brain_size)
     labels = grow_tumour(lesion, anatomy, spacing_mm, tumour_rng)
     fractions = blend_tumour(labels, anatomy, spacing_mm, tumour_rng)
     tissues = {name: value.jittered(patient_rng, ACQUISITION.tissue_jitter) for name, value in TISSUES.items()}
     images = {
-        modality: _scan(mix_signals(SEQUENCES[modality], tissues, fractions), anatomy.brain, spacing_mm, rng)
-        for modality, rng in zip(Modality, scan_rngs, strict=True)
+        modality: _scan(mix_signals(sequence, tissues, fractions), anatomy.brain, spacing_mm, rng)
+        for (modality, sequence), rng in zip(sequences.items(), scan_rngs, strict=True)
     }
     return PhantomCase(images, labels, affine=box_affine(spacing_mm))
 
@@ -126,11 +135,13 @@ def write_phantom_cohort(
     progress: bool = True,
     *,
     brain_size: float = 1.0,
+    sequences: Mapping[Modality, PulseSequence] = SEQUENCES,
 ) -> Path:
     """Write a synthetic cohort, in parallel over processes.
 
     The files are `BraTS20_Phantom_001/BraTS20_Phantom_001_{flair,t1,t1ce,t2,seg}.nii.gz` and so on. Each case depends
     on the seed and its own number alone, and complete cases are kept: an interrupted or smaller cohort is extended.
+    Other sequences than the four are named by a table, `cohort.csv`, which no file name could do.
 
     Args:
         output_dir: Folder of the cohort; made when absent.
@@ -139,6 +150,7 @@ def write_phantom_cohort(
         spacing_mm: Isotropic voxel size, 1 or 2 mm.
         progress: Whether to show a progress bar.
         brain_size: Length of the mean patient's brain, 0.5 to 1 times that of the template, which is larger than most.
+        sequences: How each image is acquired.
 
     Returns:
         The folder.
@@ -154,12 +166,15 @@ def write_phantom_cohort(
         raise ValueError(f"cases must be at least 1 and seed at least 0, got {cases} and {seed}.")
     folder = Path(output_dir)
     brains = "" if brain_size == 1 else f", brains {brain_size} times as long as the template's"
-    _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm, brains=brains))
-    missing = [number for number in range(1, cases + 1) if not _is_complete(folder, number)]
+    kinds = "" if list(sequences) == list(SEQUENCES) else f", {', '.join(sequences)}"
+    _claim_folder(folder, _README.format(version=PHANTOM_VERSION, seed=seed, spacing=spacing_mm, brains=brains + kinds))
+    missing = [number for number in range(1, cases + 1) if not _is_complete(folder, number, sequences)]
     if missing:
         with locked_folder(folder, shared=True):
-            make = partial(make_phantom_case, seed, spacing_mm=spacing_mm, brain_size=brain_size)
+            make = partial(make_phantom_case, seed, spacing_mm=spacing_mm, brain_size=brain_size, sequences=sequences)
             _write_cases(folder, missing, make, progress)
+    if kinds:
+        _write_table(folder, cases, sequences)
     return folder
 
 
@@ -216,13 +231,23 @@ def _claim_folder(folder: Path, readme: str) -> None:
             temporary.write_text(readme, encoding="utf-8")
 
 
-def _case_files(folder: Path, number: int) -> dict[str, Path]:
+def _case_files(folder: Path, number: int, images: Iterable[Modality]) -> dict[str, Path]:
     name = f"{CASE_PREFIX}{number:03d}"
-    return {suffix: folder / name / f"{name}_{suffix}.nii.gz" for suffix in (*Modality, "seg")}
+    return {suffix: folder / name / f"{name}_{suffix}.nii.gz" for suffix in (*images, "seg")}
 
 
-def _is_complete(folder: Path, number: int) -> bool:
-    return all(path.is_file() for path in _case_files(folder, number).values())
+def _is_complete(folder: Path, number: int, images: Iterable[Modality]) -> bool:
+    return all(path.is_file() for path in _case_files(folder, number, images).values())
+
+
+def _write_table(folder: Path, cases: int, images: Iterable[Modality]) -> None:
+    """Write `cohort.csv`, one row a case, one column a part."""
+    rows = []
+    for number in range(1, cases + 1):
+        files = _case_files(folder, number, images)
+        row = {part: path.relative_to(folder).as_posix() for part, path in files.items()}
+        rows.append({"case": files["seg"].parent.name} | row)
+    write_table(folder / "cohort.csv", pandas.DataFrame(rows))
 
 
 def _write_cases(folder: Path, numbers: list[int], make: Callable[[int], PhantomCase], progress: bool) -> None:
@@ -236,7 +261,7 @@ def _write_cases(folder: Path, numbers: list[int], make: Callable[[int], Phantom
 
 def _write_case(folder: Path, number: int, make: Callable[[int], PhantomCase]) -> None:
     case = make(number)
-    files = _case_files(folder, number)
+    files = _case_files(folder, number, case.images)
     arrays: list[tuple[str, ImageArray | LabelArray]] = [*case.images.items(), ("seg", case.labels)]
     for suffix, array in arrays:
         with atomic_path(files[suffix]) as temporary:

@@ -100,6 +100,8 @@ SEQUENCES: dict[Modality, PulseSequence] = {
     Modality.T2: PulseSequence(repetition_ms=4500, echo_ms=95),
 }
 """Acquisition of each modality; the inversion time of FLAIR nulls CSF."""
+PROTON_DENSITY = PulseSequence(repetition_ms=4500, echo_ms=12)
+"""Acquisition of a modality beyond the four: neither T1 nor T2 counts for much."""
 
 
 def mix_signals(

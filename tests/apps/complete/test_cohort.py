@@ -22,6 +22,7 @@ from utad_monai.apps.complete import MANIFEST_FILE, Completion, CompletionSettin
 from utad_monai.apps.complete import cohort as module
 from utad_monai.apps.complete.intensities import measure_cohort
 from utad_monai.data import CohortError, Preprocessing, find_cases
+from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.models import CheckpointError
 
@@ -224,7 +225,7 @@ def test_killed_and_repeated_it_gives_the_same_bytes(
 def test_volume_of_another_engine_is_made_anew_and_named(completion: Any, engine: str) -> None:
     pytest.importorskip(engine)
     complete_cohort(completion())
-    again = complete_cohort(completion(settings=CompletionSettings(engine=engine)))
+    again = complete_cohort(completion(settings=CompletionSettings(options=TranslationOptions(engine=engine))))
     assert not any(result.kept for result in again.results)
     settings = [volume.details["Settings"] for result in again.results for volume in result.volumes]
     assert {described["engine"] for described in settings} == {engine}

@@ -23,6 +23,7 @@ from utad_monai.apps.complete import (
     merge_shards,
 )
 from utad_monai.apps.complete.shards import PARTS_FOLDER
+from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
 
@@ -111,7 +112,9 @@ def test_cases_of_a_dead_shard_are_picked_up_by_a_run_of_everything(completion: 
 def test_accounts_of_other_settings_do_not_count(completion: Any) -> None:
     complete_cohort(completion(shard=Shard(0, 1)))
     with pytest.raises(ShardError, match="3 cases"):
-        merge_shards(replace(completion(), settings=replace(completion().settings, flips=True)))
+        merge_shards(
+            replace(completion(), settings=replace(completion().settings, options=TranslationOptions(flips=True)))
+        )
 
 
 def test_nobody_merges_while_a_shard_is_at_work(completion: Any, tmp_path: Path) -> None:

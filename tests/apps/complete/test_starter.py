@@ -20,6 +20,7 @@ from utad_monai.apps.complete import Completion, CompletionSettings, complete_co
 from utad_monai.apps.complete.intensities import CALIBRATION_FILE, measure_cohort
 from utad_monai.apps.complete.shards import Shard
 from utad_monai.data import find_cases
+from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import Modality
 from utad_monai.models import CheckpointError, load_translator, starter
 from utad_monai.models.starter import MEANING
@@ -169,13 +170,13 @@ def test_plan_says_what_would_translate_and_knows_what_is_finished(completion: A
 def test_fuse_has_no_effect_and_that_is_said(completion: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     complete_cohort(completion("plain"))
     with caplog.at_level(logging.WARNING, logger="utad_monai"):
-        complete_cohort(completion("fused", settings=CompletionSettings(fusion="mean")))
+        complete_cohort(completion("fused", settings=CompletionSettings(options=TranslationOptions(fusion="mean"))))
     assert "--fuse mean has no effect: this model takes all sources at once" in caplog.text
     assert content(tmp_path / "plain") == content(tmp_path / "fused")
 
 
 def test_uncertainty_is_written_when_it_is_asked(completion: Any, tmp_path: Path) -> None:
-    complete_cohort(completion(settings=CompletionSettings(uncertainty=True, flips=False)))
+    complete_cohort(completion(settings=CompletionSettings(options=TranslationOptions(uncertainty=True, flips=False))))
     written = {path.name for path in (tmp_path / "out").rglob("*_uncertainty.nii.gz")}
     assert {"a_t2_uncertainty.nii.gz", "c_flair_uncertainty.nii.gz"} <= written
     assert not any(name.startswith("d_") for name in written)  # it has one source
@@ -183,7 +184,7 @@ def test_uncertainty_is_written_when_it_is_asked(completion: Any, tmp_path: Path
 
 def test_mirror_images_can_be_left_out(completion: Any, tmp_path: Path) -> None:
     complete_cohort(completion("with"))
-    complete_cohort(completion("without", settings=CompletionSettings(flips=False)))
+    complete_cohort(completion("without", settings=CompletionSettings(options=TranslationOptions(flips=False))))
     assert json.loads((tmp_path / "with" / "manifest.json").read_text())["protocol"]["settings"]["flips"] is True
     assert sidecar(tmp_path / "without", "a", T2)["Settings"]["flips"] is False
     made, plain = (

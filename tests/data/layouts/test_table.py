@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from utad_monai.data import TABLE, CohortError, find_cases, look_for_cases
-from utad_monai.keys import Modality
+from utad_monai.keys import Modality, ModalitySet
 
 
 @pytest.fixture
@@ -45,6 +45,15 @@ def test_a_table_is_read(folder: Path, given: str) -> None:
     assert first.segmentation == folder / "scans" / "a_seg.nii.gz"
     assert (second.patient_id, list(second.images), second.segmentation) == ("b", [Modality.T1, Modality.T2], None)
     assert second.images[Modality.T2] == folder / "scans" / "b_t2.nii.gz"
+
+
+def test_columns_are_the_modalities_that_are_looked_for(folder: Path) -> None:
+    table(folder, "case,pd,t1\na,scans/b_t2.nii.gz,scans/a_t1.nii.gz\n")
+    (case,) = find_cases(folder, ModalitySet(["t1", "t2", "pd"]))
+    assert (list(case.images), case.missing) == (["t1", "pd"], ("t2",))
+    assert case.layout.description.startswith("CSV table (t1, t2, pd;")
+    with pytest.raises(CohortError, match=r"unknown columns 'pd'; .* flair, t1, t1ce, t2, seg"):
+        find_cases(folder)
 
 
 def test_a_table_of_another_name_is_read_when_given(folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_nothing_of_this_machine_is_in_the_file(package: Package) -> None:
 def test_large_weights_go_into_a_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "_LARGEST_FILE_BYTES", 1000)
     network: Any = nn.Sequential(nn.Conv2d(5, 64, 3, padding=1), nn.Conv2d(64, 1, 3, padding=1)).eval()
-    network.image_channels = 1  # as a `StudentTranslator` says it
+    network.image_channels, network.modalities = 1, 4  # as a `StudentTranslator` says it
     assert write_onnx(network, tmp_path / "model.onnx", (32, 32)).from_exact <= TOLERANCE
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
     assert (tmp_path / "model.onnx.data").stat().st_size > 10_000 > (tmp_path / "model.onnx").stat().st_size

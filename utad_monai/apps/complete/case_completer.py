@@ -132,7 +132,7 @@ class CaseCompleter:
 
     def targets(self, case: Case) -> tuple[Modality, ...]:
         """Return the modalities that are asked of a case."""
-        return tuple(map(Modality, self.settings.targets)) or case.missing
+        return tuple(map(Modality.named, self.settings.targets)) or case.missing
 
     def plan(self, case: Case) -> tuple[PlannedVolume, ...]:
         """Return what would be done for each modality that is asked; images are hashed, not opened."""

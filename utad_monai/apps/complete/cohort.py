@@ -32,18 +32,17 @@ from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.inferers import VolumeTranslator
-from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, Placing, TreeLayout
+from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, ModalitySet, Placing, TreeLayout
 from utad_monai.models import TranslatorModel, load_translator
 from utad_monai.models.stages import Stage
 from utad_monai.models.starter import MEANING, is_starter, load_starter
+from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
 from utad_monai.runtime.signals import leave_to_parent
 from utad_monai.runtime.workers import one_torch_thread, worker_pool
 from utad_monai.transforms import IntensityWindow
 
 _logger = logging.getLogger(__name__)
-_NOT_MEASURED = CohortIntensities(dict.fromkeys(Modality, IntensityWindow(0.0, 1.0)))
-"""Stands for a cohort's intensities in a plan that opens no image: what depends on them counts as not finished."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +132,11 @@ def plan_completion(completion: Completion) -> Plan:
         CohortError: when there is no cohort, or output and cohort lie inside each other.
         CheckpointError: when the model cannot be used.
     """
-    cohort, cases, problems = _find(completion)
     translator = _model(completion)
+    cohort, cases, problems = _find(completion, translator.modalities)
     settings = completion.settings.of_model(translator)
     known = kept_intensities(cases, translator, settings, completion.output_dir)
-    completer = _completer(completion, translator, known or _NOT_MEASURED)
+    completer = _completer(completion, translator, known or _not_measured(translator))
     planned = {case.case_id: completer.plan(case) for case in _share(completion, cases)}
     return Plan(cohort, _model_line(translator, settings, known), cases=planned, problems=problems)
 
@@ -153,9 +152,9 @@ def complete_cohort(completion: Completion) -> Completed:
         FolderInUseError: when another run writes to the output folder.
         OutputError: when the output folder cannot be written, or its disk is full.
     """
-    cohort, cases, problems = _find(completion)
-    _logger.info("%s", cohort)
     translator = _model(completion)
+    cohort, cases, problems = _find(completion, translator.modalities)
+    _logger.info("%s", cohort)
     _completer(completion, translator, CohortIntensities())  # what is wrong with it is said before a case is opened
     output_dir = Path(completion.output_dir)
     if completion.shard is not None:
@@ -187,8 +186,8 @@ def merge_shards(completion: Completion) -> Completed:
         OutputError: when the output folder cannot be written, or its disk is full.
         ShardError: when no shard accounts for a case, with this model and these settings.
     """
-    cohort, cases, problems = _find(completion)
     translator, output_dir = _model(completion), Path(completion.output_dir)
+    cohort, cases, problems = _find(completion, translator.modalities)
     kept = kept_intensities(cases, translator, completion.settings.of_model(translator), output_dir)
     protocol = _protocol(completion, translator, kept or CohortIntensities())
     with locked_folder(output_dir), locked_folder(output_dir / Stage.SYNTHETIC):
@@ -232,9 +231,14 @@ def _ordered(results: Sequence[CaseResult]) -> tuple[CaseResult, ...]:
     return tuple(sorted(results, key=lambda result: result.case_id))
 
 
-def _find(completion: Completion) -> tuple[str, Sequence[Case], tuple[Finding, ...]]:
+def _not_measured(translator: TranslatorModel) -> CohortIntensities:
+    """Return what stands for a cohort's intensities in a plan that opens no image: nothing counts as finished."""
+    return CohortIntensities(dict.fromkeys(translator.modalities, IntensityWindow(0.0, 1.0)))
+
+
+def _find(completion: Completion, modalities: ModalitySet) -> tuple[str, Sequence[Case], tuple[Finding, ...]]:
     _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
-    found = look_for_cases(completion.dataset_dir)
+    found = look_for_cases(completion.dataset_dir, modalities)
     if not found.cases:
         raise CohortError(found.problems)
     return describe(list(found.cases), completion.dataset_dir), found.cases, found.problems
@@ -250,8 +254,11 @@ def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
 
 
 def _model(completion: Completion) -> TranslatorModel:
-    """Return the student, or the starter where none is given."""
-    return load_starter() if completion.model is None else load_translator(completion.model)
+    """Return the student, or the starter where none is given; one of other modalities than the four fills no tree."""
+    translator = load_starter() if completion.model is None else load_translator(completion.model)
+    if completion.tree:
+        refuse_other_modalities(completion.model or "the starter", translator, f"the tree {completion.tree}")
+    return translator
 
 
 def _model_line(

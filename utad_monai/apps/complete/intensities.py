@@ -135,7 +135,7 @@ def stored_intensities(output_dir: str | Path, key: str) -> CohortIntensities | 
     if content is None or content.get("key") != key:
         return None
     try:
-        windows = {Modality(m): IntensityWindow(*map(float, window)) for m, window in content["windows"].items()}
+        windows = {Modality.named(m): IntensityWindow(*map(float, window)) for m, window in content["windows"].items()}
         return CohortIntensities(windows, Calibration.from_data(content["maps"]))
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
@@ -163,7 +163,7 @@ def measure_cohort(
     """
     repeats = Counter((case.patient_id, modality) for case in cases for modality in case.images)
     windows: dict[Modality, list[IntensityWindow]] = {}
-    means = {modality: MeanHistogram() for modality in Modality}
+    means = {modality: MeanHistogram() for modality in preprocessing.modalities}
     jobs = map_in_threads(lambda case: _measure_case(case, preprocessing, histograms), list(cases), workers)
     bar = tqdm(jobs, total=len(cases), desc="Intensities", unit="case", disable=not progress)
     for case, measured in zip(cases, bar, strict=True):
@@ -173,9 +173,9 @@ def measure_cohort(
                 means[modality].add(histogram, 1 / repeats[case.patient_id, modality])
     medians = {
         modality: IntensityWindow(median(w.lower for w in of), median(w.upper for w in of))
-        for modality, of in sorted(windows.items(), key=lambda item: item[0].channel)
+        for modality, of in sorted(windows.items(), key=lambda item: preprocessing.modalities.channel(item[0]))
     }
-    found = {modality: mean for modality in Modality if (mean := means[modality].mean()) is not None}
+    found = {modality: mean for modality in preprocessing.modalities if (mean := means[modality].mean()) is not None}
     return medians, found
 
 

@@ -88,7 +88,7 @@ class CaseResult:
             VolumeResult(
                 **volume
                 | {
-                    "target": Modality(volume["target"]),
+                    "target": Modality.named(volume["target"]),
                     "status": CompletionStatus(volume["status"]),
                     "sources": tuple(volume["sources"]),
                 }

@@ -10,7 +10,7 @@ import torch
 
 from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import IntensityRange, Modality, VoxelType
-from utad_monai.models import TranslatorModel
+from utad_monai.models import CheckpointError, TranslatorModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class CompletionSettings:
 
     def __post_init__(self) -> None:
         # words come from command lines and JSON: members keep the object equal however it was made
-        object.__setattr__(self, "targets", tuple(map(Modality, self.targets)))
-        object.__setattr__(self, "sources", tuple(map(Modality, self.sources)))
+        object.__setattr__(self, "targets", tuple(map(Modality.named, self.targets)))
+        object.__setattr__(self, "sources", tuple(map(Modality.named, self.sources)))
         chosen = IntensityRange(self.intensities) if self.intensities else None
         object.__setattr__(self, "intensities", chosen)
         unit = self.intensities is IntensityRange.UNIT
@@ -51,8 +51,13 @@ class CompletionSettings:
         """Return the settings with everything chosen that is left to a model and its device.
 
         Raises:
+            CheckpointError: when a modality is asked that the model does not know.
             MissingLibraryError: when a library of the engine is missing.
         """
+        unknown = [name for name in (*self.targets, *self.sources) if name not in translator.modalities]
+        if unknown:
+            reason = f"knows {', '.join(translator.modalities)}, not {', '.join(unknown)}"
+            raise CheckpointError("the model", reason, "ask for modalities that it knows")
         taught = bool(translator.reference_histograms)
         return replace(
             self,

@@ -41,7 +41,8 @@ class VolumeSynthesizer(Evaluator):
         val_handlers: handlers with an `attach` method.
 
     Raises:
-        ValueError: for an unknown modality, range or type.
+        CheckpointError: for a modality that the model does not know.
+        ValueError: for an unknown range or type.
     """
 
     def __init__(

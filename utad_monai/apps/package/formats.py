@@ -65,6 +65,7 @@ def write_exported_program(student: StudentTranslator, path: str | Path, image_s
         PackageError: when the file is not equal enough.
     """
     with torch.no_grad():
-        program = torch.export.export(student, (probe(2, 48, 64, student.image_channels),), dynamic_shapes=(_FREE,))
+        example = probe(2, 48, 64, student.image_channels, student.modalities)
+        program = torch.export.export(student, (example,), dynamic_shapes=(_FREE,))
     torch.export.save(program, path)
     return checked_parity(student, torch.export.load(path).module(), image_size, "the torch.export file")

@@ -25,6 +25,7 @@ from utad_monai.inferers.backends.parity import Parity
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator, read_translator_content
 from utad_monai.models.package_file import PackageFile
 from utad_monai.models.stages import present_model
+from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.networks import StudentTranslator
 from utad_monai.runtime.files import atomic_folder, read_record, write_json
 from utad_monai.runtime.folder_lock import locked_folder
@@ -116,7 +117,7 @@ def write_package(
         pt2: whether to write `models/model.pt2`.
 
     Raises:
-        CheckpointError: when the model is unsound or a teacher.
+        CheckpointError: when the model is unsound, a teacher, or of other modalities than the four.
         PackageError: when the name is unusable, the folder holds something else, a library is missing, or an exported
             network is not equal to the student.
         FolderInUseError: when another run writes to the folder for packages.
@@ -160,6 +161,7 @@ def _package_name(folder: Path) -> str | None:
 def _student(model: str | Path, translator: TranslatorModel) -> StudentTranslator:
     if translator.generator.needs_mask:
         raise CheckpointError(model, "is a teacher and needs tumour masks", "give a student model")
+    refuse_other_modalities(model, translator, "a package")
     return StudentTranslator(translator.generator).eval()
 
 

@@ -30,6 +30,7 @@ from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.models import TranslatorModel, load_segmenter, load_stage
 from utad_monai.models.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
+from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder
 from utad_monai.runtime.tables import read_table
@@ -88,6 +89,7 @@ def _write_report(
 ) -> Path:
     protocol = (summary or study or {})["protocol"]
     student = load_stage(output, Stage.STUDENT)
+    refuse_other_modalities(output, student, "the report")
     segmenter = load_segmenter(existing_model(output, Stage.SEGMENTATION))
     policy = policy_of(output)
     cohort = prepare_cohort(dataset_dir, output, student.preprocessing, progress=False, on_bad_case=policy)

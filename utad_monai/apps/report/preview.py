@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from utad_monai.data import EvaluationCases, prepare_cohort
 from utad_monai.data.quality.finding import empty_split
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import BatchKey, Modality, Split
+from utad_monai.keys import BatchKey, Split
 from utad_monai.models import TranslatorModel, load_stage
 from utad_monai.models.stages import Stage
 from utad_monai.runtime.files import atomic_path
@@ -56,18 +56,20 @@ def preview_figure(case: Mapping[str, Any], student: TranslatorModel) -> Figure:
     """Draw the slice with most tumour: a row for each target, with its sources, translation, truth and error.
 
     Args:
-        case: of `EvaluationCases`, with all four modalities and a segmentation.
+        case: of `EvaluationCases`, with all modalities and a segmentation.
         student: a mask-free model; of one source it uses its best one, of several all of them.
     """
     images, label = case[BatchKey.IMAGE], case[BatchKey.LABEL]
     place = int(label[0].flatten(1).sum(dim=1).argmax())
     slices = {modality: image[place : place + 1] for modality, image in images.items()}
-    translate = SliceTranslator(student.generator)
-    figure, axes = plt.subplots(len(Modality), len(Modality) + 2, figsize=(11.4, 9.6), squeeze=False)
-    for row, target in zip(axes, Modality, strict=True):
+    translate = SliceTranslator(student.generator, modalities=student.modalities)
+    every = student.modalities
+    size = 11.4 * (len(every) + 2) / 6, 9.6 * len(every) / 4
+    figure, axes = plt.subplots(len(every), len(every) + 2, figsize=size, squeeze=False)
+    for row, target in zip(axes, every, strict=True):
         sources = student.sources(target, tuple(slices))
         made = translate({source: slices[source] for source in sources}, target)[0]
-        others = [modality for modality in Modality if modality != target]
+        others = [modality for modality in every if modality != target]
         for axis, modality in zip(row, others, strict=False):
             used = modality in sources
             title = f"source {modality}" if used else f"{modality} (not used)"

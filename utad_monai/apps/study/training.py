@@ -20,6 +20,7 @@ from tqdm import tqdm
 from utad_monai.apps.study.plan import StudyMethod, StudyPlan
 from utad_monai.bundle.configs import bundles_dir
 from utad_monai.errors import expected_cause
+from utad_monai.keys import FOUR_MODALITIES
 from utad_monai.models.stages import MODEL_FILE, Stage, StudyError, present_model
 from utad_monai.runtime.files import read_record, write_json
 from utad_monai.runtime.workers import worker_pool
@@ -70,11 +71,18 @@ def is_trained(method: StudyMethod, plan: StudyPlan, output: Path) -> bool:
 
 
 def prepare_study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path) -> Any:
-    """Prepare the cohort once, before trainings ask for it side by side, and return it (`PreparedCohort`)."""
+    """Prepare the cohort once, before trainings ask for it side by side, and return it (`PreparedCohort`).
+
+    Raises:
+        StudyError: when its modalities are not the four.
+    """
     parser = ConfigParser()
     parser.read_config([bundles_dir() / file for file in (f"{Stage.SEGMENTATION}.json", *plan.overlays)])
     parser.update({**plan.cohort_overrides, "dataset_dir": str(dataset_dir), "output_dir": str(output)})
-    return parser.get_parsed_content("cohort")
+    cohort = parser.get_parsed_content("cohort")
+    if cohort.store.preprocessing.modalities != FOUR_MODALITIES:
+        raise StudyError(output, f"a study is of {', '.join(FOUR_MODALITIES)}", "leave out parts of its overrides")
+    return cohort
 
 
 class _Job:

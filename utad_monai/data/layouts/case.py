@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from utad_monai.keys import Modality, TumourLabel
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet, TumourLabel
 
 SEGMENTATION: Final = "seg"
 """The part of a case that is not an image; also its column and its file ending where a layout has no other."""
@@ -71,9 +71,11 @@ class Case:
     Attributes:
         case_id: name of the visit, unique in the cohort.
         patient_id: the patient; splits never separate a patient's visits.
-        images: the file of each available modality, in `Modality` order; with a 4-D layout several share one file.
+        images: the file of each available modality, in the order of `modalities`; with a 4-D layout several share one
+            file.
         segmentation: the reference segmentation, if there is one.
         layout: the layout that was recognised.
+        modalities: those that a case of its cohort should have.
     """
 
     case_id: str
@@ -82,11 +84,12 @@ class Case:
     images: Mapping[Modality, Path]
     segmentation: Path | None
     layout: Layout
+    modalities: ModalitySet = FOUR_MODALITIES
 
     @property
     def missing(self) -> tuple[Modality, ...]:
         """Modalities that this case lacks."""
-        return tuple(modality for modality in Modality if modality not in self.images)
+        return tuple(modality for modality in self.modalities if modality not in self.images)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
 from utad_monai.data.quality.case_name import folded_name, name_error
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 
 _MAX_DEPTH = 4
 """Levels of folders that are searched, the cohort's root among them: HGG/LGG, case, and some room."""
@@ -38,29 +38,31 @@ class FoundCohort:
     problems: tuple[Finding, ...]
 
 
-def find_cases(dataset_dir: str | Path) -> list[Case]:
+def find_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIES) -> list[Case]:
     """Find every case of a cohort, sorted by name.
 
     Hidden files and the `._` copies of macOS are passed over.
 
     Args:
         dataset_dir: the cohort's root, or a CSV table of its cases.
+        modalities: those that are looked for; none but a table knows more than the four.
 
     Raises:
         CohortError: when the folder is missing, holds no case, or holds files whose case cannot be told; with every
             such problem.
     """
-    found = look_for_cases(dataset_dir)
+    found = look_for_cases(dataset_dir, modalities)
     if found.problems:
         raise CohortError(found.problems)
     return list(found.cases)
 
 
-def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
+def look_for_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIES) -> FoundCohort:
     """Find every case that can be told, and report the files of which it cannot.
 
     Args:
         dataset_dir: the cohort's root, or a CSV table of its cases.
+        modalities: those that are looked for; none but a table knows more than the four.
 
     Raises:
         CohortError: when the folder or table cannot be read, or there is neither a case nor a problem.
@@ -70,7 +72,7 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     inside = Containment(table.parent if table else root)
     if table and table != root and inside.leaves(table):
         raise CohortError.of(table, LEAVES, REMEDY)
-    cases, problems = read_case_table(table, inside) if table else _cases_below(root, inside)
+    cases, problems = read_case_table(table, inside, modalities) if table else _cases_below(root, inside, modalities)
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
     problems = [*problems, *unsafe, *collisions]
@@ -81,7 +83,7 @@ def look_for_cases(dataset_dir: str | Path) -> FoundCohort:
     return FoundCohort(tuple(cases), tuple(problems))
 
 
-def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Finding]]:
+def _cases_below(root: Path, inside: Containment, modalities: ModalitySet) -> tuple[list[Case], list[Finding]]:
     if not root.is_dir():
         raise CohortError.of(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
@@ -90,7 +92,7 @@ def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Find
         for claim in _claims(path, root):
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
-    grouped = {key: claims for key, claims in grouped.items() if any(claim.part != SEGMENTATION for claim in claims)}
+    grouped = {key: claims for key, claims in grouped.items() if any(claim.part in modalities for claim in claims)}
     contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside))]
     problems.extend(contradictions)
     refused = {problem.file.parent for problem in contradictions if problem.file}
@@ -99,7 +101,7 @@ def _cases_below(root: Path, inside: Containment) -> tuple[list[Case], list[Find
         wrong = [*_twice(claims), *_outside(claims, inside)]
         problems.extend(wrong)
         if not wrong and not (layout == MSD_TASK01.name and dataset in refused):
-            cases.append(_case(claims))
+            cases.append(_case(claims, modalities))
     return cases, problems
 
 
@@ -164,16 +166,18 @@ def _contradiction(task: Path, inside: Containment) -> Finding | None:
     return contradiction(task)
 
 
-def _case(claims: list[Claim]) -> Case:
+def _case(claims: list[Claim], modalities: ModalitySet) -> Case:
     files = {claim.part: claim.path for claim in claims}
-    images = {modality: files[modality] for modality in Modality if modality in files}
+    images = {modality: files[modality] for modality in modalities if modality in files}
     any_claim = claims[0]
+    segmentation = files.get(SEGMENTATION)
     return Case(
         any_claim.case_id,
         any_claim.patient_id,
         images=images,
-        segmentation=files.get(SEGMENTATION),
+        segmentation=segmentation,
         layout=any_claim.layout,
+        modalities=modalities,
     )
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
 from utad_monai.data.layouts.links import Containment
 from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES, ModalitySet
 
 TABLE_FILE = "cohort.csv"
 """Name of the table that stands for its whole folder."""
-TABLE = Layout(name="CSV table", names={m: str(m) for m in Modality}, labels=EITHER_BRATS_LABELS)
-"""Columns case, patient, flair, t1, t1ce, t2, seg, all but the first optional; enhancing tumour is 3 or 4."""
+TABLE = Layout(name="CSV table", names={m: str(m) for m in FOUR_MODALITIES}, labels=EITHER_BRATS_LABELS)
+"""Columns case, patient, flair, t1, t1ce, t2 (or whatever modalities there are), seg, all but the first optional;
+enhancing tumour is 3 or 4."""
 
 _CASE, _PATIENT = "case", "patient"
-_FILES = (*Modality, SEGMENTATION)
-_COLUMNS = (_CASE, _PATIENT, *_FILES)
 _MAX_TABLE_BYTES = 1 << 26
 
 
@@ -31,8 +32,21 @@ def table_of(dataset_dir: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list[Case], list[Finding]]:
+@cache
+def table_layout(modalities: ModalitySet) -> Layout:
+    """Return the layout of a table with other modalities; of the four it is `TABLE`."""
+    return TABLE if modalities == FOUR_MODALITIES else replace(TABLE, names={m: str(m) for m in modalities})
+
+
+def read_case_table(
+    path: Path, inside: Containment | None = None, modalities: ModalitySet = FOUR_MODALITIES
+) -> tuple[list[Case], list[Finding]]:
     """Read the cases of a table; rows with problems are left out and reported.
+
+    Args:
+        path: the table.
+        inside: where its files must lie; its folder when None.
+        modalities: which columns there may be.
 
     Raises:
         CohortError: when the file is no table with the known columns.
@@ -40,29 +54,39 @@ def read_case_table(path: Path, inside: Containment | None = None) -> tuple[list
     inside = inside or Containment(path.parent)
     cases: dict[str, Case] = {}
     problems: list[Finding] = []
-    for line, row in _rows(path):
+    for line, row in _rows(path, modalities):
         name = row[_CASE]
         reasons = [(path, f"line {line}: {error}")] if (error := name_error(name)) else []
         if name in cases:
             reasons.append((path, f"line {line}: lists the case a second time"))
         files: dict[str, Path] = {}
-        for column in _FILES:
+        for column in (*modalities, SEGMENTATION):
             if row[column]:
                 files[column] = path.parent / row[column]
                 reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
-        reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files))
+        reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files, modalities))
         shown = "" if error else name
         problems.extend(Finding.error(shown, where, reason, "correct the table") for where, reason in reasons)
         if not reasons:
-            images = {modality: files[modality] for modality in Modality if modality in files}
+            images = {modality: files[modality] for modality in modalities if modality in files}
+            segmentation, layout = files.get(SEGMENTATION), table_layout(modalities)
             cases[name] = Case(
-                name, row[_PATIENT] or name, images=images, segmentation=files.get(SEGMENTATION), layout=TABLE
+                name,
+                row[_PATIENT] or name,
+                images=images,
+                segmentation=segmentation,
+                layout=layout,
+                modalities=modalities,
             )
     return list(cases.values()), problems
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _columns(modalities: ModalitySet) -> tuple[str, ...]:
+    return (_CASE, _PATIENT, *modalities, SEGMENTATION)
+
+
+def _rows(path: Path, modalities: ModalitySet) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Yield line number and cells (empty where absent) of every row that is not blank."""
     try:
         if path.stat().st_size > _MAX_TABLE_BYTES:
@@ -70,18 +94,18 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             columns = [name.strip().casefold() for name in next(reader, [])]
-            _check_columns(path, columns)
+            _check_columns(path, columns, modalities)
             if _CASE not in columns:
-                missing = _table_error(path, "has no column case")
-                raise CohortError([*missing.problems, *_outside(path, columns, reader)])
+                missing = _table_error(path, "has no column case", modalities)
+                raise CohortError([*missing.problems, *_outside(path, columns, reader, modalities)])
             for cells in reader:
                 if any(cell.strip() for cell in cells):
-                    _check_width(path, reader.line_num, cells, columns)
-                    yield reader.line_num, dict.fromkeys(_COLUMNS, "") | _cells(columns, cells)
+                    _check_width(path, reader.line_num, cells, columns, modalities)
+                    yield reader.line_num, dict.fromkeys(_columns(modalities), "") | _cells(columns, cells)
     except (OSError, ValueError, csv.Error) as error:
         if isinstance(error, CohortError):
             raise
-        raise _table_error(path, f"is not a readable CSV table ({error})") from error
+        raise _table_error(path, f"is not a readable CSV table ({error})", modalities) from error
 
 
 def _cells(columns: list[str], cells: list[str]) -> dict[str, str]:
@@ -89,18 +113,19 @@ def _cells(columns: list[str], cells: list[str]) -> dict[str, str]:
     return {c: cell if c == _CASE else cell.strip() for c, cell in zip(columns, cells, strict=False)}
 
 
-def _check_columns(path: Path, columns: list[str]) -> None:
-    unknown = [name for name in columns if name not in _COLUMNS]
+def _check_columns(path: Path, columns: list[str], modalities: ModalitySet) -> None:
+    unknown = [name for name in columns if name not in _columns(modalities)]
     repeated = sorted({name for name in columns if columns.count(name) > 1} - set(unknown))
     if unknown:
-        raise _table_error(path, f"has unknown columns {', '.join(map(repr, unknown[:8]))}")
+        raise _table_error(path, f"has unknown columns {', '.join(map(repr, unknown[:8]))}", modalities)
     if repeated:
-        raise _table_error(path, f"has the columns {', '.join(repeated)} twice")
+        raise _table_error(path, f"has the columns {', '.join(repeated)} twice", modalities)
 
 
-def _check_width(path: Path, line: int, cells: list[str], columns: list[str]) -> None:
+def _check_width(path: Path, line: int, cells: list[str], columns: list[str], modalities: ModalitySet) -> None:
     if len(cells) > len(columns):
-        raise _table_error(path, f"has {len(cells)} cells in line {line} and {len(columns)} columns")
+        reason = f"has {len(cells)} cells in line {line} and {len(columns)} columns"
+        raise _table_error(path, reason, modalities)
 
 
 def _unusable(folder: Path, cell: str, inside: Containment) -> str:
@@ -123,9 +148,9 @@ def _is_link(path: Path) -> bool:
         return False
 
 
-def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
+def _no_case(files: Mapping[str, Path], modalities: ModalitySet) -> Iterator[str]:
     """Yield what is wrong with the files of one row as a whole."""
-    if not any(modality in files for modality in Modality):
+    if not any(modality in files for modality in modalities):
         yield "has no image"
     columns: dict[Path, str] = {}
     for column, path in files.items():
@@ -134,17 +159,16 @@ def _no_case(files: Mapping[str, Path]) -> Iterator[str]:
         columns.setdefault(path, column)
 
 
-def _outside(path: Path, columns: list[str], rows: Iterable[list[str]]) -> Iterator[Finding]:
+def _outside(path: Path, columns: list[str], rows: Iterable[list[str]], modalities: ModalitySet) -> Iterator[Finding]:
     """Yield the cells of a table without case names that are no files inside its folder."""
     inside = Containment(path.parent)
     for line, cells in enumerate(rows, start=2):
         for column, cell in _cells(columns, cells).items():
-            reason = _unusable(path.parent, cell, inside) if column in _FILES and cell else ""
+            reason = _unusable(path.parent, cell, inside) if column in (*modalities, SEGMENTATION) and cell else ""
             if reason:
                 yield Finding.error("", path.parent / cell, f"(line {line}, {column}) {reason}", "correct the table")
 
 
-def _table_error(path: Path, reason: str) -> CohortError:
-    return CohortError.of(
-        path, reason, f"write a header with {_CASE} and any of {', '.join(_COLUMNS[1:])}, cells separated by commas"
-    )
+def _table_error(path: Path, reason: str, modalities: ModalitySet) -> CohortError:
+    known = ", ".join(_columns(modalities)[1:])
+    return CohortError.of(path, reason, f"write a header with {_CASE} and any of {known}, cells separated by commas")

@@ -36,13 +36,13 @@ class ConvertedEngine(ABC):
 
     @abstractmethod
     def convert(self) -> Network:
-        """Return the network as a function from `(B, S + 4, H, W)` to `(B, 1, H, W)`; `network` stays as it is."""
+        """Return the network as a function from `(B, S + M, H, W)` to `(B, 1, H, W)`; `network` stays as it is."""
 
     def __call__(self, image: Tensor, second_image: Tensor, target_modality: Tensor) -> Tensor:  # noqa: ARG002
         """Translate `(B, S, H, W)` slices; the second image is not looked at."""
         if self._converted is None:
             self._converted = self.convert()
-        return self._converted(with_target_planes(image, target_modality).cpu())
+        return self._converted(with_target_planes(image, target_modality, self.network.modalities).cpu())
 
 
 LIBRARY = "openvino"
@@ -64,7 +64,7 @@ class OpenVinoEngine(ConvertedEngine):
         openvino = required_module(LIBRARY, f"engine {InferenceEngine.OPENVINO}", LIBRARY, OTHERWISE)
         batch, height, width = _EXAMPLE
         image = torch.zeros(batch, self.network.image_channels, height, width)
-        example = with_target_planes(image, torch.zeros(batch, dtype=torch.long))
+        example = with_target_planes(image, torch.zeros(batch, dtype=torch.long), self.network.modalities)
         # the conversion changes the network that it is given: this one is a copy
         network = with_pooled_norms(self.network)
         with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():

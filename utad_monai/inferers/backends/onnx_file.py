@@ -62,7 +62,7 @@ def export_onnx(student: StudentTranslator, path: str | Path) -> None:
     with _silent(), torch.no_grad():
         program: Any = torch.onnx.export(
             with_two_step_norms(student),
-            (probe(2, 48, 64, student.image_channels),),
+            (probe(2, 48, 64, student.image_channels, student.modalities),),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=(free,),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from utad_monai.errors import PackageError
-from utad_monai.keys import Modality
+from utad_monai.keys import FOUR_MODALITIES
 from utad_monai.networks import StudentTranslator, with_target_planes
 from utad_monai.transforms import BACKGROUND
 from utad_monai.transforms.normalise import BRAIN_FLOOR
@@ -44,25 +44,26 @@ class Parity:
     student_from_exact: float
 
 
-def probe(batch: int, height: int, width: int, images: int = 1) -> Tensor:
-    """Return `(B, S + 4, H, W)` float32: an ellipse of smooth random brain on background, and every target in turn.
+def probe(batch: int, height: int, width: int, images: int = 1, modalities: int = len(FOUR_MODALITIES)) -> Tensor:
+    """Return `(B, S + M, H, W)` float32: an ellipse of smooth random brain on background, and every target in turn.
 
     Args:
         batch: number of samples.
         height: of the images, in pixels.
         width: of the images, in pixels.
-        images: number S of images of a sample, 1 or 4; of four the target and, in turn, others are absent.
+        images: number S of images of a sample, 1 or M; of several the target and, in turn, others are absent.
+        modalities: number M of modalities.
     """
     draw = torch.Generator().manual_seed(_SEED)
     coarse = torch.rand(batch, images, height // _COARSE, width // _COARSE, generator=draw) * 2 - 1
     brain = functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(BRAIN_FLOOR, 1.0)
     rows, columns = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)[None]
     image = torch.where(rows**2 + columns**2 < 0.8, brain, torch.full_like(brain, BACKGROUND))
-    targets = torch.arange(batch) % len(Modality)
+    targets = torch.arange(batch) % modalities
     if images > 1:
         absent = torch.tensor([_absent(place, place % images, images) for place in range(batch)])
         image = image.masked_fill(absent[:, :, None, None], BACKGROUND)
-    return with_target_planes(image, targets)
+    return with_target_planes(image, targets, modalities)
 
 
 def _absent(place: int, target: int, images: int) -> list[bool]:
@@ -94,7 +95,7 @@ def measure_parity(student: StudentTranslator, exported: Network, image_size: tu
     exact = copy.deepcopy(student).double()
     distances = []
     for size in probe_sizes(image_size):
-        stacked = probe(*size, student.image_channels)
+        stacked = probe(*size, student.image_channels, student.modalities)
         wanted, true, found = student(stacked), exact(stacked.double()), exported(stacked)
         pairs = ((found, true), (found, wanted), (wanted, true))
         distances.append([_distance(one, other) for one, other in pairs])

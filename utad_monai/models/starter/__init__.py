@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from utad_monai.data.preprocessing import Preprocessing
+from utad_monai.keys import FOUR_MODALITIES, ModalitySet
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator
 from utad_monai.models.content import ModelKind, save_content
 from utad_monai.models.translator_model import translator_description
@@ -47,8 +48,8 @@ def load_starter() -> TranslatorModel:
     return load_translator(starter_path())
 
 
-def installed_starter() -> TranslatorModel | None:
-    """Read the starter weights; None, and a line in the log, where this installation has none.
+def installed_starter(modalities: ModalitySet = FOUR_MODALITIES) -> TranslatorModel | None:
+    """Read the starter weights; None, and a line in the log, where this installation has none for some modalities.
 
     Raises:
         CheckpointError: when the file is unsound.
@@ -58,7 +59,11 @@ def installed_starter() -> TranslatorModel | None:
     except CheckpointError:
         _logger.info("the starter is not measured: this installation has no starter weights")
         return None
-    return load_translator(path)
+    starter = load_translator(path)
+    if starter.modalities != modalities:
+        _logger.info("the starter is not measured: it knows %s", ", ".join(starter.modalities))
+        return None
+    return starter
 
 
 def is_starter(translator: TranslatorModel) -> bool:
