@@ -105,7 +105,7 @@ def fuzz(chosen: Sequence[Target], mutations: int, seed: int, keep: Path, progre
         result.slowest = max(result.slowest, time.monotonic() - started)
         result.outcomes[target.name, outcome] += 1
         if error:
-            result.findings.append(Finding(target.name, (seed, number), case_id=_kept(path, keep, number), file=error))
+            result.findings.append(Finding(target.name, (seed, number), _kept(path, keep, number), error))
     result.seconds = time.monotonic() - begin
     return result
 

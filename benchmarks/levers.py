@@ -27,6 +27,7 @@ from benchmarks.literal import literal_layers
 from benchmarks.paired import RivalProcess, Timing, serve, take_turns
 from benchmarks.training_step import Rivals, Role, Size, make_batch, our_cycle
 from utad_monai.bundle.configs import bundles_dir
+from utad_monai.data import Preprocessing, SliceStore
 from utad_monai.engines import TranslationTrainer, translation_trainer
 from utad_monai.handlers import DistillationHandler, StarterAnchor, StopOnNonFinite
 from utad_monai.keys import BatchKey
@@ -91,7 +92,7 @@ class Recipe(Rivals):
         """Return the teacher's anchor, or the student's distillation."""
         if not self.loss_weights.anchor:
             return [DistillationHandler(self.teacher)]
-        anchor = StarterAnchor("", self.batch, cases=(), flips=self.flips)  # type: ignore[arg-type]
+        anchor = StarterAnchor("", SliceStore((), Preprocessing()), cases=(), flips=self.flips)
         anchor.starter = self.teacher
         return [anchor]
 
