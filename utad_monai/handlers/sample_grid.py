@@ -21,8 +21,8 @@ from utad_monai.keys import BatchKey, Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import BACKGROUND
 
-_CORNER = (0.6, 0.0, 0.4, 0.4)
-"""Left, bottom, width and height of the close-up as shares of its picture."""
+_BESIDE = (1.02, 0.0, 0.4, 0.4)
+"""Left, bottom, width and height of the close-up as shares of its picture: beside it, where it hides nothing."""
 
 
 class SampleGrid:
@@ -33,8 +33,8 @@ class SampleGrid:
         cases: validation cases; the first one is shown, at its slice with most tumour.
         translator: the generator to show.
         log_dir: TensorBoard folder that receives the picture too; None for none.
-        close_up: cuts the tumour out of `image` by `tumour_mask` (`CropTumourd`), which is shown in a corner of every
-            picture; None for no close-up.
+        close_up: cuts the tumour out of `image` by `tumour_mask` (`CropTumourd`), which is shown beside every picture;
+            None for no close-up.
     """
 
     def __init__(
@@ -78,7 +78,11 @@ class SampleGrid:
         together = self.translator.several and len(images) > 1
         rows = len(images) + together
         figure, axes = plt.subplots(
-            rows, 1 + len(self.translator.modalities), figsize=(9, 2.2 * rows), squeeze=False, layout="constrained"
+            rows,
+            1 + len(self.translator.modalities),
+            figsize=(9 if self.close_up is None else 12, 2.2 * rows),
+            squeeze=False,
+            layout="constrained",
         )
         region = mask[place : place + 1]
         shown = {modality: image[place : place + 1] for modality, image in images.items()}
@@ -103,11 +107,11 @@ class SampleGrid:
                 axis.axis("off")
 
     def _show(self, axis: Axes, image: Tensor, region: Tensor, title: str) -> None:
-        """Show a slice `(1, H, W)` and, where there is a tumour `(1, H, W)`, its close-up in the lower right corner."""
+        """Show a slice `(1, H, W)` and, where there is a tumour `(1, H, W)`, its close-up beside it."""
         _show(axis, image[0], title)
         if self.close_up is not None and bool(region.any()):
             cut = self.close_up({BatchKey.IMAGE: image, BatchKey.TUMOUR_MASK: region})[BatchKey.IMAGE]
-            _show(axis.inset_axes(_CORNER), cut[0], "")
+            _show(axis.inset_axes(_BESIDE), cut[0], "")
 
 
 def _show(axis: Axes, image: Tensor, title: str) -> None:

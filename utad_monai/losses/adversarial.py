@@ -109,82 +109,82 @@ class WassersteinLoss:
         return 2 * math.sqrt(math.prod(image_size)) / patches
 
 
-class LeastSquaresLoss:
-    """Least squares, in which each modality has its own realness (Mao et al. 2017, arXiv 1611.04076).
+class _LossOfEachModality:
+    """Both sides of a game in which an image is judged as one of its modality; subclasses say what realness costs."""
+
+    def critic(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        source_modality: Tensor,
+        target_modality: Tensor,
+        *,
+        alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
+    ) -> dict[LossTerm, Tensor]:
+        """Return what real and translated images cost, and cross-entropy of the real images' modality."""
+        judged = critic(torch.cat([real, fake.detach()]))
+        realness = realness_as(judged, torch.cat([source_modality, target_modality])).to(real.dtype)
+        realness_real, realness_fake = realness.chunk(2)
+        return {
+            LossTerm.CRITIC_REAL: self._of_real(realness_real),
+            LossTerm.CRITIC_FAKE: self._of_fake(realness_fake),
+            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
+        }
+
+    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
+        """Return what translations cost the generator, and cross-entropy of the asked modality."""
+        judged = critic(fake)
+        return {
+            LossTerm.ADVERSARIAL: self._of_generator(realness_as(judged, target_modality).to(fake.dtype)),
+            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
+        }
+
+    def largest_gap(self, image_size: tuple[int, int], layers: int) -> None:
+        """Return None: the terms do not tell how far apart real and fake are."""
+
+    def _of_real(self, realness: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _of_fake(self, realness: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _of_generator(self, realness: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class LeastSquaresLoss(_LossOfEachModality):
+    """Least squares, `E[(D(real) - 1)^2] + E[D(fake)^2]` and `E[(D(fake) - 1)^2]` (Mao et al. 2017, arXiv 1611.04076).
 
     A switch beyond the paper. The paper's critics find a T1 image real whatever modality was asked for, and learn their
     unit gradient slowly; these judge a translation as an image of the modality that was asked for.
     """
 
-    def critic(
-        self,
-        critic: Critic,
-        real: Tensor,
-        fake: Tensor,
-        source_modality: Tensor,
-        target_modality: Tensor,
-        *,
-        alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
-    ) -> dict[LossTerm, Tensor]:
-        """Return `E[(D(real) - 1)^2]`, `E[D(fake)^2]` and cross-entropy of the real images' modality."""
-        judged = critic(torch.cat([real, fake.detach()]))
-        realness = realness_as(judged, torch.cat([source_modality, target_modality])).to(real.dtype)
-        realness_real, realness_fake = realness.chunk(2)
-        return {
-            LossTerm.CRITIC_REAL: (realness_real - 1).square().mean(),
-            LossTerm.CRITIC_FAKE: realness_fake.square().mean(),
-            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
-        }
+    def _of_real(self, realness: Tensor) -> Tensor:
+        return (realness - 1).square().mean()
 
-    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
-        """Return `E[(D(fake) - 1)^2]` and cross-entropy of the asked modality."""
-        judged = critic(fake)
-        return {
-            LossTerm.ADVERSARIAL: (realness_as(judged, target_modality).to(fake.dtype) - 1).square().mean(),
-            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
-        }
+    def _of_fake(self, realness: Tensor) -> Tensor:
+        return realness.square().mean()
 
-    def largest_gap(self, image_size: tuple[int, int], layers: int) -> None:
-        """Return None: the terms are squares, which do not tell how far apart real and fake are."""
+    def _of_generator(self, realness: Tensor) -> Tensor:
+        return (realness - 1).square().mean()
 
 
-class HingeLoss:
-    """Hinge, in which each modality has its own realness (Lim and Ye 2017, arXiv 1705.02894).
+class HingeLoss(_LossOfEachModality):
+    """Hinge, `E[max(0, 1 - D(real))] + E[max(0, 1 + D(fake))]` and `-E[D(fake)]` (Lim and Ye 2017, arXiv 1705.02894).
 
     A switch beyond the paper. A critic learns nothing more from images that it tells apart by a margin, so that it
     cannot run away from the generator.
     """
 
-    def critic(
-        self,
-        critic: Critic,
-        real: Tensor,
-        fake: Tensor,
-        source_modality: Tensor,
-        target_modality: Tensor,
-        *,
-        alpha: Tensor | None = None,  # noqa: ARG002  (there is no gradient penalty)
-    ) -> dict[LossTerm, Tensor]:
-        """Return `E[max(0, 1 - D(real))]`, `E[max(0, 1 + D(fake))]` and cross-entropy of the real images' modality."""
-        judged = critic(torch.cat([real, fake.detach()]))
-        realness = realness_as(judged, torch.cat([source_modality, target_modality])).to(real.dtype)
-        realness_real, realness_fake = realness.chunk(2)
-        return {
-            LossTerm.CRITIC_REAL: functional.relu(1 - realness_real).mean(),
-            LossTerm.CRITIC_FAKE: functional.relu(1 + realness_fake).mean(),
-            LossTerm.CRITIC_MODALITY: functional.cross_entropy(judged.modality_logits[: len(real)], source_modality),
-        }
+    def _of_real(self, realness: Tensor) -> Tensor:
+        return functional.relu(1 - realness).mean()
 
-    def generator(self, critic: Critic, fake: Tensor, target_modality: Tensor) -> dict[LossTerm, Tensor]:
-        """Return `-E[D(fake)]` and cross-entropy of the asked modality."""
-        judged = critic(fake)
-        return {
-            LossTerm.ADVERSARIAL: -realness_as(judged, target_modality).to(fake.dtype).mean(),
-            LossTerm.MODALITY: functional.cross_entropy(judged.modality_logits, target_modality),
-        }
+    def _of_fake(self, realness: Tensor) -> Tensor:
+        return functional.relu(1 + realness).mean()
 
-    def largest_gap(self, image_size: tuple[int, int], layers: int) -> None:
-        """Return None: the terms are cut off, and do not tell how far apart real and fake are."""
+    def _of_generator(self, realness: Tensor) -> Tensor:
+        return -realness.mean()
 
 
 _LOSSES: dict[AdversarialGame, AdversarialLoss] = {
