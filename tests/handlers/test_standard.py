@@ -75,12 +75,15 @@ def test_state_holds_networks_optimisers_schedules_and_what_handlers_know(tmp_pa
     assert parts["critic_schedule"] is made.schedules["critic"]
 
 
-def test_handler_that_changes_and_has_no_name_is_not_forgotten() -> None:
+def test_handler_of_a_users_own_is_saved_too_and_none_hides_another() -> None:
     class Counting:
         def load_state_dict(self, _: Any) -> None: ...
 
-    with pytest.raises(TypeError, match="Counting changes in a training"):
-        stateful_parts(networks={}, optimisation=optimisation(), handlers=[Counting()])
+    counting = Counting()
+    parts = stateful_parts(networks={}, optimisation=optimisation(), handlers=[counting])
+    assert parts["Counting"] is counting
+    with pytest.raises(ValueError, match="two handlers of a training have the state 'Counting'"):
+        stateful_parts(networks={}, optimisation=optimisation(), handlers=[counting, Counting()])
 
 
 def test_lists_inside_lists_are_one_list() -> None:

@@ -139,19 +139,21 @@ def stateful_parts(
         handlers: of the trainer and of the validator, lists of handlers among them.
 
     Raises:
-        TypeError: when a handler changes and has no name here: a resumed training would not be the same.
+        ValueError: when two handlers would have one name: a resumed training would not be the same.
     """
     parts: dict[str, Any] = dict(networks)
     parts |= {f"{name}_optimizer": optimizer for name, optimizer in optimisation.optimizers.items()}
     parts |= {f"{name}_schedule": schedule for name, schedule in optimisation.schedules.items()}
     for handler in flat(handlers):
         if hasattr(handler, "load_state_dict"):
-            parts[_state_name(handler)] = handler
+            name = _state_name(handler)
+            if name in parts:
+                raise ValueError(f"two handlers of a training have the state {name!r}: leave one of them out")
+            parts[name] = handler
     return parts
 
 
 def _state_name(handler: Any) -> str:
-    for kind, name in _STATE_NAMES.items():
-        if isinstance(handler, kind):
-            return name
-    raise TypeError(f"{type(handler).__name__} changes in a training, and its state has no name")
+    """Return the name of a handler's state; a handler of a user's own has that of its class."""
+    names = (name for kind, name in _STATE_NAMES.items() if isinstance(handler, kind))
+    return next(names, type(handler).__name__)
