@@ -21,7 +21,7 @@ from utad_monai.keys import BatchKey, Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import BACKGROUND
 
-_BESIDE = (1.02, 0.0, 0.4, 0.4)
+_BESIDE = (1.02, 0.0, 0.36, 0.36)
 """Left, bottom, width and height of the close-up as shares of its picture: beside it, where it hides nothing."""
 
 
