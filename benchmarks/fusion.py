@@ -24,8 +24,8 @@ from utad_monai.data import EvaluationCases, find_cases, prepare_slices
 from utad_monai.data.split import read_split
 from utad_monai.inferers import SliceTranslator, fuse, smooth_through_plane
 from utad_monai.keys import BatchKey, FusionMethod, Modality, Split
-from utad_monai.metrics.consistency import slice_consistency
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
+from utad_monai.metrics.unpaired import slice_consistency
 from utad_monai.models import TranslatorModel, load_stage
 from utad_monai.models.stages import Stage
 from utad_monai.runtime.files import atomic_path

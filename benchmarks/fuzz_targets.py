@@ -40,7 +40,7 @@ from utad_monai.models import (
     save_segmenter,
     save_translator,
 )
-from utad_monai.models.safetensors_file import read_safetensors
+from utad_monai.models.weights_file import read_safetensors
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
 from utad_monai.transforms import IntensityWindow, InvalidImageError, NiftiVolume, read_nifti
 

@@ -24,14 +24,14 @@ from utad_monai.data import Preprocessing, SliceStore, look_for_cases, prepare_s
 from utad_monai.data.intensity_histogram import PatientHistograms, mean_over_patients, patient_histograms
 from utad_monai.data.slice_store import SlicedCase
 from utad_monai.inferers import Calibration, fit_calibration
-from utad_monai.inferers.starter_method import starter_method
+from utad_monai.inferers.slice_translator import starter_method
 from utad_monai.keys import ImageSource, Modality
 from utad_monai.metrics.image_quality import PROTOCOL, image_quality
 from utad_monai.metrics.statistics import estimate
 from utad_monai.metrics.tissue_contrast import TISSUE_PROTOCOL, tissue_contrast
 from utad_monai.models import load_translator
 from utad_monai.models.starter import load_starter
-from utad_monai.runtime.tables import read_table
+from utad_monai.runtime.files import read_table
 from utad_monai.runtime.workers import worker_pool
 from utad_monai.transforms import LabelsToTumourRegions
 

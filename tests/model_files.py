@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from utad_monai.models.safetensors_file import is_safetensors, read_safetensors, write_safetensors
 from utad_monai.models.stages import EARLIER_MODEL_FILE, MODEL_FILE
+from utad_monai.models.weights_file import is_safetensors, read_safetensors, write_safetensors
 
 Content = dict[str, Any]
 BOTH_NAMES = (MODEL_FILE, EARLIER_MODEL_FILE)

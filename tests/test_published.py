@@ -21,7 +21,7 @@ from monai.bundle import ConfigParser
 
 from utad_monai.bundle.configs import bundles_dir
 from utad_monai.models import load_translator
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 
 REFERENCE = json.loads(Path(__file__).with_name("published_reference.json").read_text(encoding="utf-8"))
 STAGES = ("teacher", "student")

@@ -20,7 +20,7 @@ from utad_monai.bundle.configs import bundles_dir
 from utad_monai.handlers.resume.state import ResumeError
 from utad_monai.keys import Modality, SecondInput, SourceInput, StudentScheme
 from utad_monai.models import load_translator
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 
 TINY: dict[str, Any] = {
     "device": "cpu",

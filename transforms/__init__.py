@@ -10,7 +10,15 @@ from utad_monai.transforms.labels import (
     StoredLabels,
     regions_to_labels,
 )
-from utad_monai.transforms.load import LoadNifti, LoadNiftid, ZeroBackground, ZeroBackgroundd
+from utad_monai.transforms.load import (
+    LoadNifti,
+    LoadNiftid,
+    OrientLPS,
+    OrientLPSd,
+    ZeroBackground,
+    ZeroBackgroundd,
+    from_lps,
+)
 from utad_monai.transforms.nifti import NiftiVolume, read_header, read_nifti
 from utad_monai.transforms.normalise import (
     BACKGROUND,
@@ -21,7 +29,6 @@ from utad_monai.transforms.normalise import (
     NormaliseBraind,
     brain_window,
 )
-from utad_monai.transforms.orient import OrientLPS, OrientLPSd, from_lps
 from utad_monai.transforms.slice_frame import CutSlicesd, FramePlacement, PlaceFramed, SliceFrame
 from utad_monai.transforms.tumour_mask import CropTumour, CropTumourd, MaskTumour, MaskTumourd, mask_tumour
 

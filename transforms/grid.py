@@ -15,9 +15,8 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from utad_monai.errors import InvalidImageError
-from utad_monai.transforms.load import PLACEMENT, WARNINGS, file_of, refuse
+from utad_monai.transforms.load import PLACEMENT, WARNINGS, OrientLPS, file_of, refuse
 from utad_monai.transforms.nifti_affine import Matrix, Placement
-from utad_monai.transforms.orient import OrientLPS
 
 AFFINE_TOLERANCE_MM = 1e-2
 """Two volumes lie on the same grid when no entry of their affines differs by more."""

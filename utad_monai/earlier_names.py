@@ -16,6 +16,7 @@ from typing import Any
 
 EARLIER_NAMES = {
     "utad_monai.allocator.keep_freed_memory": "utad_monai.runtime.workers.keep_freed_memory",
+    "utad_monai.bundle.start.begin": "utad_monai.bundle.run.begin",
     "utad_monai.checkpoints.common_preprocessing": "utad_monai.models.common_preprocessing",
     "utad_monai.checkpoints.critics_for_student": "utad_monai.models.critics_for_student",
     "utad_monai.checkpoints.load_segmenter": "utad_monai.models.load_segmenter",
@@ -30,11 +31,12 @@ EARLIER_NAMES = {
     "utad_monai.engines.VolumeSynthesizer": "utad_monai.apps.complete.VolumeSynthesizer",
     "utad_monai.errors.print_expected_errors_plainly": "utad_monai.runtime.console.print_expected_errors_plainly",
     "utad_monai.folder_lock.hold_folder": "utad_monai.runtime.folder_lock.hold_folder",
+    "utad_monai.inferers.starter_method.calibrated_starter": "utad_monai.inferers.slice_translator.calibrated_starter",
     "utad_monai.packaging.content.fill_from_package": "utad_monai.models.fill_from_package",
     "utad_monai.reports.show_summary": "utad_monai.apps.report.show_summary",
     "utad_monai.stages.existing_model": "utad_monai.models.stages.existing_model",
     "utad_monai.starter.installed_starter": "utad_monai.models.starter.installed_starter",
-    "utad_monai.starter.method.calibrated_starter": "utad_monai.inferers.starter_method.calibrated_starter",
+    "utad_monai.starter.method.calibrated_starter": "utad_monai.inferers.slice_translator.calibrated_starter",
     "utad_monai.starter.starter_path": "utad_monai.models.starter.starter_path",
 }
 """New address of every component that moved, by the address that bundles and packages have named it by."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from utad_monai.contrast import FlatBrain
 from utad_monai.engines import TranslationEvaluator
-from utad_monai.engines.evaluation_views import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
 from utad_monai.engines.measurements import MEASUREMENTS_FILE
 from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation, image_quality

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from utad_monai.errors import OutputError
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 from utad_monai.runtime import files as atomic
 from utad_monai.runtime.files import atomic_folder, atomic_path, digest, remove_partials, write_json
 

@@ -11,9 +11,9 @@ from typing import Any
 import typer
 from monai.bundle import run as run_bundle
 
-from utad_monai.apps.report.preview import write_preview
+from utad_monai.apps.report.figures import write_preview
 from utad_monai.bundle.configs import bundles_dir
-from utad_monai.engines.evaluation_views import SUMMARY_FILE
+from utad_monai.engines.evaluations import SUMMARY_FILE
 from utad_monai.keys import OnBadCase
 from utad_monai.models.stages import Stage, model_path
 from utad_monai.phantom.cohort import default_dataset_dir

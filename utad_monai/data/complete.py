@@ -79,7 +79,7 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         restore_transform_state(self.transform, state_dict["transforms"])
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.identity`)."""
+        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.state`)."""
         return {"modalities": list(map(str, self.modalities)), "training slices (hash)": digest(self.slices)}
 
 

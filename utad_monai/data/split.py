@@ -16,8 +16,8 @@ import pandas
 from utad_monai.data.layouts import Case
 from utad_monai.data.quality.finding import SPLIT_FILE, CohortError
 from utad_monai.keys import Modality, Split
+from utad_monai.runtime.files import read_table, write_table
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.tables import read_table, write_table
 
 _logger = logging.getLogger(__name__)
 

@@ -118,7 +118,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         return {str(key): plain(value) for key, value in changed.items()} | {BatchKey.MIRRORED: len(flips) % 2 == 1}
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.identity`)."""
+        """Return what decides the samples, as plain data (`utad_monai.handlers.resume.state`)."""
         others = [described(one) for one in self._random if type(one).__name__ != _FLIP]
         cases = [(case.case_id, sorted(case.windows), case.brain_pixels, case.tumour_pixels) for case in self.cases]
         return {

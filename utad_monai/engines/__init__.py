@@ -2,11 +2,10 @@
 
 from utad_monai.engines.evaluator import CaseEvaluator, TranslationEvaluator
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
-from utad_monai.engines.protocol import evaluation_protocol
+from utad_monai.engines.measurements import evaluation_protocol
 from utad_monai.engines.schedules import Optimisation, adam_with_decay, linear_decay
-from utad_monai.engines.teaching_validator import TeachingValidator
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.engines.translation_validator import TranslationValidator, ValidationMetric
+from utad_monai.engines.validators import TeachingValidator, TranslationValidator, ValidationMetric
 
 __all__ = [
     "CaseEvaluator",

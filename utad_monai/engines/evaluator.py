@@ -13,14 +13,20 @@ from tqdm import tqdm
 
 from utad_monai.contrast import TranslationMethod
 from utad_monai.data.quality.finding import empty_split
-from utad_monai.engines.evaluation_views import FILLS, SUMMARY_FILE, TABLE_FILE, EvaluationViews
-from utad_monai.engines.evaluations import Evaluation, Pairs, SeveralSources
+from utad_monai.engines.evaluations import (
+    FILLS,
+    SUMMARY_FILE,
+    TABLE_FILE,
+    Evaluation,
+    EvaluationViews,
+    Pairs,
+    SeveralSources,
+)
 from utad_monai.engines.measurements import MEASUREMENTS_FILE, Measurements, long_table
 from utad_monai.engines.method_on_case import BASELINES, EvaluatedCase, Method, MethodOnCase
 from utad_monai.keys import ImageSource
 from utad_monai.metrics.downstream import DownstreamSegmentation
-from utad_monai.runtime.files import write_json
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_json, write_table
 
 
 class CaseEvaluator(Evaluator):

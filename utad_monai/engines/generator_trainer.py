@@ -151,7 +151,7 @@ class GeneratorTrainer(Trainer):
         return engine.state.output  # type: ignore[no-any-return]
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.identity`)."""
+        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.state`)."""
         precise = {"accumulate": self.accumulate, "amp": str(self.precision.amp)}
         return {"loss weights": asdict(self.loss_weights)} | precise
 

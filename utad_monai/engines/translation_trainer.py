@@ -140,7 +140,7 @@ class TranslationTrainer(GeneratorTrainer):
         return engine.state.output  # type: ignore[no-any-return]
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.identity`)."""
+        """Return what decides the steps, as plain data (`utad_monai.handlers.resume.state`)."""
         late = {"critics_from_epoch": self.critics_from_epoch} if self.critics_from_epoch else {}
         return {"critic_steps": self.critic_steps} | late | super().identity()
 

@@ -1,21 +1,17 @@
 """Handlers: everything around the training step."""
 
-from utad_monai.handlers.averaging import GeneratorAverage
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.health import HealthMonitor
-from utad_monai.handlers.late_critics import LateCritics
 from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, flat, scalars, with_every_loss
-from utad_monai.handlers.paired import PairedSupervision
+from utad_monai.handlers.paired import PairedSupervision, SaveTaughtTranslator, Teaching
 from utad_monai.handlers.parallel import TrainAsOne, handlers_of_this_rank
 from utad_monai.handlers.resume.exact_resume import ExactResume
 from utad_monai.handlers.safety import NonFiniteLossError, StopOnNonFinite, TimeBudget
 from utad_monai.handlers.sample_grid import SampleGrid
-from utad_monai.handlers.saving import SaveBestSegmenter, SaveBestTranslator, typical_windows
-from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
+from utad_monai.handlers.saving import GeneratorAverage, SaveBestSegmenter, SaveBestTranslator, typical_windows
 from utad_monai.handlers.standard import stateful_parts, training_handlers, validation_handlers
-from utad_monai.handlers.starter_anchor import StarterAnchor
-from utad_monai.handlers.teaching import SaveTaughtTranslator, Teaching
-from utad_monai.handlers.validation import RegularValidation
+from utad_monai.handlers.starter_anchor import LateCritics, StarterAnchor
+from utad_monai.handlers.validation import RegularValidation, SegmentationEvaluator
 
 __all__ = [
     "DistillationHandler",

@@ -11,7 +11,7 @@ from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.keys import LossTerm
 from utad_monai.losses import distillation_terms, tumour_guidance_loss
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, generator_input
 
 

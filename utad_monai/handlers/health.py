@@ -21,7 +21,7 @@ from utad_monai.keys import LossTerm
 from utad_monai.losses.adversarial import realness_as
 from utad_monai.models.stages import HEALTH_FILE
 from utad_monai.networks import Judgement
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_table
 
 _logger = logging.getLogger(__name__)
 _KEPT_BATCHES = 8

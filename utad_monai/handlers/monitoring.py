@@ -14,7 +14,7 @@ from monai.handlers import MLFlowHandler
 from tqdm import tqdm
 
 from utad_monai.keys import OutputKey
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_table
 
 
 def scalars(output: Mapping[str, float]) -> dict[str, float]:

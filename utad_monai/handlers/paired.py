@@ -1,18 +1,31 @@
-"""The upper bound that may look: an L1 to the patient's real target, which no other method here is given."""
+"""Training with the true target: of patients who have it, and of the phantom."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import Tensor
 
+from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.slice_store import SliceStore
-from utad_monai.engines.generator_trainer import TranslationEvents
+from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
+from utad_monai.engines.validators import KEY_METRIC, TeachingValidator
+from utad_monai.handlers.saving import BestSoFar
 from utad_monai.keys import BatchKey, LossTerm
+from utad_monai.losses import teaching_terms
+from utad_monai.models import TranslatorModel, save_translator
+from utad_monai.models.stages import drop_other_model
+from utad_monai.networks import TumourAwareGenerator
+from utad_monai.phantom import TeachingBrains, reference_histograms
+
+_logger = logging.getLogger(__name__)
 
 
 class PairedSupervision:
@@ -57,3 +70,74 @@ class PairedSupervision:
                 target = torch.from_numpy(pixels.astype(np.float32))
                 targets[place] = target.flip(-1) if bool(batch[BatchKey.MIRRORED][place]) else target
         return targets
+
+
+class Teaching:
+    """Compare each translation with the batch's true target: **uses paired targets**, which only phantoms bring along.
+
+    The weights of the trainer whose names begin with `paired` say which terms count.
+    """
+
+    def attach(self, engine: GeneratorTrainer) -> None:
+        """Register on the trainer."""
+        engine.add_event_handler(TranslationEvents.GENERATOR_FORWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Add the terms to the step's generator terms.
+
+        Raises:
+            RuntimeError: when it is called outside a training step, or the batch has no target images.
+        """
+        if not isinstance(engine, GeneratorTrainer) or engine.translation is None or engine.translation_batch is None:
+            raise RuntimeError("teaching runs inside the training step of a GeneratorTrainer")
+        batch = engine.translation_batch
+        if batch.target_image is None:
+            raise RuntimeError("teaching needs batches with target images (utad_monai.phantom.TeachingBatches)")
+        engine.generator_terms |= teaching_terms(
+            engine.translation, batch.target_image, batch.tumour_mask, engine.loss_weights
+        )
+
+
+class SaveTaughtTranslator(BestSoFar):
+    """After each validation, save the generator when its key metric is the best so far.
+
+    Args:
+        path: the model file, replaced atomically.
+        generator: the network that was validated.
+        preprocessing: what images must have gone through.
+        brains: the phantom it is taught with; its histograms are what a calibration starts from.
+        training: plain data on how the model was made.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        generator: TumourAwareGenerator,
+        *,
+        preprocessing: Preprocessing,
+        brains: TeachingBrains,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path)
+        self.generator = generator
+        self.preprocessing = preprocessing
+        self.histograms = reference_histograms(brains)
+        self.training = dict(training or {})
+
+    def attach(self, engine: TeachingValidator) -> None:
+        """Register on the validator."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save the translator when the validator's key metric improved."""
+        value = float(engine.state.metrics[KEY_METRIC])
+        if not self.is_better(value):
+            return
+        epoch = engine.state.epoch
+        made = self.training | {"epoch": epoch, "validation_metric": KEY_METRIC, "validation_value": value}
+        translator = TranslatorModel(
+            self.generator, self.preprocessing, reference_histograms=self.histograms, training=made
+        )
+        save_translator(self.path, translator)
+        drop_other_model(self.path)
+        _logger.info("epoch %d: %s %.4f is the best so far, saved %s", epoch, KEY_METRIC, value, self.path)

@@ -12,14 +12,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.handlers.averaging import GeneratorAverage
 from utad_monai.handlers.distillation import DistillationHandler
-from utad_monai.handlers.late_critics import LateCritics
 from utad_monai.handlers.monitoring import flat
-from utad_monai.handlers.paired import PairedSupervision
+from utad_monai.handlers.paired import PairedSupervision, Teaching
 from utad_monai.handlers.safety import StopOnNonFinite
-from utad_monai.handlers.starter_anchor import StarterAnchor
-from utad_monai.handlers.teaching import Teaching
+from utad_monai.handlers.saving import GeneratorAverage
+from utad_monai.handlers.starter_anchor import LateCritics, StarterAnchor
 from utad_monai.networks.norms import share_batch_norm
 from utad_monai.runtime.parallel import average_gradients, rank, share_weights, world_size
 

@@ -12,17 +12,15 @@ from torch import nn
 
 from utad_monai.data import EvaluationCases, PreparedCohort
 from utad_monai.engines import Optimisation
-from utad_monai.handlers.averaging import GeneratorAverage
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, flat, scalars
 from utad_monai.handlers.resume.exact_resume import Stateful
 from utad_monai.handlers.safety import StopOnNonFinite, TimeBudget
 from utad_monai.handlers.sample_grid import SampleGrid
-from utad_monai.handlers.saving import BestSoFar, SaveBestTranslator
-from utad_monai.handlers.segmentation_evaluator import SegmentationEvaluator
+from utad_monai.handlers.saving import BestSoFar, GeneratorAverage, SaveBestTranslator
 from utad_monai.handlers.starter_anchor import StarterAnchor
-from utad_monai.handlers.validation import RegularValidation
+from utad_monai.handlers.validation import RegularValidation, SegmentationEvaluator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import Split
 from utad_monai.models.stages import MODEL_FILE

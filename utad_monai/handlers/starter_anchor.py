@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from torch import Tensor
 
 from utad_monai.data.intensity import region_intensities, with_region_intensities
@@ -18,7 +19,7 @@ from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.inferers import Calibration, fit_store_calibration
 from utad_monai.losses import anchor_terms
 from utad_monai.models.earlier_stage import load_start
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, generator_input
 from utad_monai.transforms import BRAIN_FLOOR
 
@@ -110,3 +111,29 @@ class StarterAnchor:
 def _whole_images(starter: TumourAwareGenerator, given: Tensor, target: Tensor) -> Tensor:
     made: Tensor = starter(given, given, target, with_tumour_image=False).image
     return made
+
+
+class LateCritics:
+    """Keep the adversarial and the modality term out of the generator's loss in the first epochs.
+
+    The critics rest, but for the last of these epochs, in which they learn.
+
+    Args:
+        epochs: how many; 0 changes nothing, as in the paper.
+    """
+
+    def __init__(self, epochs: int = 0) -> None:
+        self.epochs = epochs
+
+    def attach(self, engine: TranslationTrainer) -> None:
+        """Register on the trainer; the weights that it has now are those of the later epochs."""
+        self._later = engine.loss_weights
+        engine.critics_from_epoch = self.epochs
+        if self.epochs > 0:
+            engine.add_event_handler(Events.ITERATION_STARTED, self)
+
+    def __call__(self, engine: TranslationTrainer) -> None:
+        """Choose the weights of this epoch; in every iteration, as a training may resume within an epoch."""
+        late = engine.state.epoch > self.epochs
+        engine.critics_rest = engine.state.epoch < self.epochs
+        engine.loss_weights = self._later if late else replace(self._later, adversarial=0.0, modality=0.0)

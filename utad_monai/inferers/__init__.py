@@ -8,9 +8,13 @@ from utad_monai.inferers.calibration import (
     fit_calibration,
     fit_store_calibration,
 )
-from utad_monai.inferers.slice_translator import MirroringTranslator, SliceTranslator, source_channels
+from utad_monai.inferers.slice_translator import (
+    MirroringTranslator,
+    RandTranslateModalityd,
+    SliceTranslator,
+    source_channels,
+)
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
-from utad_monai.inferers.translation_augmentation import RandTranslateModalityd
 from utad_monai.inferers.translation_options import TranslationOptions
 from utad_monai.inferers.volume_translator import SyntheticVolume, ThroughPlane, VolumeTranslator, smooth_through_plane
 

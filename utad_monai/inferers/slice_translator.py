@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 
 from utad_monai.inferers.backends import slice_engine
-from utad_monai.inferers.calibration import Calibration
+from utad_monai.inferers.calibration import Calibration, CohortCalibrator
 from utad_monai.keys import FOUR_MODALITIES, InferenceEngine, Modality, ModalitySet
+from utad_monai.models import TranslatorModel
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.transforms import BACKGROUND, mask_tumour
 
@@ -178,3 +182,86 @@ class MirroringTranslator:
     ) -> Tensor:
         """Translate images of one case, `(Z, H, W)` in [-1, 1], to `target`: `(Z, H, W)`, background exactly -1."""
         return both_ways(self.slices, images, target, tumour_mask).mean(dim=0)
+
+
+class RandTranslateModalityd(MapTransform, RandomizableTransform):
+    """Replace one random modality of a sample by its translation from the best other one, or from all others at once.
+
+    Images are `(M, H, W)` in [-1, 1], channels in the order of the student's modalities, and are not changed in place.
+    Nothing else of the sample is touched: the tumour lies where the real images have it.
+
+    Args:
+        keys: keys of the images.
+        translator: a mask-free student.
+        device: where to translate.
+        prob: share of the samples that are changed.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        translator: TranslatorModel,
+        *,
+        device: torch.device | str = "cpu",
+        prob: float = 0.5,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.translator = translator
+        self.modalities = translator.modalities
+        self.translate = SliceTranslator(translator.generator, device, modalities=self.modalities)
+        self.target = self.modalities[0]
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw whether to replace a modality, and which."""
+        super().randomize(data)
+        self.target = self.modalities[self.R.randint(len(self.modalities))]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the sample with its images changed."""
+        changed = dict(data)
+        self.randomize()
+        if not self._do_transform:
+            return changed
+        sources = self.translator.sources(self.target, self.modalities)
+        for key in self.key_iterator(changed):
+            images = changed[key].clone()
+            given = {source: images[self.modalities.channel(source)][None] for source in sources}
+            images[self.modalities.channel(self.target)] = self.translate(given, self.target)[0]
+            changed[key] = images
+        return changed
+
+
+def starter_method(
+    starter: TranslatorModel,
+    calibration: Calibration,
+    device: torch.device | str = "cpu",
+    batch_size: int = 16,
+    flips: bool = True,
+) -> SliceTranslator | MirroringTranslator:
+    """Return what translates slices as `complete` does without a model.
+
+    Args:
+        starter: starter weights.
+        calibration: gives them the intensities of the cohort.
+        device: where to compute.
+        batch_size: slices in one pass.
+        flips: whether mirror images are translated too: twice the time.
+    """
+    slices = SliceTranslator(
+        starter.generator, device, batch_size=batch_size, calibration=calibration, modalities=starter.modalities
+    )
+    return MirroringTranslator(slices) if flips else slices
+
+
+def calibrated_starter(
+    starter: TranslatorModel | None,
+    calibrator: CohortCalibrator,
+    device: torch.device | str = "cpu",
+    batch_size: int = 16,
+    flips: bool = True,
+) -> SliceTranslator | MirroringTranslator | None:
+    """Return `starter_method` with the calibration of a cohort; None without starter weights (`installed_starter`)."""
+    if starter is None:
+        return None
+    return starter_method(starter, calibrator.fit(starter.reference_histograms), device, batch_size, flips)

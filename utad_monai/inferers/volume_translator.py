@@ -19,7 +19,7 @@ from utad_monai.inferers.slice_translator import SliceTranslator, both_ways
 from utad_monai.inferers.source_fusion import FusedSlices, fuse, fuse_at_once
 from utad_monai.inferers.translation_options import TranslationOptions
 from utad_monai.keys import FusionMethod, Modality
-from utad_monai.metrics.consistency import through_plane_variation
+from utad_monai.metrics.unpaired import through_plane_variation
 from utad_monai.models import CheckpointError, TranslatorModel
 from utad_monai.models.source_choice import usable_sources
 from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR, IntensityWindow

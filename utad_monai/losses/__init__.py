@@ -8,8 +8,7 @@ from utad_monai.losses.adversarial import (
     loss_of_game,
 )
 from utad_monai.losses.consistency import cycle_loss, identity_loss, local_consistency_loss, tumour_guidance_loss
-from utad_monai.losses.distillation import distillation_terms
-from utad_monai.losses.teaching import anchor_terms, teaching_terms
+from utad_monai.losses.distillation import anchor_terms, distillation_terms, teaching_terms
 from utad_monai.losses.weights import LossWeights
 
 __all__ = [

@@ -14,12 +14,11 @@ from typing import Generic, TypeVar
 from torch import Tensor
 
 from utad_monai.keys import TumourRegion
-from utad_monai.metrics.consistency import slice_consistency
-from utad_monai.metrics.distribution import frechet_distance, kernel_distance
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality, multi_scale_ssim
 from utad_monai.metrics.segmentation import lesion_volume_change, region_dice, region_hausdorff
 from utad_monai.metrics.sharpness import sharpness
 from utad_monai.metrics.tissue_contrast import tissue_contrast
+from utad_monai.metrics.unpaired import frechet_distance, kernel_distance, slice_consistency
 from utad_monai.transforms import BACKGROUND
 
 BRAIN = "brain"

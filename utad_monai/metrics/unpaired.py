@@ -1,4 +1,4 @@
-"""A validation score that needs no pairs: what comes back, and whether fakes look like real images of the target."""
+"""Measures that need no true image: distribution, consistency between slices, tumour."""
 
 from __future__ import annotations
 
@@ -10,6 +10,102 @@ from torch import Tensor
 
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
+
+DISTRIBUTION_PROTOCOL = (
+    "features: bottleneck of the segmentation network that sees the target modality alone, averaged over each slice; "
+    "fid: Frechet distance of Gaussians (biased for few slices); kid: unbiased squared maximum mean discrepancy, "
+    "kernel (x.y/d + 1)^3; all test slices with brain, no downloaded weights, so comparable within this study only"
+)
+"""What the numbers mean; printed beside them."""
+_ENOUGH = 2
+
+
+def frechet_distance(fakes: Tensor, reals: Tensor) -> float:
+    """Return the Frechet distance of two sets of features (FID, Heusel et al. 2017, arXiv 1706.08500).
+
+    MONAI's goes through scipy's matrix square root, which fails where there are fewer images than features; the
+    symmetric form here needs eigenvalues of symmetric matrices only.
+
+    Args:
+        fakes: `(N, C)` features of translated images.
+        reals: `(M, C)` features of real images.
+
+    Returns:
+        A non-negative distance; NaN with fewer than two images on a side.
+    """
+    if min(len(fakes), len(reals)) < _ENOUGH:
+        return math.nan
+    fakes, reals = fakes.double(), reals.double()
+    covariance_fake, covariance_real = torch.cov(fakes.T), torch.cov(reals.T)
+    root = _square_root(covariance_fake)
+    product = torch.linalg.eigvalsh(root @ covariance_real @ root).clamp(min=0).sqrt().sum()
+    means = (fakes.mean(dim=0) - reals.mean(dim=0)).square().sum()
+    return max(0.0, float(means + covariance_fake.trace() + covariance_real.trace() - 2 * product))
+
+
+def _square_root(matrix: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+    return root
+
+
+def kernel_distance(fakes: Tensor, reals: Tensor) -> float:
+    """Return the unbiased kernel distance of two sets of features (KID, Binkowski et al. 2018, arXiv 1801.01401).
+
+    Args:
+        fakes: `(N, C)` features of translated images.
+        reals: `(M, C)` features of real images.
+
+    Returns:
+        A squared distance; about 0, also below, for images of the same kind. NaN with fewer than two on a side.
+    """
+    if min(len(fakes), len(reals)) < _ENOUGH:
+        return math.nan
+    fakes, reals = fakes.double(), reals.double()
+    return float(_mean_of_others(fakes) + _mean_of_others(reals) - 2 * _kernel(fakes, reals).mean())
+
+
+def _kernel(left: Tensor, right: Tensor) -> Tensor:
+    return (left @ right.T / left.shape[1] + 1) ** 3
+
+
+def _mean_of_others(features: Tensor) -> Tensor:
+    """Return the mean kernel of different images."""
+    kernel, count = _kernel(features, features), len(features)
+    return (kernel.sum() - kernel.trace()) / (count * (count - 1))
+
+
+def through_plane_variation(volume: Tensor) -> float:
+    """Return the mean absolute difference of neighbouring slices where both are brain.
+
+    Args:
+        volume: `(Z, H, W)` in [-1, 1], background exactly -1.
+
+    Returns:
+        A value in [0, 2]; NaN where no two neighbouring slices share brain.
+    """
+    brain = volume > BACKGROUND
+    shared = brain[1:] & brain[:-1]
+    if not bool(shared.any()):
+        return math.nan
+    return float(volume.diff(dim=0).abs()[shared].mean())
+
+
+def slice_consistency(real: Tensor, translated: Tensor) -> float:
+    """Return the through-plane variation of a translated volume relative to the real one's.
+
+    1 is as smooth as the real volume, more is striped (slices translated one by one tend to be), less is blurred.
+
+    Args:
+        real: `(Z, H, W)` in [-1, 1], background exactly -1.
+        translated: the same.
+
+    Returns:
+        A ratio; NaN where the real volume does not vary or has no neighbouring slices.
+    """
+    reference = through_plane_variation(real)
+    return through_plane_variation(translated) / reference if reference > 0 else math.nan
+
 
 _QUANTILES = torch.linspace(0.05, 0.95, 19)
 

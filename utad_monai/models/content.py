@@ -13,9 +13,8 @@ from utad_monai import __version__
 from utad_monai.errors import CheckpointError
 from utad_monai.models.filling import refuse_absurd_description, refuse_non_finite
 from utad_monai.models.package_file import is_package, packaged_content
-from utad_monai.models.safetensors_file import is_safetensors, read_safetensors, write_safetensors
 from utad_monai.models.stages import present_model
-from utad_monai.models.torch_file import read_weights_only
+from utad_monai.models.weights_file import is_safetensors, read_safetensors, read_weights_only, write_safetensors
 
 UNUSABLE = (
     ArithmeticError,

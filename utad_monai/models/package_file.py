@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from utad_monai.errors import CheckpointError
-from utad_monai.models.torch_file import MAX_BYTES, file_sha256, read_weights_only
+from utad_monai.models.weights_file import MAX_BYTES, file_sha256, read_weights_only
 
 DEFAULT_NAME = "brain_mri_modality_translation"
 """Name of a package, and of its folder, where none is given."""

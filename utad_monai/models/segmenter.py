@@ -16,7 +16,7 @@ from utad_monai.keys import FOUR_MODALITIES, Modality
 from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_content
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
 from utad_monai.models.stages import present_model
-from utad_monai.models.torch_file import file_sha256
+from utad_monai.models.weights_file import file_sha256
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,8 @@ from utad_monai.phantom.anatomy import (
 )
 from utad_monai.phantom.mr_signal import SEQUENCES, TISSUES, PulseSequence, add_rician_noise, mix_signals
 from utad_monai.phantom.tumour import blend_tumour, draw_lesion, grow_tumour
-from utad_monai.runtime.files import atomic_path
+from utad_monai.runtime.files import atomic_path, home_dir, write_table
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.home import home_dir
-from utad_monai.runtime.tables import write_table
 
 ImageArray = npt.NDArray[np.int16]
 

@@ -29,9 +29,8 @@ from utad_monai.phantom.acquisition import (
 from utad_monai.phantom.mr_signal import SEQUENCES
 from utad_monai.phantom.patient import PatientVariation, draw_patient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
-from utad_monai.runtime.files import atomic_folder, digest
+from utad_monai.runtime.files import atomic_folder, digest, home_dir
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.home import home_dir
 from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
 
 _SIZE, _PIXEL_MM = (192, 160), 1.25
@@ -181,7 +180,7 @@ class TeachingBatches(Dataset[dict[str, Any]]):
         return self.length
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the batches, as plain data (`utad_monai.handlers.resume.identity`)."""
+        """Return what decides the batches, as plain data (`utad_monai.handlers.resume.state`)."""
         plain = {name: value for name, value in vars(self).items() if name not in ("brains", "scans", "length")}
         return {"brains": self.brains.identity(), "scans": asdict(self.scans)} | plain
 
@@ -233,7 +232,7 @@ class TeachingBatches(Dataset[dict[str, Any]]):
 
 
 def default_brains_dir() -> str:
-    """Return the folder in the user's own one (`utad_monai.runtime.home`) that keeps painted brains for all runs."""
+    """Return the folder in the user's own one (`utad_monai.runtime.files`) that keeps painted brains for all runs."""
     return str(home_dir() / "teaching")
 
 

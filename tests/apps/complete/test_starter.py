@@ -18,7 +18,7 @@ from utad_monai import Translator
 from utad_monai.apps.cli import app
 from utad_monai.apps.complete import Completion, CompletionSettings, complete_cohort, merge_shards, plan_completion
 from utad_monai.apps.complete.intensities import CALIBRATION_FILE, measure_cohort
-from utad_monai.apps.complete.shards import Shard
+from utad_monai.apps.complete.settings import Shard
 from utad_monai.data import find_cases
 from utad_monai.inferers import TranslationOptions
 from utad_monai.keys import Modality

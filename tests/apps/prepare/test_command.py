@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from utad_monai.apps.cli import app
 from utad_monai.apps.prepare import command
-from utad_monai.apps.prepare.command import describe_raw_cases
-from utad_monai.apps.prepare.run import raw_cases
+from utad_monai.apps.prepare.command import describe_raw_cases, raw_cases
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
 from utad_monai.keys import Modality
 

@@ -33,7 +33,7 @@ from utad_monai.handlers import (
 )
 from utad_monai.handlers.resume.state import ResumeError
 from utad_monai.keys import BatchKey, SecondInput
-from utad_monai.models.torch_file import weights_sha256
+from utad_monai.models.weights_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 5, 2

@@ -13,8 +13,8 @@ from safetensors import torch as safetensors
 
 from utad_monai.keys import Modality
 from utad_monai.models import CheckpointError, TranslatorModel, load_translator, starter
-from utad_monai.models.safetensors_file import read_safetensors, write_safetensors
 from utad_monai.models.starter import MEANING, installed_starter, is_starter, load_starter, save_starter, starter_path
+from utad_monai.models.weights_file import read_safetensors, write_safetensors
 from utad_monai.networks import TumourAwareGenerator, critic_pair
 
 

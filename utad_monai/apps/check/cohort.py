@@ -16,9 +16,8 @@ from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import Preprocessing, normalise_case
-from utad_monai.data.quality.duplicates import duplicates_across, voxel_digest
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
-from utad_monai.data.quality.mix_up import mix_up_warnings
+from utad_monai.data.quality.mix_up import duplicates_across, mix_up_warnings, voxel_digest
 from utad_monai.data.quality.soundness import case_warnings
 from utad_monai.keys import Modality
 from utad_monai.runtime.workers import map_in_threads

@@ -10,8 +10,7 @@ from utad_monai.apps.complete.manifest import (
     log_result,
     write_manifest,
 )
-from utad_monai.apps.complete.settings import CompletionSettings
-from utad_monai.apps.complete.shards import Shard, ShardError, chosen_shard
+from utad_monai.apps.complete.settings import CompletionSettings, Shard, ShardError, chosen_shard
 from utad_monai.apps.complete.synthetic_files import SyntheticFiles, write_volume
 from utad_monai.apps.complete.volume_synthesizer import VolumeSynthesizer
 

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from utad_monai.apps.complete.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.apps.complete.intensities import CohortIntensities, completion_intensities, kept_intensities
 from utad_monai.apps.complete.manifest import CaseResult, log_result, write_manifest
-from utad_monai.apps.complete.settings import CompletionSettings
-from utad_monai.apps.complete.shards import (
+from utad_monai.apps.complete.settings import (
     PARTS_FOLDER,
+    CompletionSettings,
     Shard,
     ShardError,
     all_accounted,
@@ -38,8 +38,7 @@ from utad_monai.models.stages import Stage
 from utad_monai.models.starter import MEANING, is_starter, load_starter
 from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
-from utad_monai.runtime.signals import leave_to_parent
-from utad_monai.runtime.workers import one_torch_thread, worker_pool
+from utad_monai.runtime.workers import leave_to_parent, one_torch_thread, worker_pool
 from utad_monai.transforms import IntensityWindow
 
 _logger = logging.getLogger(__name__)

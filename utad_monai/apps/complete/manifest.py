@@ -12,8 +12,7 @@ import pandas
 
 from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import CompletionStatus, Modality
-from utad_monai.runtime.files import write_json
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_json, write_table
 
 MANIFEST_FILE = "manifest.csv"
 MANIFEST_JSON = "manifest.json"

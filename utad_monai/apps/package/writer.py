@@ -16,9 +16,16 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from utad_monai.apps.package.configs import Label, inference_config, logging_config, metadata_config
-from utad_monai.apps.package.formats import write_exported_program, write_torchscript
-from utad_monai.apps.package.model_card import data_licence, model_card
+from utad_monai.apps.package.configs import (
+    Label,
+    data_licence,
+    inference_config,
+    logging_config,
+    metadata_config,
+    model_card,
+    write_exported_program,
+    write_torchscript,
+)
 from utad_monai.errors import PackageError
 from utad_monai.inferers.backends.onnx_file import refuse_without_libraries, write_onnx
 from utad_monai.inferers.backends.parity import Parity

@@ -18,7 +18,7 @@ from utad_monai.apps.prepare.brain_tools import COMMANDS, installed_command, str
 from utad_monai.apps.prepare.geometry import Grid, Matrix, resample_image, resample_mask
 from utad_monai.apps.prepare.registration import correct_bias
 from utad_monai.apps.prepare.settings import BrainMaskMethod, Interpolation, RefusedCaseError
-from utad_monai.data.quality.brain_volume import ROUGH_MASK_ML, STRIPPED_ML
+from utad_monai.data.quality.soundness import ROUGH_MASK_ML, STRIPPED_ML
 from utad_monai.keys import Modality
 
 # SimpleITK has no types

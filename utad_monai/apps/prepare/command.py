@@ -1,22 +1,156 @@
-"""What was recognised in a raw cohort, as text, before anything is computed."""
+"""Prepare a whole cohort: say what was recognised, prepare each case on its own, keep a table of the outcomes."""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 
+import pandas
 import typer
+from tqdm import tqdm
 
+from utad_monai.apps.prepare.brain_mask import resolve_method
+from utad_monai.apps.prepare.brain_tools import COMMANDS, installed_command
+from utad_monai.apps.prepare.case_files import PREPARATION_FOLDER
 from utad_monai.apps.prepare.native import write_native
-from utad_monai.apps.prepare.raw_cases import USE_THE_TABLE, RawCase
+from utad_monai.apps.prepare.outcome import Outcome, prepare_and_write, refused
+from utad_monai.apps.prepare.raw_cases import USE_THE_TABLE, RawCase, find_raw_cases, read_raw_list
 from utad_monai.apps.prepare.raw_images import RawSource, size_and_spacing
-from utad_monai.apps.prepare.run import TABLE_FILE, prepare_raw_cohort, raw_cases
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
-from utad_monai.data.quality.finding import Finding
+from utad_monai.data.quality.case_name import folder_name_error
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.runtime.console import visible
+from utad_monai.runtime.files import write_table
+from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.workers import leave_to_parent, worker_pool
 from utad_monai.transforms import InvalidImageError
+
+TABLE_FILE = "preparation.csv"
+_MOST_WORKERS = 4
+"""A case at 1 mm needs about 1.5 GB; more workers than this are for who asks for them."""
+
+
+def raw_cases(raw: Path) -> list[RawCase]:
+    """Find the cases of a folder or of a CSV table, each with its problems.
+
+    Raises:
+        CohortError: when there is none.
+    """
+    cases = find_raw_cases(raw) if raw.is_dir() else read_raw_list(raw)
+    return list(_with_name_problems(cases))
+
+
+def prepare_raw_cohort(
+    raw: Path,
+    output_dir: Path,
+    settings: PreparationSettings | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> list[Outcome]:
+    """Prepare every case of a cohort; one that cannot be used does not stop the others.
+
+    Args:
+        raw: folder with one folder per case, or a CSV table.
+        output_dir: receives `<case>/<case>_<modality>.nii.gz`, `preparation/<case>/` and `preparation.csv`.
+        settings: the choices; None for the defaults.
+        workers: processes side by side; 0 for one per processor, at most four.
+        progress: whether to show a progress bar.
+
+    Returns:
+        What became of each case, by name.
+
+    Raises:
+        CohortError: when there is no case, the folders hold each other, or an asked program is not installed.
+        FolderInUseError: when another run writes to the output folder.
+        OutputError: when the output folder cannot be written, or its disk is full.
+    """
+    settings = settings or PreparationSettings()
+    _refuse_nested(raw, output_dir)
+    _refuse_missing_program(settings)
+    cases = raw_cases(raw)
+    with locked_folder(output_dir):
+        jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
+        bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
+        outcomes = sorted(bar, key=lambda outcome: outcome.case)
+        write_table(output_dir / TABLE_FILE, pandas.DataFrame([outcome.row() for outcome in outcomes]))
+    return outcomes
+
+
+def _default_workers() -> int:
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+def _run(cases: Sequence[RawCase], output_dir: Path, settings: PreparationSettings, workers: int) -> Iterator[Outcome]:
+    if workers == 1:
+        for case in cases:
+            yield prepare_and_write(case, output_dir, settings)
+        return
+    unfinished = list(cases)
+    with worker_pool(workers, leave_to_parent) as pool:
+        for case, job in _submit(pool, cases, output_dir, settings):
+            try:
+                outcome = job.result()
+            except BrokenProcessPool:
+                continue
+            unfinished.remove(case)
+            yield outcome
+    for case in unfinished:  # a process died and took the others' work with it: now each has its own
+        yield _alone(case, output_dir, settings)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, cases: Sequence[RawCase], output_dir: Path, settings: PreparationSettings
+) -> Iterator[tuple[RawCase, Future[Outcome]]]:
+    jobs = {pool.submit(prepare_and_write, case, output_dir, settings): case for case in cases}
+    for job in as_completed(jobs):
+        yield jobs[job], job
+
+
+def _alone(case: RawCase, output_dir: Path, settings: PreparationSettings) -> Outcome:
+    with worker_pool(1) as pool:
+        try:
+            return pool.submit(prepare_and_write, case, output_dir, settings).result()
+        except BrokenProcessPool:
+            reason = "its process was ended by the system (out of memory?)"
+            return refused(case, [Finding.error(case.case_id, case.folder, reason, "use fewer workers")])
+
+
+def _with_name_problems(cases: Sequence[RawCase]) -> Iterator[RawCase]:
+    """Add a problem to each case whose name cannot be a folder, or is another's on some file systems."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        alike[case.case_id.casefold()].append(case.case_id)
+    for case in cases:
+        first, *others = alike[case.case_id.casefold()]
+        text = folder_name_error(case.case_id)
+        if not text and case.case_id == PREPARATION_FOLDER:
+            text = f"is named {PREPARATION_FOLDER}, which is kept for reports"
+        elif not text and others:
+            text = f"duplicate case name: it collides with {first}"
+        problem = Finding.error(case.case_id, case.folder, text, "rename the case", FindingKind.NAME)
+        yield replace(case, problems=(*case.problems, problem)) if text else case
+
+
+def _refuse_nested(raw: Path, output_dir: Path) -> None:
+    folder = (raw if raw.is_dir() else raw.parent).resolve()
+    output = output_dir.resolve()
+    if output == folder or folder.is_relative_to(output) or (raw.is_dir() and output.is_relative_to(folder)):
+        reason = f"and the raw folder {raw} hold each other: originals stay untouched"
+        raise CohortError.of(output_dir, reason, "write somewhere else")
+
+
+def _refuse_missing_program(settings: PreparationSettings) -> None:
+    method = resolve_method(settings.brain_mask)
+    if method in COMMANDS and installed_command(method) is None:
+        reason = f"is not installed: no {' or '.join(COMMANDS[method])} on the PATH"
+        raise CohortError.of(method, reason, "install it, or choose another --brain-mask")
 
 
 def describe_raw_cases(cases: Sequence[RawCase]) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """How results reach a reader."""
 
-from utad_monai.apps.report.summary_table import show_summary, summary_lines
+from utad_monai.apps.report.page import show_summary, summary_lines
 
 __all__ = ["show_summary", "summary_lines"]

@@ -17,23 +17,28 @@ from torch import Tensor
 
 from utad_monai import __version__
 from utad_monai.apps.report.figures import dice_figure, dice_scatter, training_curves, translation_figure
-from utad_monai.apps.report.page import LABEL_STEP, content_security_policy, image_sprite, label_sprite, sprite_columns
+from utad_monai.apps.report.page import (
+    LABEL_STEP,
+    content_security_policy,
+    image_sprite,
+    label_sprite,
+    sprite_columns,
+    training_health,
+)
 from utad_monai.apps.report.study_figures import EXAMPLES
 from utad_monai.apps.report.study_section import study_section
-from utad_monai.apps.report.summary_table import training_health
 from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.quality.finding import policy_of
-from utad_monai.engines.evaluation_views import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
 from utad_monai.inferers import CohortCalibrator, SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
 from utad_monai.models import TranslatorModel, load_segmenter, load_stage
 from utad_monai.models.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
 from utad_monai.models.translator_model import refuse_other_modalities
-from utad_monai.runtime.files import atomic_path
+from utad_monai.runtime.files import atomic_path, read_table
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.tables import read_table
 from utad_monai.transforms import regions_to_labels
 
 REPORT_FILE = "report.html"

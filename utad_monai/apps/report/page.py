@@ -1,4 +1,4 @@
-"""Parts of the report page: what it may load, and its pictures."""
+"""Parts of the report page: what it may load, its pictures and its table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import typer
 from PIL import Image
 from torch import Tensor
+
+from utad_monai.apps.study.plan import METHODS_DIR
+from utad_monai.engines import TranslationEvaluator
+from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
+from utad_monai.engines.measurements import MEASUREMENTS_FILE
+from utad_monai.handlers.health import CHECKS
+from utad_monai.models.stages import HEALTH_FILE, Stage
+from utad_monai.runtime.files import read_table
 
 _NOTHING_ELSE = (
     "default-src 'none'",
@@ -77,3 +88,82 @@ def _data_uri(pixels: _Pixels) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+_SHOWN = ("ssim", "psnr", "mae", "tumour_ssim", "tumour_mae", "tissue_order", "tissue_contrast")
+_PROTOCOL = (
+    *("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice"),
+    *("tissue_classes", "tissue_order", "tissue_contrast"),
+    *("starter", "calibration", "flat_brain", "contrast_map", "paired_contrast_map"),
+    "image_quality_by_sources",
+)
+
+
+def show_summary(evaluator: TranslationEvaluator) -> None:
+    """Print the summary of an evaluation and the paths of its files."""
+    for line in summary_lines(evaluator.summary()):
+        typer.echo(line)
+    files = [str(evaluator.output_dir / name) for name in (MEASUREMENTS_FILE, TABLE_FILE)]
+    typer.echo(f"written: {', '.join(files)} and {evaluator.output_dir / SUMMARY_FILE}")
+
+
+def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
+    """Return what must be read beside every number, one line each."""
+    return [f"  {name}: {protocol[name]}" for name in _PROTOCOL if name in protocol]
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return the protocol and the tables of a summary, as lines of text."""
+    lines = [
+        f"Protocol ({summary['cases']} cases):",
+        *protocol_lines(summary["protocol"]),
+        "",
+        "Image quality, mean over all sources and targets:",
+    ]
+    below = summary.get("below_contrast_map", {})
+    marked = {f"{name}*" if name in below else name: values for name, values in summary["image_quality"].items()}
+    lines += _table(marked, _SHOWN)
+    lines += [f"  * {name} is no better than the contrast map in {', '.join(on)}" for name, on in below.items()]
+    lines += _by_sources(summary.get("image_quality_by_sources", {}))
+    regions = tuple(next(iter(summary["dice"].values()), {}))
+    lines += ["", "Dice of the segmentation when one modality is:", *_table(summary["dice"], regions)]
+    return lines
+
+
+def _by_sources(by_sources: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
+    """Return the table of the methods that take several sources, a row per method and number; empty without any."""
+    methods = dict.fromkeys(name for quality in by_sources.values() for name in quality)
+    rows = {f"{name} {count}": by_sources[count][name] for name in methods for count in by_sources}
+    return ["", "Image quality by number of sources:", *_table(rows, _SHOWN)] if rows else []
+
+
+def _table(rows: Mapping[str, Mapping[str, float | None]], columns: tuple[str, ...]) -> list[str]:
+    width = max(12, *(len(name) for name in rows)) if rows else 12
+    lines = ["  " + " " * width + "".join(f"{column:>16}" for column in columns)]
+    for name, values in rows.items():
+        lines.append(f"  {name:<{width}}" + "".join(f"{_number(values.get(column)):>16}" for column in columns))
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def training_health(output: Path) -> list[dict[str, Any]]:
+    """Return name, number of epochs and warnings of every training in a run's or study's folder that was watched."""
+    folders = [output / Stage.TEACHER, output / Stage.STUDENT, *sorted((output / METHODS_DIR).glob("*"))]
+    return [_training(folder / HEALTH_FILE) for folder in folders if (folder / HEALTH_FILE).is_file()]
+
+
+def _training(path: Path) -> dict[str, Any]:
+    table = read_table(path, keep_default_na=False)
+    told = dict(zip(table["epoch"], table["warnings"], strict=True))
+    return {"name": path.parent.name, "epochs": len(told), "warnings": list(_warnings(told))}
+
+
+def _warnings(told: dict[int, str]) -> Iterator[dict[str, str]]:
+    for check in CHECKS:
+        epochs = [str(epoch) for epoch, names in told.items() if check.name in names.split()]
+        if epochs:
+            name = check.name.replace("_", " ")
+            yield {"name": name, "epochs": ", ".join(epochs), "advice": check.advice}

@@ -20,17 +20,15 @@ from utad_monai.apps.report.figures import (
     training_curves,
     translation_figure,
 )
-from utad_monai.apps.study.measuring import load_methods, study_calibrations, study_cohort
+from utad_monai.apps.study.measuring import load_methods, read_study_table, study_calibrations, study_cohort
 from utad_monai.apps.study.plan import TEACHER, StudyPlan
 from utad_monai.apps.study.results import StudyFile, StudyProtocol
-from utad_monai.apps.study.yardsticks import read_study_table
 from utad_monai.data import EvaluationCases
 from utad_monai.inferers import SliceTranslator, source_channels
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split, TumourRegion
 from utad_monai.models import TranslatorModel
 from utad_monai.models.stages import HISTORY_FILE
-from utad_monai.runtime.files import atomic_path, write_json
-from utad_monai.runtime.tables import read_table
+from utad_monai.runtime.files import atomic_path, read_table, write_json
 from utad_monai.transforms import mask_tumour
 
 FIGURES_DIR = "figures"

@@ -12,10 +12,10 @@ from typing import Any
 import pandas
 import typer
 
+from utad_monai.apps.report.page import protocol_lines
 from utad_monai.apps.report.study_figures import CAPTIONS_FILE, FIGURES_DIR
-from utad_monai.apps.report.summary_table import protocol_lines
+from utad_monai.apps.study.measuring import read_study_table, yardstick_lines
 from utad_monai.apps.study.results import StudyFile, StudyProtocol, outside_intervals
-from utad_monai.apps.study.yardsticks import read_study_table, yardstick_lines
 
 SIGNIFICANT = 0.05
 """Corrected p-values below it are marked."""

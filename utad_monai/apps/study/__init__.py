@@ -23,14 +23,13 @@ from utad_monai.apps.study.training import DONE_FILE, train_all
 from utad_monai.data import PreparedCohort
 from utad_monai.engines import evaluation_protocol
 from utad_monai.keys import Split
-from utad_monai.metrics.distribution import DISTRIBUTION_PROTOCOL
 from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
 from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
+from utad_monai.metrics.unpaired import DISTRIBUTION_PROTOCOL
 from utad_monai.models.stages import HISTORY_FILE
 from utad_monai.models.starter import installed_starter
-from utad_monai.runtime.files import write_json
+from utad_monai.runtime.files import read_table, write_json, write_table
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.tables import read_table, write_table
 from utad_monai.runtime.workers import default_workers
 
 __all__ = [

@@ -14,7 +14,7 @@ import pandas
 from utad_monai.engines.measurements import SEPARATOR, Measurement, Measurements, long_table, wide_table
 from utad_monai.keys import ImageSource, Modality, TumourRegion
 from utad_monai.metrics.statistics import compare, estimate
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_table
 
 
 class StudyFile(StrEnum):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from utad_monai.data.layouts.bids import DERIVATIVES
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS
-from utad_monai.data.layouts.case import SEGMENTATION, Case, Claim
-from utad_monai.data.layouts.links import LEAVES, REMEDY, Containment
+from utad_monai.data.layouts.case import LEAVES, REMEDY, SEGMENTATION, Case, Claim, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of

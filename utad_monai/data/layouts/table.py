@@ -8,8 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Layout
-from utad_monai.data.layouts.links import Containment
+from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Containment, Layout
 from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import FOUR_MODALITIES, ModalitySet

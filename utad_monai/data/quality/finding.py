@@ -13,7 +13,7 @@ import pandas
 from utad_monai.errors import InvalidImageError, UserError
 from utad_monai.keys import OnBadCase
 from utad_monai.runtime.console import visible
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_table
 
 _logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from utad_monai.data.intensity import UNUSUAL, IntensityProfile
 from utad_monai.data.preprocessing import LoadedCase, Preprocessing
-from utad_monai.data.quality.brain_volume import TRANSLATED_ML
 from utad_monai.data.quality.finding import Finding, FindingKind
+from utad_monai.data.quality.soundness import TRANSLATED_ML
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
 from utad_monai.transforms.load import SMALLEST_BACKGROUND

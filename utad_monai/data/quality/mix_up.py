@@ -1,24 +1,17 @@
-"""Suspected modality mix-ups: signs in the voxels that an image is not the modality its name says.
-
-Signs, on brain voxels normalised to [0, 1]. Each is positive for right names and changes its sign when two are swapped:
-
-- *bright minority*: the skewness of the difference of two images. Enhancing tumour and vessels are few voxels that are
-  much brighter in T1ce than in T1; fluid is the bright minority of T2 against T1, T1ce and FLAIR.
-- *likeness*: a difference of two correlations with a third image. T1 and T1ce are more alike than either is to T2;
-  FLAIR is more like T1 and T1ce than T2 is (it has dark fluid), and more like T2 than T1 and T1ce are.
-
-A pair is suspected when all of its signs speak clearly for a swap. `docs/check.md` holds what was measured.
-"""
+"""Images of a cohort in the place of others: in a wrong role, or twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
 from scipy.stats import skew
+from torch import Tensor
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.quality.finding import Finding, FindingKind
@@ -129,3 +122,48 @@ def _correlation(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> floa
     if one.std() == 0 or other.std() == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
+
+
+def duplicates_within(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
+    """Yield a warning for each image whose voxels an earlier image of the same case has."""
+    modalities = list(images)
+    for place, modality in enumerate(modalities):
+        first = next((other for other in modalities[:place] if _same_voxels(images[other], images[modality])), None)
+        if first is not None:
+            yield _duplicate(case, modality, f"{first} of this case")
+
+
+def duplicates_across(cases: Iterable[tuple[Case, Mapping[Modality, str]]]) -> Iterator[Finding]:
+    """Yield a warning for each image whose voxels an image of an earlier case has.
+
+    Args:
+        cases: each with the `voxel_digest` of its images.
+    """
+    holders: dict[str, list[tuple[Case, Modality]]] = defaultdict(list)
+    for case, digests in cases:
+        for modality, digest in digests.items():
+            holders[digest].append((case, modality))
+    for (first, first_modality), *others in holders.values():
+        for case, modality in others:
+            if case.case_id != first.case_id:
+                same = first.patient_id == case.patient_id
+                other = f"{first_modality} of case {first.case_id}"
+                yield _duplicate(case, modality, other if same else f"{other}, another patient (splits would leak)")
+
+
+def voxel_digest(image: Tensor) -> str:
+    """Return a hash of shape and voxels: two files with another header or compression still agree."""
+    array = np.ascontiguousarray(image.numpy())
+    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
+    digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _duplicate(case: Case, modality: Modality, original: str) -> Finding:
+    text = f"{modality} holds the same voxels as {original}: a duplicate"
+    return Finding.warning(FindingKind.DUPLICATE, case.case_id, case.images[modality], text)
+
+
+def _same_voxels(first: MetaTensor, second: MetaTensor) -> bool:
+    one, other = first.as_tensor(), second.as_tensor()
+    return one.equal(other) and bool(one.min() != one.max())

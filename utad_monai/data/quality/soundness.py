@@ -9,13 +9,24 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from utad_monai.data.layouts import Case
-from utad_monai.data.quality.brain_volume import LARGEST_BRAIN_ML
 from utad_monai.data.quality.case_name import name_warning
-from utad_monai.data.quality.duplicates import duplicates_within
 from utad_monai.data.quality.finding import Finding, FindingKind
+from utad_monai.data.quality.mix_up import duplicates_within
 from utad_monai.keys import Modality
 from utad_monai.transforms.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, overlap
 from utad_monai.transforms.load import WARNINGS, file_of
+
+LARGEST_BRAIN_ML = 2500.0
+"""A foreground beyond it is not skull-stripped: no brain is larger, and a head in a usual field of view is."""
+TRANSLATED_ML = (500.0, LARGEST_BRAIN_ML)
+"""A brain that a model is given: outside lies a part of one, a head with its skull, or another unit of length."""
+PREPARED_ML = (700.0, LARGEST_BRAIN_ML)
+"""A brain mask of the preparation, made of whole heads: a smaller one has lost brain."""
+STRIPPED_ML = (400.0, 2300.0)
+"""A raw image that may be skull-stripped already: a part of a brain is, and nothing near the size of a head."""
+ROUGH_MASK_ML = 1800.0
+"""A rough brain mask is cut deeper until it is no larger: what is larger still hangs on the scalp."""
+
 
 BORDER_SHARE = 0.3
 """A brain leaves most of the six faces of its volume free; a head, or noise around it, does not."""

@@ -3,26 +3,94 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType
+from typing import Any, Protocol, Self
 
+import torch
 from ignite.engine import Engine, Events
+from monai.data.utils import worker_init_fn
 from monai.engines import Trainer
 
-from utad_monai.handlers.resume.identity import differences, training_identity, training_loader
-from utad_monai.handlers.resume.signal_watch import SignalWatch, start_loader_worker
-from utad_monai.handlers.resume.state import ResumeError, newest_sound_state, remove_states, save_state
+from utad_monai.handlers.resume.state import (
+    ResumeError,
+    differences,
+    newest_sound_state,
+    remove_states,
+    save_state,
+    training_identity,
+    training_loader,
+)
 from utad_monai.keys import ResumePolicy
-from utad_monai.runtime.parallel import from_every_process, rank
+from utad_monai.runtime.parallel import from_every_process, rank, world_size
 from utad_monai.runtime.random_state import random_state, restore_random_state
-from utad_monai.runtime.signals import Interruption
+from utad_monai.runtime.workers import ENDING_SIGNALS, Interruption
+
+_logger = logging.getLogger(__name__)
+
+
+class SignalWatch:
+    """Note that a signal asked for the end, instead of ending at once; a second one ends at once.
+
+    Only the main thread of a process can catch signals; elsewhere nothing is noted.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to note signals."""
+        self.signal_number = 0
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in ENDING_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give signals back to whoever had them before."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.signal_number = number
+        self._give_back()
+
+    def agreed(self, wish: bool = False) -> tuple[int, bool]:
+        """Return the noted signal (0 for none) and the first process's wish, the same on every process.
+
+        Args:
+            wish: any decision that the first process takes for all.
+        """
+        if world_size() == 1:
+            return self.signal_number, wish
+        votes = torch.tensor([self.signal_number, int(wish and rank() == 0)])
+        if torch.distributed.get_backend() == "nccl":
+            votes = votes.cuda()
+        torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX)
+        return int(votes[0]), bool(votes[1])
+
+
+def start_loader_worker(worker_id: int) -> None:
+    """Begin a worker process of a data loader (its `worker_init_fn`).
+
+    Signals that are sent to the whole process group are left to the training process, which still needs its batches;
+    MONAI's transforms are seeded anew, or every worker and epoch would draw the same numbers.
+    """
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    worker_init_fn(worker_id)
+
 
 _UNFITTING = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 """What taking on a state of the wrong form raises."""
-
-_logger = logging.getLogger(__name__)
 
 
 class Stateful(Protocol):

@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.engines import Trainer
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from utad_monai.errors import CheckpointError, UserError
 from utad_monai.models import file_sha256, read_weights_only
-from utad_monai.runtime.files import atomic_path
+from utad_monai.runtime.files import atomic_path, digest
+from utad_monai.runtime.parallel import world_size
+
+_logger = logging.getLogger(__name__)
+_ENTRIES_SHOWN = 4
+
+
+def training_identity(trainer: Trainer, stateful: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide what a training computes, as plain data.
+
+    Args:
+        trainer: before it begins; it and its data set may add an `identity()` of their own.
+        stateful: networks and optimisers, by name; other things are passed over.
+    """
+    loader = training_loader(trainer)
+    identity: dict[str, Any] = {
+        "processes": world_size(),
+        "batch_size": loader.batch_size,
+        "iterations per epoch": trainer.state.epoch_length,
+    }
+    for name, part in stateful.items():
+        identity.update(_of_part(name, part))
+    for own in (trainer, loader.dataset):
+        identity.update(own.identity() if hasattr(own, "identity") else {})
+    return json.loads(json.dumps(identity))  # type: ignore[no-any-return]  # as it comes back from a file: no tuples
+
+
+def training_loader(trainer: Trainer) -> DataLoader[Any]:
+    """Return the loader of a trainer.
+
+    Raises:
+        TypeError: when it iterates over something else, which nobody can put back to a position.
+    """
+    if not isinstance(trainer.data_loader, DataLoader):
+        raise TypeError(f"a torch DataLoader is needed, got {type(trainer.data_loader).__name__}")
+    return trainer.data_loader
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two identities, one phrase each, the first few."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    found = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in names[:_ENTRIES_SHOWN]]
+    return found + (["and more"] if len(names) > _ENTRIES_SHOWN else [])
+
+
+def _of_part(name: str, part: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(part, nn.Module):
+        yield f"{name} (layers)", digest([(key, list(value.shape)) for key, value in part.state_dict().items()])
+    if isinstance(part, Optimizer):
+        group = part.param_groups[0]
+        yield f"{name} learning rate", group.get("initial_lr", group["lr"])
+        for key, value in group.items():
+            if key not in ("params", "lr", "initial_lr"):
+                yield f"{name} {key}", value
+
 
 _FORMAT = 1
 """Raised whenever the content of a state gets another form."""
@@ -22,8 +81,6 @@ _PATTERN = "iteration_" + 10 * "[0-9]" + "*.pt"
 _KEPT = 2
 _HASH = ".sha256"
 """Ending of the file beside a state, in the form of `sha256sum`; it is written last."""
-
-_logger = logging.getLogger(__name__)
 
 
 class ResumeError(UserError, RuntimeError):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from utad_monai.errors import required_module
-from utad_monai.inferers.backends.converted import LIBRARIES, LIBRARY, OTHERWISE, OnnxEngine, OpenVinoEngine
+from utad_monai.inferers.backends.onnx_file import LIBRARIES, LIBRARY, OTHERWISE, OnnxEngine, OpenVinoEngine
 from utad_monai.keys import InferenceEngine
 from utad_monai.networks import TumourAwareGenerator
 

@@ -11,11 +11,10 @@ import pandas
 from tqdm import tqdm
 
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
-from utad_monai.data.layouts.links import remember_links
+from utad_monai.data.layouts.case import remember_links
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import Placing, TreeLayout
-from utad_monai.runtime.files import write_json
-from utad_monai.runtime.tables import write_table
+from utad_monai.runtime.files import write_json, write_table
 from utad_monai.transforms import InvalidImageError
 
 LIST_FILE = "synthetic.csv"
