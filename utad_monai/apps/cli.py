@@ -21,7 +21,7 @@ from utad_monai.keys import (
     VoxelType,
 )
 from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
-from utad_monai.runtime.workers import Interruption, interruptible
+from utad_monai.runtime.signals import Interruption, interruptible
 
 _MODALITIES = "[flair|t1|t1ce|t2|...]"
 

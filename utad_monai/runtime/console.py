@@ -13,7 +13,7 @@ from types import TracebackType
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from utad_monai.errors import expected_cause
-from utad_monai.runtime.workers import interruptible
+from utad_monai.runtime.signals import interruptible
 
 TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
 """Set this environment variable to see tracebacks all the same."""

@@ -38,7 +38,8 @@ from utad_monai.models.stages import Stage
 from utad_monai.models.starter import MEANING, is_starter, load_starter
 from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
-from utad_monai.runtime.workers import leave_to_parent, one_torch_thread, worker_pool
+from utad_monai.runtime.signals import leave_to_parent
+from utad_monai.runtime.workers import one_torch_thread, worker_pool
 from utad_monai.transforms import IntensityWindow
 
 _logger = logging.getLogger(__name__)

@@ -29,7 +29,8 @@ from utad_monai.keys import Modality
 from utad_monai.runtime.console import visible
 from utad_monai.runtime.files import write_table
 from utad_monai.runtime.folder_lock import locked_folder
-from utad_monai.runtime.workers import leave_to_parent, worker_pool
+from utad_monai.runtime.signals import leave_to_parent
+from utad_monai.runtime.workers import worker_pool
 from utad_monai.transforms import InvalidImageError
 
 TABLE_FILE = "preparation.csv"

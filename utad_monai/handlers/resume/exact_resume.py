@@ -28,7 +28,7 @@ from utad_monai.handlers.resume.state import (
 from utad_monai.keys import ResumePolicy
 from utad_monai.runtime.parallel import from_every_process, rank, world_size
 from utad_monai.runtime.random_state import random_state, restore_random_state
-from utad_monai.runtime.workers import ENDING_SIGNALS, Interruption
+from utad_monai.runtime.signals import ENDING_SIGNALS, Interruption
 
 _logger = logging.getLogger(__name__)
 

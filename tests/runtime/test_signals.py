@@ -10,11 +10,11 @@ import threading
 
 import pytest
 
-from utad_monai.runtime.workers import Interruption, interruptible
+from utad_monai.runtime.signals import Interruption, interruptible
 
 _WITH_WORKERS = """
 import sys, time
-from utad_monai.runtime.workers import interruptible, leave_to_parent
+from utad_monai.runtime.signals import interruptible, leave_to_parent
 from utad_monai.runtime.workers import worker_pool
 if __name__ == "__main__":
     try:
