@@ -158,7 +158,7 @@ def _day(text: str) -> str:
 
 
 def patient_key(patient: str) -> str:
-    """Return what is the same for two spellings of one patient: `P01` and `p01`, `7` and `007` (and a table's `7.0`)."""
+    """Return what two spellings of one patient share: `P01` and `p01`, `7` and `007` (and a table's `7.0`)."""
     folded = folded_name(patient.strip())
     number = re.fullmatch(r"0*([0-9]+?)(?:\.0+)?", folded)
     return number[1] if number else folded
