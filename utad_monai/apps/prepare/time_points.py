@@ -127,7 +127,7 @@ def several_named_times(case_id: str, folder: Path, sources: Iterable[RawSource]
     """Yield an error when the paths of a table's row, relative to its folder, name several time points."""
     told = {told.casefold(): told for source in sources if (told := _told(folder, source))}
     if len(told) > 1:
-        text = f"the row names images of {len(told)} time points ({", ".join(sorted(told.values()))})"
+        text = f"the row names images of {len(told)} time points ({', '.join(sorted(told.values()))})"
         yield Finding.error(case_id, folder, text, "give each time point a row of its own")
 
 
