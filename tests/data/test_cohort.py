@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
 from utad_monai.data import CohortError, PreparedCohort, Preprocessing, SlicedCase, find_cases, prepare_cohort
@@ -83,6 +85,59 @@ def test_split_and_slices_of_an_earlier_run_are_reused(
     monkeypatch.setattr("utad_monai.data.slice_store.load_case", fail)
     again = prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, 0.4, 0.3, seed=9, workers=1, progress=False)
     assert again.split == first.split
+    assert again.store.cases == first.store.cases
+
+
+@pytest.fixture
+def with_copy(tmp_path: Path, write_case: WriteCase) -> Path:
+    """Give a cohort of five patients by name; the last one's T1 is the first one's T2, under a header of its own."""
+    root = tmp_path / "cohort"
+    for number in range(5):
+        write_case(root, f"P{number}", seed=number + 1)
+    image = nib.load(root / "P0" / "P0_t2.nii.gz")
+    image.header["descrip"] = b"exported again"
+    nib.save(image, root / "P4" / "P4_t1.nii.gz")
+    return root
+
+
+def test_cases_with_an_image_of_the_same_voxels_are_one_patient(
+    with_copy: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in range(5):
+        run = tmp_path / f"run{seed}"
+        with caplog.at_level(logging.WARNING):
+            cohort = prepare_cohort(with_copy, run, tiny_preprocessing, 0.2, 0.4, seed=seed, workers=1, progress=False)
+        assert cohort.split["P0"] is cohort.split["P4"]
+        assert {case_id: case.patient_id for case_id, case in cohort.store.cases.items()} == {
+            **{f"P{number}": f"P{number}" for number in range(4)},
+            "P4": "P0",
+        }
+        assert "P4,P0," in (run / SPLIT_FILE).read_text()
+    assert "P0, P4 have images of the same voxels: taken for one patient, P0" in caplog.text
+
+
+def test_a_split_that_tears_copies_is_refused_in_one_line(
+    with_copy: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    all_to(Split.TRAIN, with_copy, tmp_path / "run")
+    path = tmp_path / "run" / SPLIT_FILE
+    path.write_text(path.read_text().replace("P4,train", "P4,test"))
+    with pytest.raises(CohortError) as caught:
+        prepare_cohort(with_copy, tmp_path / "run", tiny_preprocessing, workers=1, progress=False)
+    assert "puts patient P0 into two splits (P0 is train, P4 is test)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_slices_of_an_earlier_version_are_made_anew_so_that_copies_are_found(
+    with_copy: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    options = {"workers": 1, "progress": False}
+    first = prepare_cohort(with_copy, tmp_path / "run", tiny_preprocessing, **options)  # type: ignore[arg-type]
+    for index in (tmp_path / "run" / "slices").glob("*/case.json"):
+        content = json.loads(index.read_text())
+        del content["digests"]
+        index.write_text(json.dumps(content))
+    again = prepare_cohort(with_copy, tmp_path / "run", tiny_preprocessing, **options)  # type: ignore[arg-type]
     assert again.store.cases == first.store.cases
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utad_monai.data import BRATS_2023, Case, CohortError, keep_split, split_by_patient
-from utad_monai.data.split import SPLIT_FILE, read_split
+from utad_monai.data.layouts.patient import patient_of
+from utad_monai.data.split import SPLIT_FILE, folds_by_patient, read_split
 from utad_monai.keys import Modality, Split
 
 
@@ -18,13 +19,12 @@ def cohort(patients: int, visits: int = 1) -> list[Case]:
     names = [f"BraTS-GLI-{patient:05d}-{visit:03d}" for patient in range(patients) for visit in range(visits)]
     images = {Modality.T1: Path("t1.nii"), Modality.T2: Path("t2.nii")}
     return [
-        Case(name, BRATS_2023.patient_of(name), images=images, segmentation=Path("seg.nii"), layout=BRATS_2023)
-        for name in names
+        Case(name, patient_of(name), images=images, segmentation=Path("seg.nii"), layout=BRATS_2023) for name in names
     ]
 
 
 def patients_of(split: dict[str, Split], wanted: Split) -> set[str]:
-    return {BRATS_2023.patient_of(case_id) for case_id, part in split.items() if part is wanted}
+    return {patient_of(case_id) for case_id, part in split.items() if part is wanted}
 
 
 def write_split(folder: Path, *rows: str) -> Path:
@@ -171,3 +171,18 @@ def test_case_in_two_splits_is_refused(tmp_path: Path) -> None:
     (case,) = cohort(1)
     path = write_split(tmp_path, f"{case.case_id},train", f"{case.case_id},test")
     refused(path, [case], f"lists {case.case_id} more than once")
+
+
+@pytest.mark.parametrize(("patients", "folds"), [(23, 5), (5, 5), (3, 3), (2, 2), (1, 0)])
+def test_folds_hold_every_case_once_and_never_tear_a_patient(patients: int, folds: int) -> None:
+    cases = cohort(patients, visits=2)
+    found = folds_by_patient(cases)
+    assert len(found) == folds
+    assert found == folds_by_patient(cases[::-1])
+    for fold in found:
+        assert sorted(fold["train"] + fold["val"]) == sorted(case.case_id for case in cases)
+        assert not {patient_of(name) for name in fold["train"]} & {patient_of(name) for name in fold["val"]}
+    assert sorted(name for fold in found for name in fold["val"]) == sorted(c.case_id for c in cases if found)
+    if folds:
+        sizes = [len(fold["val"]) for fold in found]
+        assert max(sizes) - min(sizes) <= 2  # one patient of two visits

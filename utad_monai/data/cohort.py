@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.layouts.patient import joined_patients
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, settle
+from utad_monai.data.quality.mix_up import cases_with_equal_voxels
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
-from utad_monai.data.split import keep_split
+from utad_monai.data.split import keep_split, read_split
 from utad_monai.keys import OnBadCase, Split
 
 _NAMED = 5
@@ -73,7 +75,8 @@ def prepare_cohort(
 ) -> PreparedCohort:
     """Find, split and prepare a cohort; what is in `output_dir` from an earlier run is reused.
 
-    The split covers bad cases too: it stays the same when they are skipped, and when they are mended.
+    The split covers bad cases too: it stays the same when they are skipped, and when they are mended. Cases with an
+    image of the same voxels are of one patient.
 
     Args:
         dataset_dir: root of the cohort.
@@ -98,14 +101,35 @@ def prepare_cohort(
         raise CohortError(found.problems)
     _logger.info("%s", describe(cases, dataset_dir))
     _name_unsegmented(cases)
-    split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
+    if (Path(output_dir) / SPLIT_FILE).exists():
+        read_split(Path(output_dir) / SPLIT_FILE, cases)  # what is wrong with it is said before the work
     store, problems = prepare_sound_slices(cases, preprocessing, Path(output_dir) / "slices", workers, progress)
+    cases = _with_copies_joined(cases, store)
+    split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
     settle([*found.problems, *problems], policy, output_dir, len(store.cases))
-    cohort = PreparedCohort(store, split)
+    cohort = PreparedCohort(_of_patients(store, cases), split)
     if not cohort.cases(Split.TRAIN, with_segmentation=True):
         reason = "leaves no training case with a segmentation"
         raise CohortError.of(Path(output_dir) / SPLIT_FILE, reason, "add cases with segmentations, or edit the split")
     return cohort
+
+
+def _with_copies_joined(cases: list[Case], store: SliceStore) -> list[Case]:
+    """Take cases that share an image for one patient, whatever their names: a split must not tear them."""
+    sound = [case for case in cases if case.case_id in store.cases]
+    groups = cases_with_equal_voxels((case, store.cases[case.case_id].digests) for case in sound)
+    before = {case.case_id: case.patient_id for case in cases}
+    patients = joined_patients(before, groups)
+    for group in dict.fromkeys(tuple(group) for group in groups):
+        if len({before[name] for name in group}) > 1:
+            names = ", ".join(group[:_NAMED]) + (", ..." if len(group) > _NAMED else "")
+            _logger.warning("%s have images of the same voxels: taken for one patient, %s", names, patients[group[0]])
+    return [replace(case, patient_id=patients[case.case_id]) for case in cases]
+
+
+def _of_patients(store: SliceStore, cases: list[Case]) -> SliceStore:
+    sliced = [replace(store.cases[c.case_id], patient_id=c.patient_id) for c in cases if c.case_id in store.cases]
+    return SliceStore(sliced, store.preprocessing)
 
 
 def _name_unsegmented(cases: list[Case]) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import CaseSlices, LoadedCase, Preprocessing, load_case, slice_case
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.quality.mix_up import voxel_digests
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_folder, read_record
 from utad_monai.runtime.folder_lock import locked_folder
@@ -51,6 +52,7 @@ class SlicedCase:
         brain_pixels: brain pixels of each slice.
         tumour_pixels: whole-tumour pixels of each slice; None without a segmentation.
         warnings: what was doubtful about its files.
+        digests: hash of the normalised voxels of each image: those of equal images are equal, whatever their headers.
     """
 
     case_id: str
@@ -63,6 +65,7 @@ class SlicedCase:
     brain_pixels: tuple[int, ...]
     tumour_pixels: tuple[int, ...] | None
     warnings: tuple[str, ...]
+    digests: Mapping[Modality, str] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -233,6 +236,7 @@ def _index(case: Case, loaded: LoadedCase, slices: CaseSlices) -> dict[str, Any]
         "brain_pixels": brain.flatten(1).sum(dim=1).tolist(),
         "tumour_pixels": None if slices.labels is None else (slices.labels > 0).flatten(1).sum(dim=1).tolist(),
         "warnings": list(loaded.warnings),
+        "digests": voxel_digests(loaded.images),
     }
 
 
@@ -256,4 +260,5 @@ def _case_of(entry: Path, index: Mapping[str, Any]) -> SlicedCase:
         brain_pixels=tuple(index["brain_pixels"]),
         tumour_pixels=None if index["tumour_pixels"] is None else tuple(index["tumour_pixels"]),
         warnings=tuple(index["warnings"]),
+        digests={Modality.named(name): digest for name, digest in index["digests"].items()},
     )

@@ -69,6 +69,28 @@ def _count(fraction: float, patients: int, at_most: int) -> int:
     return min(max(1, round(fraction * patients)), at_most) if fraction > 0 and at_most > 0 else 0
 
 
+def folds_by_patient(cases: Sequence[Case], folds: int = 5) -> list[dict[str, list[str]]]:
+    """Return the folds of a cross-validation, all visits of a patient in the same one, as nnU-Net writes them.
+
+    Args:
+        cases: the cohort.
+        folds: how many; no more than there are patients.
+
+    Returns:
+        For each fold the names of its cases under `train` and `val`; nothing for fewer than two patients.
+    """
+    patients = sorted({case.patient_id for case in cases}, key=lambda patient: _rank(0, patient))
+    number = min(folds, len(patients))
+    fold_of = {patient: place % number for place, patient in enumerate(patients)}
+    return [
+        {
+            "train": sorted(case.case_id for case in cases if fold_of[case.patient_id] != fold),
+            "val": sorted(case.case_id for case in cases if fold_of[case.patient_id] == fold),
+        }
+        for fold in range(number if number > 1 else 0)
+    ]
+
+
 def keep_split(
     cases: Sequence[Case],
     output_dir: str | Path,
@@ -138,10 +160,13 @@ def read_split(path: str | Path, cases: Sequence[Case]) -> dict[str, Split]:
 
 
 def _refuse_torn_patients(path: Path, cases: Sequence[Case], split: Mapping[str, Split]) -> None:
-    first: dict[str, Split] = {}
+    first: dict[str, str] = {}
     for case in cases:
-        if first.setdefault(case.patient_id, split[case.case_id]) is not split[case.case_id]:
-            raise _split_error(path, f"puts patient {case.patient_id} into two splits")
+        name = case.case_id
+        other = first.setdefault(case.patient_id, name)
+        if split[other] is not split[name]:
+            torn = f"{other} is {split[other]}, {name} is {split[name]}"
+            raise _split_error(path, f"puts patient {case.patient_id} into two splits ({torn})")
 
 
 def _split_error(path: Path, reason: str) -> CohortError:

@@ -19,7 +19,7 @@ BAD = VolumeResult(Modality.T2, CompletionStatus.REFUSED, reason="case a: t2: wh
 RESULTS = [
     CaseResult("c", reason="nothing is missing"),
     CaseResult("b", reason="is there twice", refused=True),
-    CaseResult("a", (DONE, BAD), warnings=("odd", "odder")),
+    CaseResult("a", (DONE, BAD), warnings=("odd", "odder"), patient="p", visit="2"),
 ]
 
 
@@ -34,12 +34,24 @@ def test_a_case_is_refused_when_anything_of_it_was() -> None:
 def test_table_has_every_case_once_in_order(tmp_path: Path) -> None:
     write_manifest(tmp_path, RESULTS)
     table = pandas.read_csv(tmp_path / MANIFEST_FILE, keep_default_na=False)
-    assert list(table.columns) == ["case", "status", "made", "sources", "reason", "warnings", "files"]
+    assert list(table.columns) == [
+        "case",
+        "status",
+        "made",
+        "sources",
+        "reason",
+        "warnings",
+        "files",
+        "patient",
+        "visit",
+    ]
     assert list(table["case"]) == ["a", "b", "c"]
     first = table.iloc[0]
     assert (first["made"], first["sources"], first["files"]) == ("t1", "flair+t2", "a/a_t1.nii.gz")
     assert first["reason"] == "case a: t2: why | and why else"
     assert first["warnings"] == "odd | odder"
+    assert (first["patient"], first["visit"]) == ("p", "2")
+    assert table.iloc[2]["patient"] == ""
 
 
 def test_json_holds_everything_and_the_protocol(tmp_path: Path) -> None:

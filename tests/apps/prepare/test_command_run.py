@@ -17,6 +17,7 @@ from utad_monai.apps.prepare.command import TABLE_FILE, prepare_raw_cohort, raw_
 from utad_monai.apps.prepare.outcome import Outcome, PreparationStatus
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, PreparationSettings
+from utad_monai.data import find_cases
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.keys import Modality
 
@@ -52,6 +53,24 @@ def test_a_bad_case_does_not_change_the_others(raw_dir: Path, tmp_path: Path) ->
     prepare_raw_cohort(raw_dir, tmp_path / "clean", SETTINGS, workers=1, progress=False)
     clean = {name: data for name, data in content(tmp_path / "clean").items() if name != TABLE_FILE}
     assert {name: data for name, data in content(tmp_path / "out").items() if name != TABLE_FILE} == clean
+
+
+def test_visits_of_a_patient_are_written_and_read_again(raw_dir: Path, tmp_path: Path) -> None:
+    for old, new in {"a": "BraTS-GLI-00005-100", "b": "P1_x", "c": "BraTS-GLI-00005-101"}.items():
+        (raw_dir / old).rename(raw_dir / new)
+    prepare_raw_cohort(raw_dir, tmp_path / "out", SETTINGS, workers=1, progress=False)
+    assert {case.patient_id for case in find_cases(tmp_path / "out")} == {"BraTS-GLI-00005"}
+    table = pandas.read_csv(tmp_path / "out" / TABLE_FILE, dtype=str, keep_default_na=False)
+    assert list(table.columns[-2:]) == ["patient", "visit"]
+    assert list(table["patient"]) == ["BraTS-GLI-00005", "BraTS-GLI-00005", "P1_x"]
+    assert list(table["visit"]) == ["100", "101", ""]
+
+
+def test_a_given_patient_reaches_the_output_and_earlier_cases_keep_theirs(raw_dir: Path, tmp_path: Path) -> None:
+    for case in ("a", "c"):
+        (raw_dir / f"{case}.csv").write_text(f"case,t1,patient\n{case},{case}/t1.nii.gz,Z\n")
+        prepare_raw_cohort(raw_dir / f"{case}.csv", tmp_path / "out", SETTINGS, workers=1, progress=False)
+    assert {case.case_id: case.patient_id for case in find_cases(tmp_path / "out")} == {"a": "Z", "c": "Z"}
 
 
 def test_a_rerun_changes_nothing_and_reuses_all(raw_dir: Path, tmp_path: Path) -> None:

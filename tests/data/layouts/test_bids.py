@@ -114,3 +114,11 @@ def test_other_names_say_nothing(tmp_path: Path, name: str) -> None:
     touch(tmp_path, f"sub-01/anat/{name}")
     with pytest.raises(CohortError, match="holds no case"):
         find_cases(tmp_path)
+
+
+def test_the_session_of_a_folder_counts_where_the_names_tell_none(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-01/ses-01/anat/sub-01_T1w.nii.gz", "sub-01/ses-02/anat/sub-01_FLAIR.nii.gz")
+    assert [(case.case_id, case.patient_id, case.visit, list(case.images)) for case in find_cases(tmp_path)] == [
+        ("sub-01_ses-01", "sub-01", "ses-01", [Modality.T1]),
+        ("sub-01_ses-02", "sub-01", "ses-02", [Modality.FLAIR]),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -201,6 +202,47 @@ def test_visits_of_a_patient_share_the_patient(tmp_path: Path) -> None:
     for visit in ("000", "001"):
         touch_case(tmp_path, f"BraTS-GLI-00005-{visit}", NEW_ENDINGS)
     assert {case.patient_id for case in find_cases(tmp_path)} == {"BraTS-GLI-00005"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "endings"),
+    [
+        ("BraTS-GLI-00005-100", "BraTS-GLI-00005-101", OLD_ENDINGS),
+        ("UPENN-GBM-00001_11", "UPENN-GBM-00001_21", OLD_ENDINGS),
+        ("BraTS19_TCIA01_131_1", "BraTS19_TCIA01_131_2", OLD_ENDINGS),
+        ("sub-01_ses-01", "sub-01_ses-02", OLD_ENDINGS),
+        ("P01_2019-03-01", "p01_2020-06-01", OLD_ENDINGS),
+        ("P01-visit1", "P01-visit2", NEW_ENDINGS),
+    ],
+)
+def test_one_rule_tells_the_patients_of_every_layout(tmp_path: Path, one: str, other: str, endings: list[str]) -> None:
+    touch_case(tmp_path, one, endings)
+    touch_case(tmp_path, other, endings)
+    touch(tmp_path, f"task/imagesTr/{one}.nii.gz", f"task/imagesTr/{other}.nii.gz")
+    assert len({case.patient_id for case in find_cases(tmp_path / "task")}) == 1
+    shutil.rmtree(tmp_path / "task")
+    first, second = find_cases(tmp_path)
+    assert first.patient_id == second.patient_id
+    assert first.visit != second.visit != ""
+
+
+def test_a_list_of_patients_wins_over_the_names(tmp_path: Path) -> None:
+    for name in ("A_1", "B_2", "P01_visit1", "P01_visit2"):
+        touch_case(tmp_path, name)
+    (tmp_path / "patients.csv").write_text(
+        "case,patient,visit\nA_1,Z,\nB_2,z,\nP01_visit1,Y,1\nP01_visit2,,\ngone,Q,\n"
+    )
+    assert {case.case_id: case.patient_id for case in find_cases(tmp_path)} == {
+        **{"A_1": "Z", "B_2": "Z", "P01_visit1": "Y", "P01_visit2": "P01"}
+    }
+
+
+def test_a_list_of_patients_outside_the_cohort_is_not_read(tmp_path: Path) -> None:
+    touch_case(tmp_path / "cohort", "A_1")
+    (tmp_path / "secret.csv").write_text("case,patient\nA_1,Z\n")
+    (tmp_path / "cohort" / "patients.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(CohortError, match="leads outside the cohort"):
+        find_cases(tmp_path / "cohort")
 
 
 def test_every_problem_is_reported_at_once_and_sound_cases_are_kept(tmp_path: Path) -> None:

@@ -183,3 +183,25 @@ def test_the_current_folder_is_a_folder(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(folder)
     assert len(find_cases("cohort.csv")) == 2
     assert len(find_cases(os.curdir)) == 2
+
+
+def test_a_patient_column_wins_over_the_name_and_its_spellings_are_one(folder: Path) -> None:
+    image = "scans/a_t1.nii.gz"
+    rows = [
+        *("P01_visit1,", "P01_visit2,X9", "a,7", "b,007", "c,p01", "d,7.0", "sub-01_ses-02,", "sub-01_ses-03,sub-01"),
+        *("e,x9", "case_1,", "case_2,"),
+    ]
+    table(folder, "case,patient,t1\n" + "".join(f"{row},{image}\n" for row in rows))
+    assert {case.case_id: case.patient_id for case in find_cases(folder)} == {
+        "P01_visit1": "P01",
+        "c": "P01",
+        "P01_visit2": "X9",
+        "e": "X9",
+        "a": "007",
+        "b": "007",
+        "d": "007",
+        "sub-01_ses-02": "sub-01",
+        "sub-01_ses-03": "sub-01",
+        "case_1": "case_1",
+        "case_2": "case_2",
+    }

@@ -10,7 +10,13 @@ from monai.data import MetaTensor
 
 from utad_monai.data import BRATS_2023, Case
 from utad_monai.data.quality.finding import FindingKind
-from utad_monai.data.quality.mix_up import duplicates_across, duplicates_within, voxel_digest
+from utad_monai.data.quality.mix_up import (
+    cases_with_equal_voxels,
+    duplicates_across,
+    duplicates_within,
+    voxel_digest,
+    voxel_digests,
+)
 from utad_monai.keys import Modality
 
 Digested = tuple[Case, dict[Modality, str]]
@@ -63,3 +69,19 @@ def test_a_copy_within_a_case_names_the_first_image_and_constant_images_are_none
     assert (finding.kind, finding.file) == (FindingKind.DUPLICATE, case.images[t2])
     assert finding.text == "t2 holds the same voxels as t1 of this case: a duplicate"
     assert not list(duplicates_within(case, {t1: MetaTensor(IMAGE * 0), t2: MetaTensor(IMAGE * 0)}))
+
+
+def test_cases_with_equal_voxels_are_grouped() -> None:
+    cases = [
+        digested("a", t1="1", t1ce="1"),
+        digested("b", t2="1"),
+        digested("c", t1="2", t2="3"),
+        digested("d", t1="3"),
+    ]
+    assert cases_with_equal_voxels(cases) == [["a", "b"], ["c", "d"]]
+    assert cases_with_equal_voxels(cases[:1]) == []
+
+
+def test_constant_images_have_no_digest() -> None:
+    images = {Modality("t1"): MetaTensor(IMAGE), Modality("t2"): MetaTensor(IMAGE * 0)}
+    assert voxel_digests(images) == {Modality("t1"): voxel_digest(IMAGE)}

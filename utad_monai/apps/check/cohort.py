@@ -17,7 +17,7 @@ from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.preprocessing import Preprocessing, normalise_case
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
-from utad_monai.data.quality.mix_up import duplicates_across, mix_up_warnings, voxel_digest
+from utad_monai.data.quality.mix_up import duplicates_across, mix_up_warnings, voxel_digests
 from utad_monai.data.quality.soundness import case_warnings
 from utad_monai.keys import Modality
 from utad_monai.runtime.workers import map_in_threads
@@ -170,8 +170,7 @@ def _check(case: Case, preprocessing: Preprocessing) -> CaseReport:
         findings = list(loaded.findings)
         if all(finding.kind is not FindingKind.NOT_SKULL_STRIPPED for finding in findings):
             findings.extend(mix_up_warnings(case, loaded.images))  # its signs are those of brains
-    digests = {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
-    return CaseReport(case, _grid(volumes), findings=tuple(findings), digests=digests)
+    return CaseReport(case, _grid(volumes), findings=tuple(findings), digests=voxel_digests(images))
 
 
 def _grid(volumes: Mapping[Modality | str, MetaTensor]) -> CaseGrid | None:

@@ -87,6 +87,9 @@ class CaseCompleter:
 
     def complete(self, case: Case) -> CaseResult:
         """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
+        return replace(self._complete(case), patient=case.patient_id, visit=case.visit)
+
+    def _complete(self, case: Case) -> CaseResult:
         targets = self.targets(case)
         if not targets:
             return self._validated(CaseResult(case.case_id, reason="nothing is missing"), case)

@@ -16,7 +16,7 @@ from utad_monai.runtime.files import write_json, write_table
 
 MANIFEST_FILE = "manifest.csv"
 MANIFEST_JSON = "manifest.json"
-_COLUMNS = ("case", "status", "made", "sources", "reason", "warnings", "files")
+_COLUMNS = ("case", "status", "made", "sources", "reason", "warnings", "files", "patient", "visit")
 _SEPARATOR = "; "
 
 _logger = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class CaseResult:
         refused: whether nothing could be tried.
         warnings: what somebody should look at.
         problems: what is wrong with files that were not needed, such as a segmentation.
+        patient: whom the case is of; empty where that cannot be told.
+        visit: when, as far as its name tells.
     """
 
     case_id: str
@@ -66,6 +68,8 @@ class CaseResult:
     refused: bool = False
     warnings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    patient: str = ""
+    visit: str = ""
 
     @classmethod
     def refused_at_once(cls, problem: Finding) -> CaseResult:
@@ -168,6 +172,8 @@ def _row(result: CaseResult) -> dict[str, str]:
         "reason": _one_line(result.reasons),
         "warnings": _one_line(result.warnings),
         "files": _SEPARATOR.join(volume.file for volume in result.made),
+        "patient": result.patient,
+        "visit": result.visit,
     }
 
 
@@ -178,6 +184,8 @@ def _one_line(texts: Sequence[str]) -> str:
 def _entry(result: CaseResult) -> dict[str, Any]:
     return {
         "case": result.case_id,
+        "patient": result.patient,
+        "visit": result.visit,
         "status": str(result.status),
         "reasons": list(result.reasons),
         "warnings": list(result.warnings),

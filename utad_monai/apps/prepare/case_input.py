@@ -70,6 +70,7 @@ def read_case(case: RawCase, wanted_reference: Modality | None = None) -> CaseIn
         brain_mask = (owner, sitk.Cast(raw[RawRole.BRAIN_MASK].image != 0, sitk.sitkUInt8))
     if problems or reference is None:
         raise CohortError(problems)
+    texts.extend(case.warnings)
     if case.unknown:
         texts.append(f"{len(case.unknown)} images were not recognised and are not used")
     warnings = tuple(Finding.warning(FindingKind.FILE, case.case_id, None, text) for text in texts)

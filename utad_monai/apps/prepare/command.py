@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -20,9 +21,16 @@ from utad_monai.apps.prepare.brain_tools import COMMANDS, installed_command
 from utad_monai.apps.prepare.case_files import PREPARATION_FOLDER
 from utad_monai.apps.prepare.native import write_native
 from utad_monai.apps.prepare.outcome import Outcome, prepare_and_write, refused
-from utad_monai.apps.prepare.raw_cases import USE_THE_TABLE, RawCase, find_raw_cases, read_raw_list
+from utad_monai.apps.prepare.raw_cases import (
+    USE_THE_TABLE,
+    RawCase,
+    find_raw_cases,
+    read_raw_list,
+    with_patients_linked,
+)
 from utad_monai.apps.prepare.raw_images import RawSource, size_and_spacing
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
+from utad_monai.data.layouts.patient import PATIENTS_FILE, read_patients, visit_of, write_patients
 from utad_monai.data.quality.case_name import folder_name_error
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
@@ -33,6 +41,7 @@ from utad_monai.runtime.signals import leave_to_parent
 from utad_monai.runtime.workers import worker_pool
 from utad_monai.transforms import InvalidImageError
 
+_logger = logging.getLogger(__name__)
 TABLE_FILE = "preparation.csv"
 _MOST_WORKERS = 4
 """A case at 1 mm needs about 1.5 GB; more workers than this are for who asks for them."""
@@ -45,7 +54,7 @@ def raw_cases(raw: Path) -> list[RawCase]:
         CohortError: when there is none.
     """
     cases = find_raw_cases(raw) if raw.is_dir() else read_raw_list(raw)
-    return list(_with_name_problems(cases))
+    return list(_with_name_problems(with_patients_linked(cases)))
 
 
 def prepare_raw_cohort(
@@ -59,7 +68,8 @@ def prepare_raw_cohort(
 
     Args:
         raw: folder with one folder per case, or a CSV table.
-        output_dir: receives `<case>/<case>_<modality>.nii.gz`, `preparation/<case>/` and `preparation.csv`.
+        output_dir: receives `<case>/<case>_<modality>.nii.gz`, `preparation/<case>/`, `preparation.csv` and, for
+            whoever reads it as a cohort, `patients.csv`.
         settings: the choices; None for the defaults.
         workers: processes side by side; 0 for one per processor, at most four.
         progress: whether to show a progress bar.
@@ -76,12 +86,27 @@ def prepare_raw_cohort(
     _refuse_nested(raw, output_dir)
     _refuse_missing_program(settings)
     cases = raw_cases(raw)
+    for case in cases:
+        for note in case.notes:
+            _logger.warning("case %s: %s", case.case_id, note)
     with locked_folder(output_dir):
         jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
         bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
         outcomes = sorted(bar, key=lambda outcome: outcome.case)
-        write_table(output_dir / TABLE_FILE, pandas.DataFrame([outcome.row() for outcome in outcomes]))
+        patients = {case.case_id: case.patient for case in cases}
+        table = pandas.DataFrame([outcome.row() for outcome in outcomes])
+        table["patient"] = [patients[outcome.case] for outcome in outcomes]
+        table["visit"] = [visit_of(outcome.case).time for outcome in outcomes]
+        write_table(output_dir / TABLE_FILE, table)
+        done = {outcome.case: patients[outcome.case] for outcome in outcomes if outcome.report is not None}
+        write_patients(output_dir, _others(output_dir, patients) | done)
     return outcomes
+
+
+def _others(output_dir: Path, patients: Mapping[str, str]) -> dict[str, str]:
+    """Return the patients of cases that are in the output folder by other runs than this one."""
+    known = read_patients(output_dir / PATIENTS_FILE) if (output_dir / PATIENTS_FILE).is_file() else {}
+    return {case: patient for case, patient in known.items() if case not in patients and (output_dir / case).is_dir()}
 
 
 def _default_workers() -> int:
@@ -161,12 +186,16 @@ def describe_raw_cases(cases: Sequence[RawCase]) -> Iterator[str]:
     """
     for case in cases:
         yield case.case_id
+        if case.patient != case.case_id:
+            yield f"  patient    {case.patient}"
         for role, source in case.sources.items():
             yield f"  {role:<10} {source.format:<9} {source.text}: {_size(source)}"
         for text in case.unused:
             yield f"  not used   {text}"
         if case.unknown:
             yield f"  not recognised: {', '.join(case.unknown)}; {USE_THE_TABLE}"
+        for text in (*case.notes, *case.warnings):
+            yield f"  look at it {text}"
         for problem in case.problems:
             yield f"  REFUSED    {problem}"
 

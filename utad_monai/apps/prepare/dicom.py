@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from utad_monai.transforms import InvalidImageError
 
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
 _SCANNER = {"Manufacturer": "0008|0070", "ManufacturersModelName": "0008|1090"}
+_PLACEHOLDER = re.compile(r"anonym\w*|anon|unknown|none|null|n/?a|not ?available|de-?identified|removed|x{2,}|[0\W_]+")
+"""A PatientID that names nobody: `ANONYMOUS`, `000`."""
 _SETTINGS = {
     "MagneticFieldStrength": ("0018|0087", 1.0),
     "RepetitionTime": ("0018|0080", 1e-3),
@@ -57,6 +62,44 @@ class DicomSlice:
 
 
 @dataclass(frozen=True)
+class Examination:
+    """Who a DICOM series shows, and when: for this run alone, never written.
+
+    Attributes:
+        study: the StudyInstanceUID.
+        studied: day of the study, ISO 8601; empty where the header does not say.
+        acquired: day of the images, or of their series.
+        frame: the FrameOfReferenceUID.
+        patient: hash of the PatientID; empty for one that names nobody.
+    """
+
+    study: str = ""
+    studied: str = ""
+    _: KW_ONLY
+    acquired: str = ""
+    frame: str = ""
+    patient: str = ""
+
+    @property
+    def day(self) -> str:
+        """The day of the study, or of its images."""
+        return self.studied or self.acquired
+
+    def may_be_of(self, other: Examination) -> bool:
+        """Tell whether two series may be of one session.
+
+        Those of one day may, and those of neighbouring days (past midnight) or without a day when they share the
+        study or the frame of reference.
+        """
+        days = [
+            (one, two) for one, two in ((self.studied, other.studied), (self.acquired, other.acquired)) if one and two
+        ]
+        apart = max((abs((date.fromisoformat(one) - date.fromisoformat(two)).days) for one, two in days), default=None)
+        related = self.study == other.study or (bool(self.frame) and self.frame == other.frame)
+        return apart == 0 or (related and apart in (None, 1))
+
+
+@dataclass(frozen=True)
 class DicomSeries:
     """The images that share a SeriesInstanceUID below one folder.
 
@@ -69,6 +112,7 @@ class DicomSeries:
         contrast_agent: whether the header names a contrast agent.
         slices: in no particular order.
         acquisition: how the first file says that it was acquired, in names and units of a BIDS sidecar.
+        examination: who it shows, and when.
     """
 
     folder: Path
@@ -80,6 +124,7 @@ class DicomSeries:
     contrast_agent: bool
     slices: tuple[DicomSlice, ...]
     acquisition: Mapping[str, str | float]
+    examination: Examination = Examination()
 
 
 def is_dicom(path: Path) -> bool:
@@ -154,7 +199,28 @@ def _series(folder: Path, uid: str, members: list[tuple[DicomSlice, dict[str, An
         contrast_agent=bool(tags.get("0018|0010", "")),
         slices=tuple(place for place, _ in members),
         acquisition=_acquisition(tags),
+        examination=_examination(tags),
     )
+
+
+def _examination(tags: dict[str, str]) -> Examination:
+    patient = tags.get("0010|0020", "").strip("\0 ")
+    named = bool(patient) and not _PLACEHOLDER.fullmatch(patient.casefold())
+    return Examination(
+        tags.get("0020|000d", "").strip("\0 "),
+        _day(tags.get("0008|0020", "")),
+        acquired=_day(tags.get("0008|0022", "")) or _day(tags.get("0008|0021", "")),
+        frame=tags.get("0020|0052", "").strip("\0 "),
+        patient=hashlib.sha256(patient.casefold().encode()).hexdigest() if named else "",
+    )
+
+
+def _day(text: str) -> str:
+    """Return a date of DICOM (`20190301`, in old files `2019.03.01`) as ISO 8601; empty when it is none."""
+    try:
+        return datetime.strptime(text.strip("\0 ").replace(".", ""), "%Y%m%d").date().isoformat()
+    except ValueError:
+        return ""
 
 
 def _acquisition(tags: dict[str, str]) -> dict[str, str | float]:

@@ -59,7 +59,7 @@ class Outcome:
         """Return the case's line of the table; a rerun gives the same."""
         row = {"case": self.case, "status": str(self.status)}
         if self.report is None:
-            return {**row, "reason": " | ".join(str(problem) for problem in self.problems)}
+            return {**row, "reason": " | ".join(str(problem.public) for problem in self.problems)}
         found = [one["registration"] for one in self.report["images"].values() if one["registration"]]
         return {
             **row,

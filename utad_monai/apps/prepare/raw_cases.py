@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource, format_of, stem_of
 from utad_monai.apps.prepare.sequence_names import recognise
 from utad_monai.apps.prepare.settings import RawRole
+from utad_monai.apps.prepare.time_points import (
+    one_session_warnings,
+    same_patient,
+    several_named_times,
+    several_times,
+    time_points,
+)
+from utad_monai.data.layouts.patient import joined_patients, patient_of
 from utad_monai.data.quality.finding import CohortError, Finding
 
 USE_THE_TABLE = "name the files in a CSV table with the columns case,flair,t1,t1ce,t2,seg,brain_mask"
 _MAX_DEPTH = 6
+_logger = logging.getLogger(__name__)
 _MR = ("MR", "")
 
 
@@ -31,6 +41,9 @@ class RawCase:
         unused: images that are recognised and not needed, for the screen only.
         unknown: images that are not recognised, for the screen only.
         problems: why it cannot be used; empty for a usable case.
+        patient: whom it is of.
+        warnings: what somebody should look at before it is read.
+        notes: what only the screen shows.
     """
 
     case_id: str
@@ -40,10 +53,19 @@ class RawCase:
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     problems: tuple[Finding, ...] = field(default=())
+    patient: str = ""
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identifiers(self) -> frozenset[str]:
+        """Hashes of the PatientIDs of its DICOM headers."""
+        found = (source.examination for source in self.sources.values())
+        return frozenset(one.patient for one in found if one and one.patient)
 
 
 def find_raw_cases(raw_dir: Path) -> list[RawCase]:
-    """Read every folder of a cohort as one case, by name.
+    """Read every folder of a cohort as one case, or as one for each time point in it, by name.
 
     Raises:
         CohortError: when there is no folder, or none holds an image.
@@ -51,7 +73,7 @@ def find_raw_cases(raw_dir: Path) -> list[RawCase]:
     if not raw_dir.is_dir():
         raise CohortError.of(raw_dir, "is not a folder", "give the folder that holds one folder per case, or a table")
     folders = [path for path in sorted(raw_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    cases = [_folder_case(folder, raw_dir.resolve()) for folder in folders]
+    cases = [case for folder in folders for case in _folder_cases(folder, raw_dir.resolve())]
     cases = [case for case in cases if case.sources or case.unused or case.unknown or case.problems]
     if not cases:
         reason = "holds no case: no folder in it has a DICOM, NIfTI, NRRD or MetaImage file"
@@ -59,17 +81,39 @@ def find_raw_cases(raw_dir: Path) -> list[RawCase]:
     return cases
 
 
-def _folder_case(folder: Path, root: Path) -> RawCase:
+def _folder_cases(folder: Path, root: Path) -> list[RawCase]:
     files = list(_files(folder, _MAX_DEPTH))
     outside = [path for path in files if not path.resolve().is_relative_to(root)]
     if outside:
         reason = "is a link to a file outside the cohort's folder"
         problem = Finding.error(folder.name, outside[0], reason, "copy the file into the folder")
-        return RawCase(folder.name, folder, sources={}, problems=(problem,))
+        return [RawCase(folder.name, folder, sources={}, problems=(problem,))]
     series, reports = group_series(path for path in files if format_of(path) is None and is_dicom(path))
     found = [_read_name(folder, path) for path in files if format_of(path) is not None]
     found += [_read_series_name(folder, one) for one in series]
-    return _assign(folder, found, reports)
+    return list(_by_time_point(folder, found, reports))
+
+
+def _by_time_point(
+    folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], reports: list[Path]
+) -> Iterator[RawCase]:
+    """Make a case of each time point in a folder; what belongs to none of them goes with the first."""
+    roles = {id(source): roles for roles, source in found}
+    sources = [source for _, source in found]
+    points = time_points(folder, sources, lambda source: bool(roles[id(source)] - {RawRole.OTHER}))
+    for point in points:
+        members = [(roles[id(source)], source) for source in point.sources]
+        case = _assign(folder, members, reports if point is points[0] else [])
+        problems = [replace(problem, case_id=point.case_id) for problem in case.problems]
+        yield replace(
+            case,
+            case_id=point.case_id,
+            # several images of one role are no wonder where there are several time points
+            problems=point.problems or tuple(problems),
+            patient=patient_of(point.case_id),
+            warnings=point.warnings,
+            notes=point.notes,
+        )
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:
@@ -146,7 +190,33 @@ def _assign(folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], rep
     )
 
 
+def with_patients_linked(cases: Sequence[RawCase]) -> list[RawCase]:
+    """Take cases that share a PatientID, or spellings of one name, for one patient; no identifier is written."""
+    names = {case.case_id: case.patient for case in cases}
+    groups, everybody = same_patient({case.case_id: case.identifiers for case in cases}, names)
+    if everybody:
+        _logger.warning(
+            "all cases have the same PatientID: a placeholder, so it joins none; name patients in the column patient"
+        )
+    patients = joined_patients(names, groups)
+    linked = {case_id: group for group in groups for case_id in group if len({names[c] for c in group}) > 1}
+    return [
+        replace(
+            case,
+            patient=patients[case.case_id],
+            notes=(*case.notes, *_link_notes(linked.get(case.case_id, []), patients[case.case_id])),
+        )
+        for case in cases
+    ]
+
+
+def _link_notes(group: Sequence[str], patient: str) -> Iterator[str]:
+    if group:
+        yield f"{', '.join(group)} have the same PatientID: taken for one patient, {patient}"
+
+
 CASE_COLUMN = "case"
+_PATIENT_COLUMN = "patient"
 _ROLES = tuple(role for role in RawRole if role is not RawRole.OTHER)
 
 
@@ -164,7 +234,7 @@ def read_raw_list(table: Path) -> list[RawCase]:
             columns, rows = [name.strip() for name in reader.fieldnames or ()], list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _table_error(table, f"cannot be read as a table ({error})") from error
-    unknown = set(columns) - {CASE_COLUMN, *_ROLES}
+    unknown = set(columns) - {CASE_COLUMN, _PATIENT_COLUMN, *_ROLES}
     if CASE_COLUMN not in columns or unknown or not rows:
         reason = f"has columns {', '.join(columns) or 'none'} and {len(rows)} rows"
         raise _table_error(table, reason)
@@ -185,7 +255,17 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
                 problems.append(Finding.error(case_id, folder / cells[role], *found))
     if not any(role.modality for role in sources) and not problems:
         problems.append(Finding.error(case_id, folder, "the row names no image", "fill in at least one of its cells"))
-    return RawCase(case_id, folder, sources=sources, problems=tuple(problems))
+    if not problems:
+        problems += several_named_times(case_id, folder, sources.values())
+        problems += several_times(case_id, folder, list(sources.values()))
+    return RawCase(
+        case_id,
+        folder,
+        sources=sources,
+        problems=tuple(problems),
+        patient=cells.get(_PATIENT_COLUMN) or patient_of(case_id),
+        warnings=one_session_warnings(sources.values()),
+    )
 
 
 def _source(folder: Path, cell: str) -> RawSource | tuple[str, str]:
@@ -216,5 +296,5 @@ def _series(path: Path, root: Path) -> RawSource | tuple[str, str]:
 
 
 def _table_error(table: Path, reason: str) -> CohortError:
-    remedy = f"write a CSV with the columns {CASE_COLUMN},{','.join(_ROLES)}"
+    remedy = f"write a CSV with the columns {CASE_COLUMN},{','.join(_ROLES)},{_PATIENT_COLUMN}"
     return CohortError.of(table, reason, remedy)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
-from utad_monai.apps.prepare.dicom import DicomSeries, read_series, stack_slices
+from utad_monai.apps.prepare.dicom import DicomSeries, Examination, read_series, stack_slices
 from utad_monai.apps.prepare.geometry import image_of
 from utad_monai.transforms import InvalidImageError, read_nifti
 from utad_monai.transforms.nifti import MAX_VOXELS, MIN_AXIS
@@ -178,6 +178,11 @@ class RawSource:
     format: RawFormat
     _: KW_ONLY
     series: DicomSeries | None = None
+
+    @property
+    def examination(self) -> Examination | None:
+        """Who a DICOM series shows, and when; None for other files."""
+        return self.series.examination if self.series else None
 
     @property
     def files(self) -> tuple[Path, ...]:

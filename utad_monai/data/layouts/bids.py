@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
 BIDS = Layout(
@@ -38,8 +39,9 @@ _PARTS: dict[str, Modality | str] = {
 def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
     """Yield what a BIDS file name below the cohort's root says; nothing for other names.
 
-    A case is a subject's session. Images below `derivatives` and `sourcedata` are passed over, unless the cohort's
-    root lies there itself: a raw image and its processed copy would otherwise be one modality twice.
+    A case is a subject's session; where a name tells none, its folder does. Images below `derivatives` and `sourcedata`
+    are passed over, unless the cohort's root lies there itself: a raw image and its processed copy would otherwise be
+    one modality twice.
     """
     match = _NAME.fullmatch(path.name)
     if not match:
@@ -50,10 +52,15 @@ def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
         part = Modality.T1CE
     if part != SEGMENTATION and _NOT_IMAGES & set(folders):
         return
-    patient = match["patient"]
-    case_id = f"{patient}_{match['session']}" if match["session"] else patient
+    session = match["session"] or next((name for name in folders if name.startswith("ses-")), "")
+    case_id = f"{match['patient']}_{session}" if session else match["patient"]
     yield Claim(
-        BIDS, root.joinpath(*_dataset_folders(folders)), case_id=case_id, patient_id=patient, part=part, path=path
+        BIDS,
+        root.joinpath(*_dataset_folders(folders)),
+        case_id=case_id,
+        patient_id=patient_of(case_id),
+        part=part,
+        path=path,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from utad_monai.data.layouts.case import BRATS_2023_LABELS, BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
 
@@ -17,19 +18,11 @@ class BratsLayout(Layout):
 
     Attributes:
         separator: what stands between case name and ending.
-        patient_pattern: regular expression whose first group is the patient in a case name; cases it does not match
-            are patients of their own.
     """
 
     _: KW_ONLY
 
     separator: str = "_"
-    patient_pattern: str = r"(?!)"
-
-    def patient_of(self, case_id: str) -> str:
-        """Return the patient whom a case (one visit) belongs to."""
-        match = re.match(self.patient_pattern, case_id)
-        return match.group(1) if match else case_id
 
 
 BRATS_2017_TO_2021 = BratsLayout(
@@ -37,7 +30,6 @@ BRATS_2017_TO_2021 = BratsLayout(
     names={Modality.FLAIR: "flair", Modality.T1: "t1", Modality.T1CE: "t1ce", Modality.T2: "t2"},
     labels=BRATS_LABELS,
     separator="_",
-    patient_pattern=r"(Brats1[78]_.+)_\d+$",
 )
 """`<case>/<case>_{flair,t1,t1ce,t2,seg}.nii[.gz]`, in HGG/LGG folders until 2019; enhancing tumour is 4."""
 
@@ -46,7 +38,6 @@ BRATS_2023 = BratsLayout(
     names={Modality.FLAIR: "t2f", Modality.T1: "t1n", Modality.T1CE: "t1c", Modality.T2: "t2w"},
     labels=BRATS_2023_LABELS,
     separator="-",
-    patient_pattern=r"(BraTS-[A-Za-z]+-\d+)-\d+$",
 )
 """`<case>/<case>-{t2f,t1n,t1c,t2w,seg}.nii[.gz]`; enhancing tumour is 3."""
 
@@ -61,6 +52,4 @@ def brats_claims(path: Path, root: Path) -> Iterator[Claim]:  # noqa: ARG001  (o
         parts: dict[str, Modality | str] = {name: modality for modality, name in layout.names.items()}
         part = (parts | {SEGMENTATION: SEGMENTATION}).get(ending)
         if separator and case_id and part is not None:
-            yield Claim(
-                layout, path.parent, case_id=case_id, patient_id=layout.patient_of(case_id), part=part, path=path
-            )
+            yield Claim(layout, path.parent, case_id=case_id, patient_id=patient_of(case_id), part=part, path=path)

@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from utad_monai.data.layouts.patient import visit_of
 from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet, TumourLabel
 from utad_monai.runtime.files import home_dir, write_json
 
@@ -151,6 +152,11 @@ class Case:
     segmentation: Path | None
     layout: Layout
     modalities: ModalitySet = FOUR_MODALITIES
+
+    @property
+    def visit(self) -> str:
+        """When its patient was examined, as far as the name of the case tells; empty where it does not."""
+        return visit_of(self.case_id).time
 
     @property
     def missing(self) -> tuple[Modality, ...]:

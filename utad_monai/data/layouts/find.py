@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utad_monai.data.layouts.bids import DERIVATIVES
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS
 from utad_monai.data.layouts.case import LEAVES, REMEDY, SEGMENTATION, Case, Claim, Containment
 from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.patient import PATIENTS_FILE, joined_patients, read_patients
 from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
 from utad_monai.data.quality.case_name import folded_name, name_error
@@ -72,6 +73,7 @@ def look_for_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODAL
     if table and table != root and inside.leaves(table):
         raise CohortError.of(table, LEAVES, REMEDY)
     cases, problems = read_case_table(table, inside, modalities) if table else _cases_below(root, inside, modalities)
+    cases = _of_patients(cases, {} if table else _listed_patients(root, inside))
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
     problems = [*problems, *unsafe, *collisions]
@@ -80,6 +82,19 @@ def look_for_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODAL
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
         raise CohortError.of(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
     return FoundCohort(tuple(cases), tuple(problems))
+
+
+def _listed_patients(root: Path, inside: Containment) -> Mapping[str, str]:
+    path = root / PATIENTS_FILE
+    if inside.leaves(path):
+        raise CohortError.of(path, LEAVES, REMEDY)
+    return read_patients(path) if path.is_file() else {}
+
+
+def _of_patients(cases: list[Case], listed: Mapping[str, str]) -> list[Case]:
+    """Give cases the patients of a list, where it has them; spellings of one name are one patient."""
+    patients = joined_patients({case.case_id: listed.get(case.case_id, case.patient_id) for case in cases})
+    return [replace(case, patient_id=patients[case.case_id]) for case in cases]
 
 
 def _cases_below(root: Path, inside: Containment, modalities: ModalitySet) -> tuple[list[Case], list[Finding]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.patient import patient_of
 from utad_monai.data.quality.finding import Finding
 from utad_monai.keys import Modality, TumourLabel
 
@@ -45,7 +46,9 @@ def msd_claims(path: Path) -> Iterator[Claim]:
     case_id = re.sub(r"\.nii(\.gz)?$", "", path.name)
     parts = MSD_TASK01.channels if folder["content"] == "images" else (SEGMENTATION,)
     for part in parts:
-        yield Claim(MSD_TASK01, path.parent.parent, case_id=case_id, patient_id=case_id, part=part, path=path)
+        yield Claim(
+            MSD_TASK01, path.parent.parent, case_id=case_id, patient_id=patient_of(case_id), part=part, path=path
+        )
 
 
 _MOST_DIGITS = 6

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Containment, Layout
+from utad_monai.data.layouts.patient import patient_of
 from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.keys import FOUR_MODALITIES, ModalitySet
@@ -72,7 +73,7 @@ def read_case_table(
             segmentation, layout = files.get(SEGMENTATION), table_layout(modalities)
             cases[name] = Case(
                 name,
-                row[_PATIENT] or name,
+                row[_PATIENT] or patient_of(name),
                 images=images,
                 segmentation=segmentation,
                 layout=layout,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from utad_monai.data.layouts.case import BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
 UCSF_PDGM = Layout(
@@ -22,7 +23,7 @@ UCSF_PDGM = Layout(
 _CORRECTED = "_bias"
 """Ending of an image whose bias field was removed: it is taken where a case has both."""
 _NAME = re.compile(
-    r"(?P<case>(?P<patient>UCSF-PDGM-\d+)(_FU\d+d)?)_(?P<part>FLAIR|T1|T1c|T2|tumor_segmentation)"
+    r"(?P<case>UCSF-PDGM-\d+(_FU\d+d)?)_(?P<part>FLAIR|T1|T1c|T2|tumor_segmentation)"
     rf"(?P<corrected>{_CORRECTED})?\.nii(\.gz)?"
 )
 _PARTS: dict[str, Modality | str] = {name: modality for modality, name in UCSF_PDGM.names.items()}
@@ -44,7 +45,7 @@ def ucsf_pdgm_claims(path: Path, root: Path) -> Iterator[Claim]:  # noqa: ARG001
             UCSF_PDGM,
             path.parent,
             case_id=match["case"],
-            patient_id=match["patient"],
+            patient_id=patient_of(match["case"]),
             part=_PARTS[match["part"]],
             path=path,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class Finding:
         file: the file or folder; None when it is the case as a whole.
         text: what was seen.
         remedy: what the user can do about it; empty where the text says so.
+        private: what of it only the screen shows, such as days in DICOM headers.
     """
 
     severity: Severity
@@ -74,13 +75,21 @@ class Finding:
     file: Path | None
     text: str
     remedy: str = ""
+    private: str = ""
 
     @classmethod
     def error(
-        cls, case_id: str, file: Path | None, text: str, remedy: str, kind: FindingKind = FindingKind.FILE
+        cls,
+        case_id: str,
+        file: Path | None,
+        text: str,
+        remedy: str,
+        kind: FindingKind = FindingKind.FILE,
+        *,
+        private: str = "",
     ) -> Finding:
         """Return what refuses a case or a file."""
-        return cls(Severity.ERROR, kind, case_id=case_id, file=file, text=text, remedy=remedy)
+        return cls(Severity.ERROR, kind, case_id=case_id, file=file, text=text, remedy=remedy, private=private)
 
     @classmethod
     def warning(cls, kind: FindingKind, case_id: str, file: Path | None, text: str, remedy: str = "") -> Finding:
@@ -95,7 +104,13 @@ class Finding:
     @property
     def message(self) -> str:
         """What was seen, and what to do about it."""
-        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+        seen = f"{self.text} ({self.private})" if self.private else self.text
+        return f"{seen}; {self.remedy}" if self.remedy else seen
+
+    @property
+    def public(self) -> Finding:
+        """The finding without what only the screen shows."""
+        return replace(self, private="")
 
     @property
     def phrase(self) -> str:

@@ -137,18 +137,38 @@ def duplicates_across(cases: Iterable[tuple[Case, Mapping[Modality, str]]]) -> I
     """Yield a warning for each image whose voxels an image of an earlier case has.
 
     Args:
-        cases: each with the `voxel_digest` of its images.
+        cases: each with the `voxel_digests` of its images.
     """
+    for (first, first_modality), *others in _holders(cases):
+        for case, modality in others:
+            if case.case_id != first.case_id:
+                other = f"{first_modality} of case {first.case_id}"
+                stranger = f"{other}, another patient by name (a training takes both for one)"
+                yield _duplicate(case, modality, other if first.patient_id == case.patient_id else stranger)
+
+
+def cases_with_equal_voxels(cases: Iterable[tuple[Case, Mapping[Modality, str]]]) -> list[list[str]]:
+    """Return the names of cases that have an image with the same voxels, group by group; each group has two or more.
+
+    Args:
+        cases: each with the `voxel_digests` of its images.
+    """
+    groups = [list(dict.fromkeys(case.case_id for case, _ in holders)) for holders in _holders(cases)]
+    return [group for group in groups if len(group) > 1]
+
+
+def _holders(cases: Iterable[tuple[Case, Mapping[Modality, str]]]) -> Iterable[list[tuple[Case, Modality]]]:
+    """Return the images of each digest, in the order of the cases."""
     holders: dict[str, list[tuple[Case, Modality]]] = defaultdict(list)
     for case, digests in cases:
         for modality, digest in digests.items():
             holders[digest].append((case, modality))
-    for (first, first_modality), *others in holders.values():
-        for case, modality in others:
-            if case.case_id != first.case_id:
-                same = first.patient_id == case.patient_id
-                other = f"{first_modality} of case {first.case_id}"
-                yield _duplicate(case, modality, other if same else f"{other}, another patient (splits would leak)")
+    return holders.values()
+
+
+def voxel_digests(images: Mapping[Modality, MetaTensor]) -> dict[Modality, str]:
+    """Return the `voxel_digest` of each image; a constant one has none, because it is a copy of nothing."""
+    return {m: voxel_digest(image.as_tensor()) for m, image in images.items() if bool(image.min() != image.max())}
 
 
 def voxel_digest(image: Tensor) -> str:

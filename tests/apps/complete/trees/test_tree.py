@@ -105,6 +105,7 @@ def test_nnunet_tree_is_what_nnunet_reads(write: Make) -> None:
         *[f"Dataset501_CompletedCohort/imagesTr/a_{channel:04d}.nii.gz" for channel in range(4)],
         *[f"Dataset501_CompletedCohort/imagesTs/b_{channel:04d}.nii.gz" for channel in range(4)],
         "Dataset501_CompletedCohort/labelsTr/a.nii.gz",
+        "patients.csv",
         "synthetic.csv",
     ]
     content = json.loads((tree.folder / "Dataset501_CompletedCohort" / "dataset.json").read_text())
@@ -192,8 +193,41 @@ def test_unusable_segmentation_is_left_out_and_reported(write: Make, cases: list
 def test_files_of_an_earlier_tree_are_removed(write: Make, cases: list[CompleteCase]) -> None:
     write("brats2020")
     tree = write("brats2020", chosen=cases[1:])
-    assert {name.split("/")[0] for name in names(tree.folder)} == {"b", "datalist.json", "synthetic.csv"}
+    assert {name.split("/")[0] for name in names(tree.folder)} == {
+        "b",
+        "datalist.json",
+        "patients.csv",
+        "synthetic.csv",
+    }
     assert all(path.exists() for path in cases[0].case.files)
+
+
+@pytest.fixture
+def visits(tmp_path: Path, write_case: Make) -> list[CompleteCase]:
+    """Give two visits each of seven patients, of whom nothing but a list tells."""
+    for number in range(14):
+        write_case(tmp_path / "visits", f"scan{number}", seed=number)
+    cases = find_cases(tmp_path / "visits")
+    return [CompleteCase(replace(case, patient_id=f"P{int(case.case_id[4:]) % 7}"), {}) for case in cases]
+
+
+@pytest.mark.parametrize("layout", [TreeLayout.BRATS2020, TreeLayout.BRATS2023, TreeLayout.MSD])
+def test_patients_survive_a_tree(write: Make, visits: list[CompleteCase], layout: TreeLayout) -> None:
+    found = find_cases(write(layout, chosen=visits).folder)
+    assert {case.case_id: case.patient_id for case in found} == {c.case.case_id: c.case.patient_id for c in visits}
+
+
+def test_nnunet_gets_five_folds_that_never_tear_a_patient(write: Make, visits: list[CompleteCase]) -> None:
+    dataset = write("nnunet", chosen=visits).folder / "Dataset501_CompletedCohort"
+    folds = json.loads((dataset / "splits_final.json").read_text())
+    patient = {c.case.case_id: c.case.patient_id for c in visits}
+    assert len(folds) == 5
+    for fold in folds:
+        assert sorted(fold["train"] + fold["val"]) == sorted(patient)
+        assert not {patient[name] for name in fold["train"]} & {patient[name] for name in fold["val"]}
+    before = (dataset / "splits_final.json").read_bytes()
+    write("nnunet", chosen=visits[::-1])
+    assert (dataset / "splits_final.json").read_bytes() == before
 
 
 def test_folder_that_is_no_tree_is_refused(write: Make, tmp_path: Path) -> None:

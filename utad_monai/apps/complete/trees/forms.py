@@ -144,6 +144,8 @@ class TreeForm(ABC):
 
     labels: Mapping[int, TumourLabel]
     """Canonical label of each value of its segmentations."""
+    folds_file: str = ""
+    """Where its readers look for the folds of a cross-validation; empty where they do not."""
 
     @property
     @abstractmethod
@@ -212,6 +214,7 @@ class NnunetForm(TreeForm):
     """nnU-Net v2: one file for each channel, and a `dataset.json` with regions."""
 
     labels = MSD_TASK01.labels
+    folds_file = f"{NNUNET_DATASET}/splits_final.json"
 
     @property
     def channel_order(self) -> str:

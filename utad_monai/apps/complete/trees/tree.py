@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
 from utad_monai.data.layouts.case import remember_links
+from utad_monai.data.layouts.patient import write_patients
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.split import folds_by_patient
 from utad_monai.keys import Placing, TreeLayout
 from utad_monai.runtime.files import write_json, write_table
 from utad_monai.transforms import InvalidImageError
@@ -115,13 +117,22 @@ def _describe(form: TreeForm, root: Path, cases: Sequence[CompleteCase], files: 
     write_json(root / name, content)
     table = pandas.DataFrame(list(_synthetic(cases)), columns=["case", "modality", "file"])
     write_table(root / LIST_FILE, table)
-    wanted = {root / name, root / LIST_FILE, *files}
+    wanted = {root / name, root / LIST_FILE, *_write_patients(form, root, cases), *files}
     for path in sorted(root.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
                 path.rmdir()
         elif path not in wanted:
             path.unlink()
+
+
+def _write_patients(form: TreeForm, root: Path, cases: Sequence[CompleteCase]) -> Iterator[Path]:
+    """Write who the cases are of and, for readers that split them, the folds by patient; yield the files."""
+    yield write_patients(root, {case.case.case_id: case.case.patient_id for case in cases})
+    folds = folds_by_patient([case.case for case in cases if case.case.segmentation]) if form.folds_file else []
+    if folds:
+        write_json(root / form.folds_file, folds)
+        yield root / form.folds_file
 
 
 def _synthetic(cases: Sequence[CompleteCase]) -> Iterator[tuple[str, str, str]]:
