@@ -13,6 +13,7 @@ from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource, format_of, stem_of
 from utad_monai.apps.prepare.sequence_names import recognise
 from utad_monai.apps.prepare.settings import RawRole
+from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.quality.finding import CohortError, Finding
 
 USE_THE_TABLE = "name the files in a CSV table with the columns case,flair,t1,t1ce,t2,seg,brain_mask"
@@ -31,6 +32,7 @@ class RawCase:
         unused: images that are recognised and not needed, for the screen only.
         unknown: images that are not recognised, for the screen only.
         problems: why it cannot be used; empty for a usable case.
+        labels: what its segmentation means, and who says so; None without one, or where nobody was asked.
     """
 
     case_id: str
@@ -40,6 +42,7 @@ class RawCase:
     unused: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     problems: tuple[Finding, ...] = field(default=())
+    labels: LabelChoice | None = None
 
 
 def find_raw_cases(raw_dir: Path) -> list[RawCase]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from utad_monai.data.layouts.case import BRATS_2023_LABELS, BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS
 from utad_monai.keys import Modality
 
 
@@ -35,7 +36,7 @@ class BratsLayout(Layout):
 BRATS_2017_TO_2021 = BratsLayout(
     name="BraTS 2017-2021",
     names={Modality.FLAIR: "flair", Modality.T1: "t1", Modality.T1CE: "t1ce", Modality.T2: "t2"},
-    labels=BRATS_LABELS,
+    label_set=BRATS_2017_TO_2021_LABELS,
     separator="_",
     patient_pattern=r"(Brats1[78]_.+)_\d+$",
 )
@@ -44,7 +45,7 @@ BRATS_2017_TO_2021 = BratsLayout(
 BRATS_2023 = BratsLayout(
     name="BraTS 2023 and later",
     names={Modality.FLAIR: "t2f", Modality.T1: "t1n", Modality.T1CE: "t1c", Modality.T2: "t2w"},
-    labels=BRATS_2023_LABELS,
+    label_set=BRATS_2023_LABELS,
     separator="-",
     patient_pattern=r"(BraTS-[A-Za-z]+-\d+)-\d+$",
 )
