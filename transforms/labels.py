@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
@@ -15,16 +15,29 @@ from utad_monai.keys import TumourLabel
 from utad_monai.transforms.load import PROBLEMS, file_of, refuse
 
 LABEL_MEANINGS = "label_meanings"
-"""Key of a case's dictionary: the canonical label of each value that its layout stores."""
-_REMEDY = "map the labels to the layout's"
+"""Key of a case's dictionary: the canonical label of each value that its segmentation stores."""
+_REMEDY = "map them to these, or say what they mean in label_set.json in the cohort's folder (docs/data.md)"
+WHOLE_TOLERANCE = 0.01
+"""A label this near a whole number is that number: resampling and scaling by a header make such values."""
+
+
+def whole_labels(labels: Tensor) -> Tensor:
+    """Return labels with every value within `WHOLE_TOLERANCE` of a whole number rounded; others stay."""
+    if not labels.is_floating_point():
+        return labels
+    rounded = labels.round()
+    if torch.equal(rounded, labels):
+        return labels
+    return torch.where((labels - rounded).abs() <= WHOLE_TOLERANCE, rounded, labels)
 
 
 class CanonicalLabels(Transform):
-    """Map the label values of a layout to 0, 1 (necrotic), 2 (oedema), 3 (enhancing).
+    """Map the label values of a cohort to 0, 1 (necrotic), 2 (oedema), 3 (enhancing).
+
+    Values within `WHOLE_TOLERANCE` of whole numbers are rounded.
 
     Args:
-        meanings: canonical label of each value on disk other than 0; two values may mean the same, as long as a file
-            holds only one of them.
+        meanings: canonical label of each value on disk other than 0; 0 for what is no tumour, such as a cavity.
     """
 
     def __init__(self, meanings: Mapping[int, TumourLabel]) -> None:
@@ -34,39 +47,32 @@ class CanonicalLabels(Transform):
         """Return labels of the same shape with canonical values.
 
         Raises:
-            ValueError: when a value is not one of the layout's labels, or two values mean the same label.
+            ValueError: when a value is not one of the known labels.
         """
+        labels = whole_labels(labels)
         # background is most of it: to sort the rest is thirty times faster
         values = [0.0, *(float(value) for value in labels[labels != 0].unique())]
         unknown = [value for value in values if value not in self.meanings]
         if unknown:
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
             raise ValueError(f"has unknown label values {listed}; allowed are {', '.join(map(str, self.meanings))}")
-        self._refuse_two_values_of_one_meaning([int(value) for value in values])
         canonical = labels
         for value, meaning in self.meanings.items():
             if value != meaning:
                 canonical = torch.where(labels == value, torch.full_like(labels, meaning.value), canonical)
         return canonical
 
-    def _refuse_two_values_of_one_meaning(self, values: Sequence[int]) -> None:
-        first: dict[TumourLabel, int] = {}
-        for value in values:
-            other = first.setdefault(self.meanings[value], value)
-            if other != value:
-                meaning = self.meanings[value].name.lower()
-                raise ValueError(f"has both label values {other} and {value}, which mean the same ({meaning})")
-
 
 class StoredLabels(Transform):
     """Map canonical labels to the values that a layout writes: the inverse of `CanonicalLabels`.
 
     Args:
-        meanings: canonical label of each value on disk other than 0; of two with the same meaning the first is written.
+        meanings: canonical label of each value on disk other than 0; of two with the same meaning the first is
+            written, and background is 0.
     """
 
     def __init__(self, meanings: Mapping[int, TumourLabel]) -> None:
-        self.values = {meanings[value]: value for value in reversed(list(meanings))}
+        self.values = {meanings[value]: value for value in reversed(list(meanings)) if meanings[value]}
 
     def __call__(self, labels: Tensor) -> Tensor:
         """Return canonical labels as a tensor of the same shape and type with the layout's values.
@@ -107,7 +113,7 @@ class CanonicalLabelsd(MapTransform):
         """Map each key's labels.
 
         Raises:
-            ValueError: when a value is not one of the layout's labels, or two values mean the same label.
+            ValueError: when a value is not one of the known labels.
         """
         mapped = dict(data)
         for key in self.key_iterator(mapped):

@@ -120,7 +120,7 @@ class TumourRegion(StrEnum):
 class TumourLabel(IntEnum):
     """The canonical label values inside this project, whatever the layout stores on disk.
 
-    BraTS 2017-2021 write the enhancing tumour as 4, BraTS 2023 and later as 3; the loader maps both to 3.
+    What stored values mean is a label set (`data/layouts/label_sets.py`); a resection cavity is background here.
     """
 
     BACKGROUND = 0

@@ -7,13 +7,15 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import nibabel as nib
+import numpy as np
 import pytest
 
 from utad_monai.data import CohortError, PreparedCohort, Preprocessing, SlicedCase, find_cases, prepare_cohort
 from utad_monai.data.cohort import describe
 from utad_monai.data.split import SPLIT_FILE
-from utad_monai.keys import Modality, Split
+from utad_monai.keys import Modality, Split, TumourLabel
 
 WriteCase = Callable[..., Path]
 
@@ -211,3 +213,39 @@ def test_checkpoints_are_chosen_on_training_cases_where_no_validation_case_has_a
     with caplog.at_level(logging.WARNING):
         assert cohort.cases_to_score() == cohort.cases("train", with_segmentation=True) != []
     assert "no validation case has a segmentation: checkpoints are chosen on training cases" in caplog.messages
+
+
+def test_what_is_said_of_labels_is_kept_for_later_stages(
+    tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    """Read as BraTS-PED, the enhancing 4 of the tiny cohort is oedema; the report asks nobody again."""
+    arguments = (tiny_cohort, tmp_path, tiny_preprocessing)
+    said = prepare_cohort(*arguments, workers=1, progress=False, label_set="brats-ped")
+    again = prepare_cohort(*arguments, workers=1, progress=False)
+    assert (tmp_path / "label_set.json").is_file()
+    for cohort in (said, again):
+        labels = cohort.store.labels(sorted(cohort.store.cases)[0])
+        assert TumourLabel.OEDEMA in labels
+        assert cohort.store.cases == said.store.cases
+    assert prepare_cohort(tiny_cohort, tmp_path / "b", tiny_preprocessing, workers=1, progress=False).store.cases != (
+        said.store.cases
+    )
+
+
+def test_labels_that_nobody_can_tell_stop_a_training_in_one_line(
+    tmp_path: Path, write_case: Callable[..., Path], tiny_preprocessing: Preprocessing
+) -> None:
+    rows = ["case,t1,seg"]
+    for number in range(4):
+        folder = write_case(tmp_path / "cohort", f"p{number}", [Modality.T1], seed=number)
+        path = folder / f"p{number}_seg.nii.gz"
+        image = nibabel.load(path)
+        array = np.asarray(image.dataobj)
+        nibabel.save(nibabel.Nifti1Image(np.where(array == 1, 0, array), image.affine), path)
+        rows.append(f"c{number},p{number}/p{number}_t1.nii.gz,p{number}/p{number}_seg.nii.gz")
+    (tmp_path / "cohort" / "cohort.csv").write_text("\n".join(rows))
+    arguments = (tmp_path / "cohort", tmp_path / "run", tiny_preprocessing)
+    with pytest.raises(CohortError, match=r"brats2024 \(2 oedema, 4 cavity\).*label_set.json") as error:
+        prepare_cohort(*arguments, workers=1, progress=False)
+    assert len(str(error.value).splitlines()) == 1
+    assert len(prepare_cohort(*arguments, workers=1, progress=False, label_set="brats2020").store.cases) == 4

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -13,8 +14,19 @@ import numpy as np
 import pytest
 import torch
 
-from utad_monai.data import Case, CohortError, PreparedCohort, Preprocessing, find_cases, prepare_slices
+from utad_monai.data import (
+    BRATS_2023,
+    TABLE,
+    Case,
+    CohortError,
+    PreparedCohort,
+    Preprocessing,
+    find_cases,
+    prepare_slices,
+)
 from utad_monai.data import slice_store as slices
+from utad_monai.data.layouts.label_choice import LabelChoice
+from utad_monai.data.layouts.label_sets import LABEL_SETS
 from utad_monai.data.preprocessing import load_case, slice_case
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
@@ -374,3 +386,17 @@ def test_progress_bar_is_shown_only_when_asked(
 
 def test_prepared_fixture_is_sound(prepared_tiny_cohort: PreparedCohort) -> None:
     assert all(not case.warnings for case in prepared_tiny_cohort.store.cases.values())
+
+
+def _key(case: Case, label_set: str) -> str:
+    said = LabelChoice(LABEL_SETS[label_set], "the test") if label_set else None
+    return slices.case_key(replace(case, labels_said=said), Preprocessing())
+
+
+def test_a_key_changes_only_where_labels_mean_something_else(tmp_path: Path) -> None:
+    case = Case("a", "a", images={Modality.T1: tmp_path / "t1"}, segmentation=tmp_path / "seg", layout=TABLE)
+    named = replace(case, layout=BRATS_2023)
+    assert _key(case, "brats2020") == _key(case, "brats2023") == _key(case, ""), "as before sets had names"
+    assert _key(named, "brats2024") == _key(named, ""), "what has no cavity stays as it is"
+    others = [_key(case, name) for name in ("brats2020", "brats2024", "brats-ped", "msd")]
+    assert len(set(others)) == 4

@@ -20,12 +20,14 @@ from utad_monai.transforms import (
     StoredLabels,
     regions_to_labels,
 )
+from utad_monai.transforms.labels import whole_labels
 
 CANONICAL = arrays("u1", (1, 3, 4, 2), elements=st.integers(0, 3))
 NECROTIC, OEDEMA, ENHANCING = TumourLabel.NECROTIC, TumourLabel.OEDEMA, TumourLabel.ENHANCING
 FOUR = {1: NECROTIC, 2: OEDEMA, 4: ENHANCING}
 THREE = {1: NECROTIC, 2: OEDEMA, 3: ENHANCING}
 EITHER = {1: NECROTIC, 2: OEDEMA, 3: ENHANCING, 4: ENHANCING}
+CAVITY = THREE | {4: TumourLabel.BACKGROUND}
 SWAPPED = {1: OEDEMA, 2: NECROTIC, 3: ENHANCING}
 
 
@@ -52,9 +54,32 @@ def test_either_of_two_values_means_enhancing(values: list[int]) -> None:
     assert CanonicalLabels(EITHER)(torch.tensor([values])).tolist() == [[0, 1, 2, 3]]
 
 
-def test_two_values_of_one_meaning_in_one_file_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"both label values 3 and 4, which mean the same \(enhancing\)"):
-        CanonicalLabels(EITHER)(torch.tensor([[0, 3, 4]]))
+def test_two_values_may_mean_the_same() -> None:
+    cyst = {1: ENHANCING, 2: NECROTIC, 3: NECROTIC, 4: OEDEMA}
+    assert CanonicalLabels(cyst)(torch.tensor([[0, 1, 2, 3, 4]])).tolist() == [[0, 3, 1, 1, 2]]
+
+
+def test_a_cavity_is_background_in_every_region() -> None:
+    labels = CanonicalLabels(CAVITY)(torch.tensor([[0, 1, 2, 3, 4]]))
+    assert labels.tolist() == [[0, 1, 2, 3, 0]]
+    assert LabelsToTumourRegions()(labels)[:, 4].tolist() == [0, 0, 0]
+
+
+def test_background_is_never_written_as_a_cavity() -> None:
+    assert StoredLabels(CAVITY)(torch.tensor([[0, 1, 2, 3]])).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("value", [3.999, 4.00001, 3.9901, 4])
+def test_values_near_whole_numbers_are_rounded(value: float) -> None:
+    labels = torch.tensor([[0.004, 1.00001, value]])
+    assert CanonicalLabels(FOUR)(labels).tolist() == [[0, 1, 3]]
+    assert whole_labels(labels).tolist() == [[0, 1, 4]]
+
+
+@pytest.mark.parametrize("value", [3.98, 1.5, 0.011])
+def test_values_far_from_whole_numbers_stay_and_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=f"unknown label values {value}"):
+        CanonicalLabels(FOUR)(torch.tensor([[0, value]]))
 
 
 @pytest.mark.parametrize("meanings", [FOUR, THREE, SWAPPED, EITHER], ids=["four", "three", "swapped", "either"])

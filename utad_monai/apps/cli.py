@@ -25,6 +25,16 @@ from utad_monai.runtime.signals import Interruption, interruptible
 
 _MODALITIES = "[flair|t1|t1ce|t2|...]"
 
+LabelSetOption = Annotated[
+    str,
+    typer.Option(
+        "--label-set",
+        metavar="NAME|FILE",
+        help="What label values mean: brats2020, brats2023, brats2024, brats-ped, brats-met, msd, ucsf-pdgm, or a JSON "
+        "or CSV file; by default what the cohort says.",
+    ),
+]
+
 app = typer.Typer(
     help="Make missing MRI modalities of brain tumour patients, and measure how good they are.",
     no_args_is_help=True,
@@ -261,6 +271,7 @@ def complete(
         str, typer.Option(help="Complete one part of the cohort: 0/4 to 3/4, or slurm; automatic with torchrun.")
     ] = "",
     merge: Annotated[bool, typer.Option("--merge", help="Only write the manifest of all shards.")] = False,
+    label_set: LabelSetOption = "",
 ) -> None:
     """Make every missing modality of every case of a cohort."""
     from utad_monai.apps.complete import (
@@ -297,6 +308,7 @@ def complete(
         tree=layout or "",
         placing=Placing.LINK if link else Placing.COPY,
         shard=None if merge else chosen_shard(shard),
+        label_set=label_set,
     )
     with plain_log():
         if dry_run:
@@ -337,11 +349,12 @@ def check(
         typer.Option("--json", metavar="FILE", help="Write the report as JSON; - prints it in place of the tables."),
     ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Number of cases at a time; 0: one per core.")] = 0,
+    label_set: LabelSetOption = "",
 ) -> None:
     """Show what is in a cohort, with errors and warnings; exit code 2 if a case has errors."""
     from utad_monai.apps.check import check_cohort, show_report, write_report_json
 
-    report = check_cohort(dataset_dir, workers=workers or None)
+    report = check_cohort(dataset_dir, workers=workers or None, label_set=label_set)
     if json_file:
         write_report_json(report, json_file)
     if json_file != "-":
@@ -401,6 +414,7 @@ def prepare(
     ] = None,
     native_output: Annotated[Path | None, typer.Option(help="Folder for the results of --to-native.")] = None,
     native_grid: Annotated[str, typer.Option(help="Image whose grid --to-native uses; by default the reference.")] = "",
+    label_set: LabelSetOption = "",
 ) -> None:
     """Register, resample and skull-strip raw images (DICOM, NIfTI, NRRD, MetaImage), or bring results back to them."""
     from utad_monai.apps.prepare import command
@@ -410,9 +424,9 @@ def prepare(
         if to_native is not None:
             code = command.bring_back(output_dir, to_native, native_output, native_grid)
         elif dry_run:
-            code = command.show(raw)
+            code = command.show(raw, label_set)
         else:
-            code = command.prepare(raw, output_dir, settings, workers)
+            code = command.prepare(raw, output_dir, settings, workers, label_set=label_set)
     except command.UsageError as error:
         raise typer.BadParameter(str(error)) from error
     raise typer.Exit(code)

@@ -44,6 +44,7 @@ def fit_to_brains(
     room_mm: float = ROOM_MM,
     *,
     workers: int | None = None,
+    label_set: str | Path = "",
 ) -> Preprocessing:
     """Return a preprocessing whose frame is the brain box of a cohort, with pixels of the same size.
 
@@ -55,6 +56,7 @@ def fit_to_brains(
         brain_box: whether to do it; otherwise the preprocessing is returned as it is.
         room_mm: left on each side of the largest brain; 0 is the tight box.
         workers: cases measured at a time, by default one per processor.
+        label_set: what segmentations mean, as in `look_for_cases`.
 
     Raises:
         CohortError: when the cohort is missing, or no case of it can be read.
@@ -66,7 +68,7 @@ def fit_to_brains(
         return preprocessing
     path = Path(output_dir) / BRAIN_BOX_FILE
     if not path.is_file():
-        image_size = _box(preprocessing, dataset_dir, room_mm, workers or os.cpu_count() or 1)
+        image_size = _box(preprocessing, dataset_dir, room_mm, workers or os.cpu_count() or 1, label_set=label_set)
         frame = [size * mm for size, mm in zip(image_size, preprocessing.pixel_mm, strict=True)]
         write_json(path, {_FRAME: frame, _IMAGE: list(image_size)})
     box = json.loads(path.read_text(encoding="utf-8"))
@@ -102,8 +104,10 @@ def box_pixels(
     return min(height, largest[0]), min(width, largest[1])
 
 
-def _box(preprocessing: Preprocessing, dataset_dir: str | Path, room_mm: float, workers: int) -> tuple[int, int]:
-    found = look_for_cases(dataset_dir, preprocessing.modalities)
+def _box(
+    preprocessing: Preprocessing, dataset_dir: str | Path, room_mm: float, workers: int, *, label_set: str | Path
+) -> tuple[int, int]:
+    found = look_for_cases(dataset_dir, preprocessing.modalities, label_set)
     problems = list(found.problems)
     extents = []
     for measured in map_in_threads(partial(_extent_mm, preprocessing=preprocessing), found.cases, workers):

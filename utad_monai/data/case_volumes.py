@@ -43,7 +43,7 @@ def case_dictionary(case: Case, parts: Sequence[str] | None = None) -> dict[Hash
     files: dict[Hashable, Any] = {m: _file(case, m) for m in case.images if m in parts}
     if case.segmentation and SEGMENTATION in parts:
         files[SEGMENTATION] = case.segmentation
-    return files | {LABEL_MEANINGS: case.layout.labels, PROBLEMS: []}
+    return files | {LABEL_MEANINGS: case.labels, PROBLEMS: []}
 
 
 def run_transforms(

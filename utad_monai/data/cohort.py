@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.layouts import Case, look_for_cases
+from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, said_label_set
 from utad_monai.data.layouts.patient import joined_patients
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.quality.finding import SPLIT_FILE, CohortError, settle
@@ -16,6 +17,7 @@ from utad_monai.data.quality.mix_up import cases_with_equal_voxels
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split, read_split
 from utad_monai.keys import OnBadCase, Split
+from utad_monai.runtime.files import write_json
 
 _NAMED = 5
 
@@ -72,6 +74,7 @@ def prepare_cohort(
     workers: int | None = None,
     progress: bool = True,
     on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
+    label_set: str | Path = "",
 ) -> PreparedCohort:
     """Find, split and prepare a cohort; what is in `output_dir` from an earlier run is reused.
 
@@ -89,13 +92,14 @@ def prepare_cohort(
         workers: threads that prepare slices, by default one per processor.
         progress: whether to show a progress bar.
         on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
+        label_set: what segmentations mean, as in `look_for_cases`; kept in `output_dir`, for later stages and reports.
 
     Raises:
         CohortError: with every problem of the cohort, one line each.
         ValueError: for an unknown `on_bad_case`.
     """
     policy = OnBadCase(on_bad_case)
-    found = look_for_cases(dataset_dir, preprocessing.modalities)
+    found = look_for_cases(dataset_dir, preprocessing.modalities, _kept_label_set(output_dir, label_set))
     cases = list(found.cases)
     if not cases:
         raise CohortError(found.problems)
@@ -132,6 +136,15 @@ def _of_patients(store: SliceStore, cases: list[Case]) -> SliceStore:
     return SliceStore(sliced, store.preprocessing)
 
 
+def _kept_label_set(output_dir: str | Path, label_set: str | Path) -> str | Path:
+    """Keep what the user says of labels in the folder of the run; where nothing is said, return what was kept."""
+    kept = Path(output_dir) / f"{LABEL_SET_KEY}.json"
+    if not label_set:
+        return kept if kept.is_file() else ""
+    write_json(kept, said_label_set(label_set).as_data())
+    return label_set
+
+
 def _name_unsegmented(cases: list[Case]) -> None:
     without = [case.case_id for case in cases if case.segmentation is None]
     if without:
@@ -142,7 +155,7 @@ def _name_unsegmented(cases: list[Case]) -> None:
 
 def describe(cases: list[Case], dataset_dir: str | Path) -> str:
     """Return one line: layouts with their mappings, cases, patients, and how many cases have each modality."""
-    layouts = ", ".join(sorted({case.layout.description for case in cases}))
+    layouts = ", ".join(sorted({case.layout.described(case.label_set) for case in cases}))
     counts = Counter(modality for case in cases for modality in case.images)
     modalities = ", ".join(f"{modality} {counts[modality]}" for modality in cases[0].modalities)
     segmented = sum(case.segmentation is not None for case in cases)

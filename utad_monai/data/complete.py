@@ -137,6 +137,7 @@ class InferenceCases(Dataset[Case]):
         case_ids: names of the only cases to look at; empty for all.
         on_bad_case: whether files of which the case cannot be told stop everything (`refuse`) or are left out (`skip`).
         modalities: those that a case should have.
+        label_set: what segmentations mean, as in `look_for_cases`.
 
     Attributes:
         cases: what is looked at.
@@ -155,8 +156,9 @@ class InferenceCases(Dataset[Case]):
         case_ids: Sequence[str] = (),
         on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
         modalities: ModalitySet = FOUR_MODALITIES,
+        label_set: str | Path = "",
     ) -> None:
-        found = look_for_cases(dataset_dir, modalities)
+        found = look_for_cases(dataset_dir, modalities, label_set)
         cases, self.problems = list(found.cases), found.problems
         if self.problems and (OnBadCase(on_bad_case) is OnBadCase.REFUSE or not cases):
             raise CohortError(self.problems)

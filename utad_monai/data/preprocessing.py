@@ -255,7 +255,7 @@ def normalise_case(
     Raises:
         CohortError: with the given problems and those of labels and intensities, if there is any.
     """
-    data: dict[Any, Any] = {**volumes, LABEL_MEANINGS: case.layout.labels, PROBLEMS: []}
+    data: dict[Any, Any] = {**volumes, LABEL_MEANINGS: case.labels, PROBLEMS: []}
     data = preprocessing.apply(data, first=NormaliseBraind, before=PlaceFramed)
     problems = [*problems, *(Finding.of(case.case_id, error) for error in data[PROBLEMS])]
     if problems:

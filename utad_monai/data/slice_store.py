@@ -30,6 +30,8 @@ from utad_monai.transforms import BACKGROUND, IntensityWindow
 
 _FORMAT = 4
 """Raised whenever the content of a cache entry changes its meaning."""
+_UNNAMED_LABELS = {(1, 1), (2, 2), (3, 3), (4, 3)}
+"""Values and canonical labels of layouts that name no label set, before such sets had names."""
 _INDEX = "case.json"
 _LABELS = "labels"
 _OPEN_VOLUMES = 256
@@ -179,9 +181,17 @@ def case_key(case: Case, preprocessing: Preprocessing) -> str:
     if case.segmentation:
         parts.append((SEGMENTATION, None, case.segmentation))
     files = [(part, channel, str(path.absolute()), *_identity(path)) for part, channel, path in parts]
-    labels = sorted(case.layout.labels.items())
+    labels = _label_key(case)
     content = [_FORMAT, case.case_id, case.patient_id, files, labels, preprocessing.description()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _label_key(case: Case) -> list[tuple[int, int]]:
+    """Return what the labels mean, in the words of earlier versions: what means the same there keeps its entry."""
+    labels = {(value, int(label)) for value, label in case.labels.items()}
+    if case.layout.label_set is None and labels <= _UNNAMED_LABELS:
+        labels = _UNNAMED_LABELS
+    return sorted((value, label) for value, label in labels if label)
 
 
 def _identity(path: Path) -> tuple[int, int]:

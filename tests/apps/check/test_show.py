@@ -11,7 +11,10 @@ from rich.console import Console
 
 from utad_monai.apps.check import CaseGrid, CaseReport, CohortReport, Finding, FindingKind, show_report
 from utad_monai.apps.check.show import TITLES
+from utad_monai.apps.cli import LabelSetOption
 from utad_monai.data import BRATS_2023, Case
+from utad_monai.data.layouts.label_choice import LabelChoice
+from utad_monai.data.layouts.label_sets import LABEL_SETS
 from utad_monai.keys import Modality
 
 ROOT = Path("cohort")
@@ -105,3 +108,17 @@ def test_a_cohort_without_a_readable_file_has_no_grids() -> None:
     text = shown(replace(case(1, problem="is broken"), grid=None))
     assert "Grids" not in text
     assert "1 cases of 1 patients: 0 usable, 1 refused" in text
+
+
+def test_the_label_set_is_said_and_who_says_so() -> None:
+    labelled = case(1)
+    said = LabelChoice(LABEL_SETS["brats2024"], "label_set.json")
+    labelled = replace(labelled, case=replace(labelled.case, segmentation=ROOT / "seg.nii", labels_said=said))
+    text = shown(labelled)
+    assert "Labels of 1 case: brats2024, said by label_set.json" in text
+    assert "4\ncavity)" in text or "4 cavity)" in text
+
+
+def test_every_label_set_is_in_the_help_of_its_option() -> None:
+    text = next(one.help for one in LabelSetOption.__metadata__)  # type: ignore[attr-defined]
+    assert all(f"{name}," in text for name in LABEL_SETS)

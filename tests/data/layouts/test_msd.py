@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from utad_monai.data import MSD_TASK01, CohortError, Preprocessing, find_cases, load_case, look_for_cases
+from utad_monai.data.layouts.label_sets import BRATS_2023_LABELS
 from utad_monai.keys import Modality
 
 WriteCase = Callable[..., Path]
@@ -94,6 +95,49 @@ def test_a_description_that_contradicts_the_layout_is_refused(task: Path, conten
         find_cases(task)
     assert [problem.file for problem in refusal.value.problems] == [task / "dataset.json"]
     assert look_for_cases(task).cases == ()
+
+
+NNUNET = {"channel_names": {"0": "FLAIR", "1": "T1", "2": "T1ce", "3": "T2"}}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "edema": 1, "non-enhancing tumor": 2, "enhancing tumour": 3},
+        {"background": 0, "ED": 1, "NCR": 2, "ET": 3, "resection cavity": 4},
+        {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]},
+        {"background": 0, "whole_tumour": [1, 2, 3], "tumour_core": [2, 3], "enhancing_tumour": 3},
+        {},
+    ],
+)
+def test_a_description_of_nnunet_that_fits_is_fine(task: Path, labels: Any) -> None:
+    (task / "dataset.json").write_text(json.dumps(NNUNET | {"labels": labels}))
+    (case,) = find_cases(task)
+    assert {value: label for value, label in case.labels.items() if label} == MSD_TASK01.labels
+    assert case.labels.get(4, 0) == 0, "a cavity is no tumour"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"labels": {"background": 0, "NCR": 1, "ED": 2, "ET": 3}}, "label 1 is 'NCR'"),
+        ({"labels": {"edema": 2, "enhancing": 1, "necrosis": 3}}, "label 1 is 'enhancing'"),
+        ({"labels": {"whole": [1, 2, 3], "core": [1, 3], "enhancing": [3]}}, "label 1 is 'whole' and 'core'"),
+        ({"labels": {"lesion": 1}}, "label 1 is 'lesion'"),
+        ({"labels": {"edema": "one"}}, "labels that cannot be read"),
+        ({"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}}, "channels are"),
+    ],
+)
+def test_a_description_of_nnunet_that_contradicts_is_refused(task: Path, content: Any, reason: str) -> None:
+    (task / "dataset.json").write_text(json.dumps(NNUNET | content))
+    (problem,) = look_for_cases(task).problems
+    assert reason in problem.text
+
+
+def test_a_user_who_says_the_labels_is_heard_before_the_description(task: Path) -> None:
+    (task / "dataset.json").write_text(json.dumps(NNUNET | {"labels": {"NCR": 1, "ED": 2, "ET": 3}}))
+    (case,) = look_for_cases(task, label_set="brats2023").cases
+    assert case.label_set is BRATS_2023_LABELS
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, "\udc80"], ids=["cut", "deep", "not text"])

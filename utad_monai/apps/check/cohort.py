@@ -15,6 +15,7 @@ from tqdm import tqdm
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.preprocessing import Preprocessing, normalise_case
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
 from utad_monai.data.quality.mix_up import duplicates_across, mix_up_warnings, voxel_digests
@@ -137,6 +138,11 @@ class CohortReport:
         return Counter(report.grid for report in self.cases if report.grid).most_common()
 
     @property
+    def label_sets(self) -> list[tuple[LabelChoice, int]]:
+        """Which label sets segmentations follow, who says so, and in how many cases, the most frequent first."""
+        return Counter(each.case.label_choice for each in self.cases if each.case.label_choice).most_common()
+
+    @property
     def exit_code(self) -> int:
         """0 when every case is usable, 2 when some are refused, 1 when none is usable."""
         if not self.usable:
@@ -186,6 +192,8 @@ def check_cohort(
     preprocessing: Preprocessing | None = None,
     workers: int | None = None,
     progress: bool = True,
+    *,
+    label_set: str | Path = "",
 ) -> CohortReport:
     """Find and check every case of a cohort; nothing is written, and no case stops the others.
 
@@ -194,6 +202,7 @@ def check_cohort(
         preprocessing: what would be done with the images; the default frame and percentiles when None.
         workers: cases that are checked at a time, by default one per processor; each holds one case in memory.
         progress: whether to show a progress bar on stderr.
+        label_set: what segmentations mean: the name of a label set or a file; empty for what the cohort says.
 
     Returns:
         The report; a cohort that cannot be read at all is one without cases.
@@ -201,7 +210,7 @@ def check_cohort(
     path = Path(dataset_dir)
     root = path.parent if path.is_file() else path
     try:
-        found = look_for_cases(path)
+        found = look_for_cases(path, label_set=label_set)
     except CohortError as error:
         return CohortReport(root, (), findings=error.problems)
     check = partial(check_case, preprocessing=preprocessing or Preprocessing())

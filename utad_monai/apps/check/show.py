@@ -18,6 +18,7 @@ from rich.text import Text
 from utad_monai import __version__
 from utad_monai.apps.check.cohort import CaseGrid, CaseReport, CohortReport
 from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
 from utad_monai.runtime.console import visible
@@ -35,7 +36,11 @@ def report_as_json(report: CohortReport) -> dict[str, Any]:
         "version": __version__,
         "cohort": str(report.root),
         "exit_code": report.exit_code,
-        "layouts": sorted({case.case.layout.description for case in report.cases}),
+        "layouts": sorted({_layout(case) for case in report.cases}),
+        "label_sets": [
+            {"label_set": _said(choice), "labels": _labels(choice), "because": choice.because, "cases": count}
+            for choice, count in report.label_sets
+        ],
         "cases": report.found,
         "usable": report.usable,
         "refused": report.refused,
@@ -47,6 +52,18 @@ def report_as_json(report: CohortReport) -> dict[str, Any]:
         "warnings": [_warning(report, found) for found in report.warnings],
         "table": [_case(report, case) for case in report.cases],
     }
+
+
+def _layout(checked: CaseReport) -> str:
+    return checked.case.layout.described(checked.case.label_set)
+
+
+def _said(choice: LabelChoice) -> str:
+    return choice.label_set.name or choice.label_set.title
+
+
+def _labels(choice: LabelChoice) -> dict[str, str]:
+    return {str(value): str(word) for value, word in choice.label_set.words.items()}
 
 
 def _grid(grid: CaseGrid) -> dict[str, Any]:
@@ -137,8 +154,11 @@ def show_report(report: CohortReport, console: Console | None = None) -> None:
 
 def _show_head(report: CohortReport, console: Console) -> None:
     _show_text(console, str(report.root), "bold")
-    for layout in sorted({checked.case.layout.description for checked in report.cases}):
+    for layout in sorted({_layout(checked) for checked in report.cases}):
         _show_text(console, layout)
+    for choice, count in report.label_sets:
+        cases = f"{count} case{'s' if count > 1 else ''}"
+        _show_text(console, f"Labels of {cases}: {_said(choice)}, said by {choice.because}")
     counts = f"{report.found} cases of {report.patients} patients" if report.cases else f"{report.found} cases"
     _show_text(console, f"{counts}: {report.usable} usable, {report.refused} refused")
 

@@ -63,6 +63,7 @@ class Completion:
         progress: whether to show progress bars.
         shard: the share of the cases that is completed, beside other processes; None for all. The last shard that ends
             writes manifest and tree.
+        label_set: what segmentations mean: the name of a label set or a file; empty for what the cohort says.
     """
 
     dataset_dir: str | Path
@@ -78,6 +79,7 @@ class Completion:
     placing: Placing | str = Placing.LINK
     progress: bool = True
     shard: Shard | None = None
+    label_set: str | Path = ""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def _not_measured(translator: TranslatorModel) -> CohortIntensities:
 
 def _find(completion: Completion, modalities: ModalitySet) -> tuple[str, Sequence[Case], tuple[Finding, ...]]:
     _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
-    found = look_for_cases(completion.dataset_dir, modalities)
+    found = look_for_cases(completion.dataset_dir, modalities, completion.label_set)
     if not found.cases:
         raise CohortError(found.problems)
     return describe(list(found.cases), completion.dataset_dir), found.cases, found.problems

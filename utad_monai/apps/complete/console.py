@@ -50,5 +50,7 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
     if completed.tree is not None:
         typer.echo(f"complete cohort    {completed.tree.folder} ({len(completed.tree.cases)} cases)")
         typer.echo(f"channel order      {completed.tree.channel_order}")
+        for warning in completed.tree.warnings:
+            typer.echo(visible(f"warning: {warning}"), err=True)
         for problem in completed.tree.problems:
             typer.echo(visible(f"error: {problem}"), err=True)

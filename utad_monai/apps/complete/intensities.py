@@ -207,7 +207,7 @@ def _tumour(case: Case) -> Tensor | None:
         return None
     try:
         labels = in_lps(LoadNifti()(case.segmentation)).as_tensor()
-        return torch.as_tensor(CanonicalLabels(case.layout.labels)(labels) > 0)
+        return torch.as_tensor(CanonicalLabels(case.labels)(labels) > 0)
     except ValueError:
         return None
 

@@ -217,6 +217,10 @@ def _write_images(folder: Path, case_id: str, case: PreparedCase, report: Mappin
         yield sidecar
     if case.segmentation is not None:
         yield write_nifti(folder / f"{case_id}_seg.nii.gz", case.segmentation, case.grid, text)
+        if "labels" in report:
+            sidecar = folder / f"{case_id}_seg.json"
+            write_json(sidecar, report["labels"])
+            yield sidecar
 
 
 def _sidecar(case: PreparedCase, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,17 +10,27 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+import torch
 
 from utad_monai.apps.prepare.geometry import Grid
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawImage, read_raw_image
+from utad_monai.apps.prepare.raw_labels import written_values
 from utad_monai.apps.prepare.settings import REFERENCE_ORDER, RawRole
+from utad_monai.data.layouts.label_sets import (
+    BRATS_2017_TO_2021_LABELS,
+    BRATS_2023_LABELS,
+    SAY_THE_LABEL_SET,
+    LabelMeaning,
+)
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
+from utad_monai.data.quality.soundness import label_warning
 from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError
+from utad_monai.transforms.labels import whole_labels
 
-_LABELS = frozenset({0, 1, 2, 3, 4})
-_LATE_ENHANCING, _EARLY_ENHANCING = 3, 4
+_LATE_ENHANCING = 3
+"""The value since BraTS 2023."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class CaseInput:
     Attributes:
         images: float32 in `Modality` order, each on its own grid.
         reference: the modality to which the others are registered.
-        segmentation: uint8 labels (4 is enhancing tumour) and the image whose grid they lie on.
+        segmentation: uint8 labels, in the values of `written_label_set`, and the image whose grid they lie on.
         brain_mask: uint8 and the image whose grid it lies on.
         warnings: what somebody should look at.
     """
@@ -123,14 +133,21 @@ def _owner(
 
 
 def _labels(case: RawCase, image: sitk.Image, problems: list[Finding], texts: list[str]) -> sitk.Image:
-    """Return labels as BraTS 2021 writes them, enhancing tumour 4; say so in a text when they are changed."""
-    found = {float(value) for value in np.unique(sitk.GetArrayViewFromImage(image))}
-    if not found <= _LABELS or found >= {_LATE_ENHANCING, _EARLY_ENHANCING}:
+    """Return labels in the values that are written; say so in a text when they are changed."""
+    voxels = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))
+    whole = whole_labels(voxels)
+    found = {float(value) for value in np.unique(whole.numpy())}
+    usual = BRATS_2023_LABELS if _LATE_ENHANCING in found else BRATS_2017_TO_2021_LABELS
+    label_set = case.labels.label_set if case.labels else usual
+    if not found <= {0, *label_set.words}:
         shown = ", ".join(f"{value:g}" for value in sorted(found)[:8])
-        path = case.sources[RawRole.SEGMENTATION].path
-        problems.append(Finding.error(case.case_id, path, f"has labels {shown}", "map them to 0, 1, 2 and 4"))
-    labels = sitk.Cast(image, sitk.sitkUInt8)
-    if _LATE_ENHANCING in found:
-        texts.append("seg: label 3 is written as 4, which is enhancing tumour in the names of BraTS 2021")
-        labels = sitk.ChangeLabel(labels, {_LATE_ENHANCING: _EARLY_ENHANCING})
-    return labels
+        path, known = case.sources[RawRole.SEGMENTATION].path, label_set.description
+        reason = f"has labels {shown}, and those of {label_set.name or label_set.title} are {known}"
+        problems.append(Finding.error(case.case_id, path, reason, f"map them to these, or {SAY_THE_LABEL_SET}"))
+    if text := label_warning(voxels):
+        texts.append(f"seg: {text}")
+    changed = {a: b for a, b in written_values(label_set).items() if a != b and a in found}
+    for value, written in changed.items():
+        meaning = "enhancing tumour" if label_set.words[value] is LabelMeaning.ENHANCING else label_set.words[value]
+        texts.append(f"seg: label {value} is written as {written}, which is {meaning} in the names of BraTS 2021")
+    return sitk.ChangeLabel(sitk.Cast(sitk.Round(image), sitk.sitkUInt8), changed)

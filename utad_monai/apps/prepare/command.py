@@ -29,6 +29,7 @@ from utad_monai.apps.prepare.raw_cases import (
     with_patients_linked,
 )
 from utad_monai.apps.prepare.raw_images import RawSource, size_and_spacing
+from utad_monai.apps.prepare.raw_labels import with_label_sets
 from utad_monai.apps.prepare.settings import BrainMaskMethod, GridKind, Interpolation, PreparationSettings
 from utad_monai.data.layouts.patient import PATIENTS_FILE, read_patients, visit_of, write_patients
 from utad_monai.data.quality.case_name import folder_name_error
@@ -47,14 +48,14 @@ _MOST_WORKERS = 4
 """A case at 1 mm needs about 1.5 GB; more workers than this are for who asks for them."""
 
 
-def raw_cases(raw: Path) -> list[RawCase]:
-    """Find the cases of a folder or of a CSV table, each with its problems.
+def raw_cases(raw: Path, label_set: str | Path = "") -> list[RawCase]:
+    """Find the cases of a folder or of a CSV table, each with its problems and what its segmentation means.
 
     Raises:
-        CohortError: when there is none.
+        CohortError: when there is none, or the label set is none.
     """
     cases = find_raw_cases(raw) if raw.is_dir() else read_raw_list(raw)
-    return list(_with_name_problems(with_patients_linked(cases)))
+    return with_label_sets(list(_with_name_problems(with_patients_linked(cases))), raw, label_set)
 
 
 def prepare_raw_cohort(
@@ -63,6 +64,8 @@ def prepare_raw_cohort(
     settings: PreparationSettings | None = None,
     workers: int = 0,
     progress: bool = True,
+    *,
+    label_set: str | Path = "",
 ) -> list[Outcome]:
     """Prepare every case of a cohort; one that cannot be used does not stop the others.
 
@@ -73,6 +76,7 @@ def prepare_raw_cohort(
         settings: the choices; None for the defaults.
         workers: processes side by side; 0 for one per processor, at most four.
         progress: whether to show a progress bar.
+        label_set: what segmentations mean: the name of a label set or a file; empty for what the cohort says.
 
     Returns:
         What became of each case, by name.
@@ -85,7 +89,7 @@ def prepare_raw_cohort(
     settings = settings or PreparationSettings()
     _refuse_nested(raw, output_dir)
     _refuse_missing_program(settings)
-    cases = raw_cases(raw)
+    cases = raw_cases(raw, label_set)
     for case in cases:
         for note in case.notes:
             _logger.warning("case %s: %s", case.case_id, note)
@@ -190,6 +194,7 @@ def describe_raw_cases(cases: Sequence[RawCase]) -> Iterator[str]:
             yield f"  patient    {case.patient}"
         for role, source in case.sources.items():
             yield f"  {role:<10} {source.format:<9} {source.text}: {_size(source)}"
+        yield from _labels_of(case)
         for text in case.unused:
             yield f"  not used   {text}"
         if case.unknown:
@@ -198,6 +203,12 @@ def describe_raw_cases(cases: Sequence[RawCase]) -> Iterator[str]:
             yield f"  look at it {text}"
         for problem in case.problems:
             yield f"  REFUSED    {problem}"
+
+
+def _labels_of(case: RawCase) -> Iterator[str]:
+    if case.labels:
+        found = case.labels.label_set
+        yield f"  labels     {found.name or found.title}, said by {case.labels.because}: {found.description}"
 
 
 def _size(source: RawSource) -> str:
@@ -238,13 +249,15 @@ def settings_of(reference: str, grid: str, n4: bool, brain_mask: str, interpolat
         raise UsageError(str(error)) from error
 
 
-def prepare(raw: Path, output_dir: Path, settings: PreparationSettings, workers: int) -> int:
+def prepare(
+    raw: Path, output_dir: Path, settings: PreparationSettings, workers: int, *, label_set: str | Path = ""
+) -> int:
     """Prepare a cohort, say its errors and warnings, and return the exit code.
 
     Raises:
         CohortError: when nothing can be started.
     """
-    outcomes = prepare_raw_cohort(raw, output_dir, settings, workers)
+    outcomes = prepare_raw_cohort(raw, output_dir, settings, workers, label_set=label_set)
     for outcome in outcomes:
         for warning in outcome.warnings:
             typer.echo(visible(f"warning: case {outcome.case}: {warning}"), err=True)
@@ -256,13 +269,13 @@ def prepare(raw: Path, output_dir: Path, settings: PreparationSettings, workers:
     return _code(len(outcomes), refused)
 
 
-def show(raw: Path) -> int:
+def show(raw: Path, label_set: str | Path = "") -> int:
     """Print what is recognised, and return the exit code.
 
     Raises:
         CohortError: when there is no case.
     """
-    cases = raw_cases(raw)
+    cases = raw_cases(raw, label_set)
     for line in describe_raw_cases(cases):
         typer.echo(visible(line))
     return _code(len(cases), sum(bool(case.problems) for case in cases))

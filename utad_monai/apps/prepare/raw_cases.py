@@ -21,6 +21,7 @@ from utad_monai.apps.prepare.time_points import (
     several_times,
     time_points,
 )
+from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.layouts.patient import joined_patients, patient_of
 from utad_monai.data.quality.finding import CohortError, Finding
 
@@ -44,6 +45,7 @@ class RawCase:
         patient: whom it is of.
         warnings: what somebody should look at before it is read.
         notes: what only the screen shows.
+        labels: what its segmentation means, and who says so; None without one, or where nobody was asked.
     """
 
     case_id: str
@@ -62,6 +64,8 @@ class RawCase:
         """Hashes of the PatientIDs of its DICOM headers."""
         found = (source.examination for source in self.sources.values())
         return frozenset(one.patient for one in found if one and one.patient)
+
+    labels: LabelChoice | None = None
 
 
 def find_raw_cases(raw_dir: Path) -> list[RawCase]:

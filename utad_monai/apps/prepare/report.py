@@ -20,8 +20,10 @@ from utad_monai.apps.prepare.brain_mask import BrainMask, resolve_method
 from utad_monai.apps.prepare.case_preparation import PreparedCase
 from utad_monai.apps.prepare.geometry import displacement_mm, rotation_degrees
 from utad_monai.apps.prepare.raw_cases import RawCase
+from utad_monai.apps.prepare.raw_labels import written_label_set
 from utad_monai.apps.prepare.registration import Registration
 from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings, RawRole
+from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS, LABEL_SET_KEY
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.data.quality.soundness import PREPARED_ML
 from utad_monai.keys import Modality
@@ -91,6 +93,8 @@ _DIGITS = 4
 def fingerprint(case: RawCase, settings: PreparationSettings) -> str:
     """Return a hash of every raw byte and every choice that decide a case's result."""
     digest = hashlib.sha256(f"{_FORMAT} {settings.description()} {resolve_method(settings.brain_mask)}".encode())
+    if case.labels and case.labels.label_set not in (BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS):  # all there was
+        digest.update(str(case.labels.label_set.as_data()).encode())
     for role, source in sorted(case.sources.items()):
         digest.update(f"{role} {source.format}".encode())
         for path in source.files:
@@ -130,6 +134,7 @@ def describe_case(
             "volume_ml": round(case.mask.volume_ml, 1),
         },
         "segmentation": case.segmentation is not None,
+        **_labels(raw),
         "prepared_grid": case.grid.description(),
         "warnings": [one.phrase for one in (*warnings, *preparation_warnings(raw.case_id, case))],
         "software": {
@@ -139,6 +144,21 @@ def describe_case(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
+    }
+
+
+def _labels(raw: RawCase) -> dict[str, Any]:
+    """Return what the values of the segmentation mean, in the file and where it came from."""
+    if raw.labels is None:
+        return {}
+    written = written_label_set(raw.labels.label_set)
+    return {
+        "labels": {
+            **written.as_data(),
+            "meanings": {str(value): str(word) for value, word in written.words.items()},
+            "raw": raw.labels.label_set.as_data()[LABEL_SET_KEY],
+            "said_by": raw.labels.because,
+        }
     }
 
 

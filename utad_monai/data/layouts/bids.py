@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
 BIDS = Layout(
     name="BIDS",
     names={Modality.FLAIR: "FLAIR", Modality.T1: "T1w", Modality.T1CE: "ce-*_T1w", Modality.T2: "T2w"},
-    labels=EITHER_BRATS_LABELS,
+    label_set=None,
 )
 """`sub-*/[ses-*/]anat/sub-*[_ses-*][_<key>-<value>...]_{T1w,T2w,FLAIR,dseg}.nii[.gz]`; enhancing tumour is 3 or 4."""
 

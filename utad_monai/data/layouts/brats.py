@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from utad_monai.data.layouts.case import BRATS_2023_LABELS, BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
@@ -28,7 +29,7 @@ class BratsLayout(Layout):
 BRATS_2017_TO_2021 = BratsLayout(
     name="BraTS 2017-2021",
     names={Modality.FLAIR: "flair", Modality.T1: "t1", Modality.T1CE: "t1ce", Modality.T2: "t2"},
-    labels=BRATS_LABELS,
+    label_set=BRATS_2017_TO_2021_LABELS,
     separator="_",
 )
 """`<case>/<case>_{flair,t1,t1ce,t2,seg}.nii[.gz]`, in HGG/LGG folders until 2019; enhancing tumour is 4."""
@@ -36,7 +37,7 @@ BRATS_2017_TO_2021 = BratsLayout(
 BRATS_2023 = BratsLayout(
     name="BraTS 2023 and later",
     names={Modality.FLAIR: "t2f", Modality.T1: "t1n", Modality.T1CE: "t1c", Modality.T2: "t2w"},
-    labels=BRATS_2023_LABELS,
+    label_set=BRATS_2023_LABELS,
     separator="-",
 )
 """`<case>/<case>-{t2f,t1n,t1c,t2w,seg}.nii[.gz]`; enhancing tumour is 3."""

@@ -11,6 +11,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from utad_monai.data.layouts.label_choice import LabelChoice
+from utad_monai.data.layouts.label_sets import LabelSet
 from utad_monai.data.layouts.patient import visit_of
 from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet, TumourLabel
 from utad_monai.runtime.files import home_dir, write_json
@@ -79,13 +81,6 @@ def _record(root: Path) -> Path:
 SEGMENTATION: Final = "seg"
 """The part of a case that is not an image; also its column and its file ending where a layout has no other."""
 
-BRATS_LABELS = {1: TumourLabel.NECROTIC, 2: TumourLabel.OEDEMA, 4: TumourLabel.ENHANCING}
-"""Label values of BraTS until 2021."""
-BRATS_2023_LABELS = {1: TumourLabel.NECROTIC, 2: TumourLabel.OEDEMA, 3: TumourLabel.ENHANCING}
-"""Label values of BraTS since 2023: the canonical ones."""
-EITHER_BRATS_LABELS = BRATS_2023_LABELS | BRATS_LABELS
-"""Label values where nobody says which BraTS they follow: enhancing tumour is 3 or 4, and written as 3."""
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -94,16 +89,20 @@ class Layout:
     Attributes:
         name: shown to the user.
         names: what the layout calls an image of each modality.
-        labels: meaning of each label value in segmentation files, background left out; where two values mean the same,
-            a file may hold either of them, and the first one is written.
+        label_set: what its segmentations mean where nobody says anything else; None where the layout says nothing.
         channels: position of each modality in a 4-D file; empty where every modality has a file of its own.
     """
 
     name: str
     names: Mapping[Modality, str]
     _: KW_ONLY
-    labels: Mapping[int, TumourLabel]
+    label_set: LabelSet | None
     channels: Mapping[Modality, int] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[int, TumourLabel]:
+        """Canonical label of each value in its segmentations, 0 left out; empty where the layout says nothing."""
+        return self.label_set.meanings if self.label_set else {}
 
     @property
     def stored_labels(self) -> dict[TumourLabel, int]:
@@ -118,17 +117,16 @@ class Layout:
     @property
     def description(self) -> str:
         """Name, mapping of modalities and mapping of labels, in one phrase."""
+        return self.described(self.label_set)
+
+    def described(self, label_set: LabelSet | None) -> str:
+        """Return the same for segmentations that follow another label set."""
         if self.channels:
             images = "4-D, channels " + ", ".join(f"{m} {channel}" for m, channel in self.channels.items())
         else:
             images = ", ".join(f"{m} {name}" if m != name else str(m) for m, name in self.names.items())
-        return f"{self.name} ({images}; labels {self._describe_labels()})"
-
-    def _describe_labels(self) -> str:
-        values: dict[TumourLabel, list[str]] = {}
-        for value, meaning in self.labels.items():
-            values.setdefault(meaning, []).append(str(value))
-        return ", ".join(f"{' or '.join(listed)} {meaning.name.lower()}" for meaning, listed in values.items())
+        labels = label_set.description if label_set else "as each cohort has them"
+        return f"{self.name} ({images}; labels {labels})"
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ class Case:
         segmentation: the reference segmentation, if there is one.
         layout: the layout that was recognised.
         modalities: those that a case of its cohort should have.
+        labels_said: what decides the label set of the segmentation, and who says so; None for the layout.
     """
 
     case_id: str
@@ -152,6 +151,24 @@ class Case:
     segmentation: Path | None
     layout: Layout
     modalities: ModalitySet = FOUR_MODALITIES
+    labels_said: LabelChoice | None = None
+
+    @property
+    def label_choice(self) -> LabelChoice | None:
+        """The label set of the segmentation, and who says so; None without a segmentation."""
+        if self.segmentation is None or self.label_set is None:
+            return None
+        return self.labels_said or LabelChoice(self.label_set, f"the layout {self.layout.name}")
+
+    @property
+    def label_set(self) -> LabelSet | None:
+        """What the values of the segmentation mean."""
+        return self.labels_said.label_set if self.labels_said else self.layout.label_set
+
+    @property
+    def labels(self) -> dict[int, TumourLabel]:
+        """Canonical label of each value of the segmentation, 0 left out."""
+        return self.label_set.meanings if self.label_set else {}
 
     @property
     def visit(self) -> str:

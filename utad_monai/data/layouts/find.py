@@ -11,7 +11,9 @@ from pathlib import Path
 from utad_monai.data.layouts.bids import DERIVATIVES
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS
 from utad_monai.data.layouts.case import LEAVES, REMEDY, SEGMENTATION, Case, Claim, Containment
-from utad_monai.data.layouts.msd import DATASET_FILE, MSD_TASK01, contradiction, msd_claims
+from utad_monai.data.layouts.cohort_labels import said_for_cohort, with_label_sets
+from utad_monai.data.layouts.label_sets import DATASET_FILE
+from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.patient import PATIENTS_FILE, joined_patients, read_patients
 from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
@@ -30,7 +32,7 @@ class FoundCohort:
     """What was found below a folder.
 
     Attributes:
-        cases: cases that can be told apart, sorted by name; their files were not opened.
+        cases: cases that can be told apart, sorted by name; their images were not opened.
         problems: why other files are no case.
     """
 
@@ -57,26 +59,39 @@ def find_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIE
     return list(found.cases)
 
 
-def look_for_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIES) -> FoundCohort:
+def look_for_cases(
+    dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIES, label_set: str | Path = ""
+) -> FoundCohort:
     """Find every case that can be told, and report the files of which it cannot.
+
+    Segmentations whose label set cannot be told are a problem, and their cases are found without them.
 
     Args:
         dataset_dir: the cohort's root, or a CSV table of its cases.
         modalities: those that are looked for; none but a table knows more than the four.
+        label_set: what its segmentations mean, a name of `LABEL_SETS` or a file; what the cohort itself says when
+            empty.
 
     Raises:
-        CohortError: when the folder or table cannot be read, or there is neither a case nor a problem.
+        CohortError: when the folder or table cannot be read, there is neither a case nor a problem, or the label set
+            is none.
     """
     root = Path(dataset_dir)
     table = table_of(root)
     inside = Containment(table.parent if table else root)
     if table and table != root and inside.leaves(table):
         raise CohortError.of(table, LEAVES, REMEDY)
-    cases, problems = read_case_table(table, inside, modalities) if table else _cases_below(root, inside, modalities)
+    folder = table.parent if table else root
+    said = said_for_cohort(folder, label_set, inside)
+    if table:
+        cases, problems = read_case_table(table, inside, modalities)
+    else:
+        cases, problems = _cases_below(root, inside, modalities, labels_are_said=said is not None)
     cases = _of_patients(cases, {} if table else _listed_patients(root, inside))
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
-    problems = [*problems, *unsafe, *collisions]
+    cases, unlabelled = with_label_sets(cases, folder, said, inside)
+    problems = [*problems, *unsafe, *collisions, *unlabelled]
     if not cases and not problems:
         names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
@@ -97,7 +112,9 @@ def _of_patients(cases: list[Case], listed: Mapping[str, str]) -> list[Case]:
     return [replace(case, patient_id=patients[case.case_id]) for case in cases]
 
 
-def _cases_below(root: Path, inside: Containment, modalities: ModalitySet) -> tuple[list[Case], list[Finding]]:
+def _cases_below(
+    root: Path, inside: Containment, modalities: ModalitySet, labels_are_said: bool
+) -> tuple[list[Case], list[Finding]]:
     if not root.is_dir():
         raise CohortError.of(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
@@ -107,7 +124,7 @@ def _cases_below(root: Path, inside: Containment, modalities: ModalitySet) -> tu
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part in modalities for claim in claims)}
-    contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside))]
+    contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside, labels_are_said))]
     problems.extend(contradictions)
     refused = {problem.file.parent for problem in contradictions if problem.file}
     cases = []
@@ -174,10 +191,10 @@ def _outside(claims: list[Claim], inside: Containment) -> Iterator[Finding]:
             yield Finding.error(claims[0].case_id, path, LEAVES, REMEDY)
 
 
-def _contradiction(task: Path, inside: Containment) -> Finding | None:
+def _contradiction(task: Path, inside: Containment, labels_are_said: bool) -> Finding | None:
     if inside.leaves(task / DATASET_FILE):
         return Finding.error("", task / DATASET_FILE, LEAVES, REMEDY)
-    return contradiction(task)
+    return contradiction(task, labels_are_said)
 
 
 def _case(claims: list[Claim], modalities: ModalitySet) -> Case:

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.label_sets import DATASET_FILE, MSD_LABELS, meaning_of_names, names_of_values
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.data.quality.finding import Finding
-from utad_monai.keys import Modality, TumourLabel
+from utad_monai.keys import Modality
 
 MSD_TASK01 = Layout(
     name="MSD Task01",
     names={Modality.FLAIR: "FLAIR", Modality.T1: "T1w", Modality.T1CE: "T1gd", Modality.T2: "T2w"},
-    labels={1: TumourLabel.OEDEMA, 2: TumourLabel.NECROTIC, 3: TumourLabel.ENHANCING},
+    label_set=MSD_LABELS,
     channels={Modality.FLAIR: 0, Modality.T1: 1, Modality.T1CE: 2, Modality.T2: 3},
 )
 """`imagesTr/<case>.nii.gz` (4-D), `labelsTr/<case>.nii.gz`; imagesTs has no labels."""
 
-DATASET_FILE = "dataset.json"
-"""The task's own description, beside `imagesTr`."""
 _FOLDER = re.compile(r"(?P<content>images|labels)T[rs]")
 _MAX_JSON_BYTES = 1 << 24
 _SYNONYMS = {
@@ -34,8 +33,6 @@ _SYNONYMS = {
     Modality.T1CE: {"t1gd", "t1ce", "t1c", "t1wgd", "t1wce"},
     Modality.T2: {"t2", "t2w"},
 }
-_LABEL_WORDS = {1: r"o?edema|^ed$", 2: r"non|necro|ncr", 3: r"(?<!non-)(?<!non )(?<!non)enhanc|^et$"}
-"""What the name of each label must hold, whatever its spelling."""
 
 
 def msd_claims(path: Path) -> Iterator[Claim]:
@@ -51,14 +48,20 @@ def msd_claims(path: Path) -> Iterator[Claim]:
         )
 
 
+_WANTED_LABELS = "1 oedema, 2 non-enhancing tumour, 3 enhancing tumour"
 _MOST_DIGITS = 6
-"""A longer number counts no channels or labels."""
+"""A longer number counts no channels."""
 
 
-def contradiction(task_dir: Path) -> Finding | None:
+def contradiction(task_dir: Path, labels_are_said: bool = False) -> Finding | None:
     """Return the problem of a task whose `dataset.json` says other channels or labels than this layout, if it does.
 
-    A task without the file, or without the entries, contradicts nothing.
+    A task without the file, or without the entries, contradicts nothing; `modality` and `labels` may be those of the
+    Decathlon, or `channel_names` and `labels` those of nnU-Net v2.
+
+    Args:
+        task_dir: folder of the task.
+        labels_are_said: whether the user says what labels mean, so that the file is not asked.
     """
     path = task_dir / DATASET_FILE
     if not path.exists():
@@ -73,7 +76,8 @@ def contradiction(task_dir: Path) -> Finding | None:
         return Finding.error("", path, f"cannot be read ({error})", "mend it, or remove it if the task is Task01")
     if not isinstance(content, Mapping):
         return Finding.error("", path, "is no JSON object", "mend it, or remove it if the task is Task01")
-    reason = _other_channels(content.get("modality")) or _other_labels(content.get("labels"))
+    channels = content.get("modality", content.get("channel_names"))
+    reason = _other_channels(channels) or ("" if labels_are_said else _other_labels(content.get("labels")))
     remedy = "reorder the files to Task01's order and mend the entry, or list the cases in a cohort.csv"
     return Finding.error("", path, reason, remedy) if reason else None
 
@@ -90,12 +94,16 @@ def _other_channels(entry: Any) -> str:
 
 
 def _other_labels(entry: Any) -> str:
-    names = dict(_numbered(entry)) if entry is not None else {}
-    for value, words in _LABEL_WORDS.items():
-        name = names.get(value, "")
-        if name and not re.search(words, name.casefold()):
-            wanted = "1 oedema, 2 non-enhancing tumour, 3 enhancing tumour"
-            return f"says that label {value} is {name!r}, but the labels of Task01 are {wanted}"
+    if isinstance(entry, list):
+        entry = dict(enumerate(entry))
+    try:
+        names = names_of_values(entry) if isinstance(entry, Mapping) else {}
+    except ValueError as error:
+        return f"has labels that cannot be read ({error})"
+    for value, wanted in MSD_LABELS.words.items():
+        if value in names and meaning_of_names(names[value]) is not wanted:
+            shown = " and ".join(map(repr, names[value]))
+            return f"says that label {value} is {shown}, but the labels of Task01 are {_WANTED_LABELS}"
     return ""
 
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from utad_monai.data.layouts.case import EITHER_BRATS_LABELS, SEGMENTATION, Case, Containment, Layout
+from utad_monai.data.layouts.case import SEGMENTATION, Case, Containment, Layout
+from utad_monai.data.layouts.label_choice import LabelChoice
+from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, LABEL_SETS
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
@@ -16,9 +18,9 @@ from utad_monai.keys import FOUR_MODALITIES, ModalitySet
 
 TABLE_FILE = "cohort.csv"
 """Name of the table that stands for its whole folder."""
-TABLE = Layout(name="CSV table", names={m: str(m) for m in FOUR_MODALITIES}, labels=EITHER_BRATS_LABELS)
-"""Columns case, patient, flair, t1, t1ce, t2 (or whatever modalities there are), seg, all but the first optional;
-enhancing tumour is 3 or 4."""
+TABLE = Layout(name="CSV table", names={m: str(m) for m in FOUR_MODALITIES}, label_set=None)
+"""Columns case, patient, flair, t1, t1ce, t2 (or whatever modalities there are), seg, label_set, all but the first
+optional."""
 
 _CASE, _PATIENT = "case", "patient"
 _MAX_TABLE_BYTES = 1 << 26
@@ -66,6 +68,8 @@ def read_case_table(
                 reason = _unusable(path.parent, row[column], inside)
                 reasons.extend([(files[column], f"(line {line}, {column}) {reason}")] if reason else [])
         reasons.extend((path, f"line {line}: {reason}") for reason in _no_case(files, modalities))
+        said, wrong = _said_labels(row[LABEL_SET_KEY])
+        reasons.extend([(path, f"line {line}: {wrong}")] if wrong else [])
         shown = "" if error else name
         problems.extend(Finding.error(shown, where, reason, "correct the table") for where, reason in reasons)
         if not reasons:
@@ -78,12 +82,20 @@ def read_case_table(
                 segmentation=segmentation,
                 layout=layout,
                 modalities=modalities,
+                labels_said=said,
             )
     return list(cases.values()), problems
 
 
 def _columns(modalities: ModalitySet) -> tuple[str, ...]:
-    return (_CASE, _PATIENT, *modalities, SEGMENTATION)
+    return (_CASE, _PATIENT, *modalities, SEGMENTATION, LABEL_SET_KEY)
+
+
+def _said_labels(cell: str) -> tuple[LabelChoice | None, str]:
+    """Return the label set that a cell names, and what is wrong with it."""
+    if not cell or cell in LABEL_SETS:
+        return (LabelChoice(LABEL_SETS[cell], "the table") if cell else None), ""
+    return None, f"{cell!r} is no label set: known are {', '.join(LABEL_SETS)}"
 
 
 def _rows(path: Path, modalities: ModalitySet) -> Iterator[tuple[int, Mapping[str, str]]]:

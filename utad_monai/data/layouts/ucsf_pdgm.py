@@ -9,14 +9,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from utad_monai.data.layouts.case import BRATS_LABELS, SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
+from utad_monai.data.layouts.label_sets import UCSF_PDGM_LABELS
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.keys import Modality
 
 UCSF_PDGM = Layout(
     name="UCSF-PDGM",
     names={Modality.FLAIR: "FLAIR", Modality.T1: "T1", Modality.T1CE: "T1c", Modality.T2: "T2"},
-    labels=BRATS_LABELS,
+    label_set=UCSF_PDGM_LABELS,
 )
 """`<case>_nifti/<case>_{FLAIR,T1,T1c,T2}[_bias].nii.gz`, `<case>_tumor_segmentation.nii.gz`; enhancing tumour is 4."""
 

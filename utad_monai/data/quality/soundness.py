@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
+import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
 from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.quality.case_name import name_warning
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.data.quality.mix_up import duplicates_within
 from utad_monai.keys import Modality
 from utad_monai.transforms.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, overlap
+from utad_monai.transforms.labels import whole_labels
 from utad_monai.transforms.load import WARNINGS, file_of
 
 LARGEST_BRAIN_ML = 2500.0
@@ -68,6 +71,8 @@ def case_warnings(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> I
     texts = [(file_of(volume), text) for volume in volumes.values() for text in volume.meta[WARNINGS]]
     for file, text in dict.fromkeys(texts):
         yield Finding.warning(FindingKind.FILE, case.case_id, file, text)
+    if SEGMENTATION in volumes and (text := label_warning(volumes[SEGMENTATION].as_tensor())):
+        yield Finding.warning(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text)
     images = {modality: volumes[modality] for modality in case.images if modality in volumes}
     for modality, image in images.items():
         for text, remedy in intensity_warnings(image.as_tensor()):
@@ -92,6 +97,15 @@ def intensity_warnings(image: Tensor) -> Iterator[tuple[str, str]]:
         yield f"is saturated: {share:.0%} of its foreground has the largest value, {largest:g}", "export it unclipped"
     if max(-low, largest) < SMALLEST_INTENSITY:
         yield f"has vanishingly small (denormal) intensities, at most {largest:g}", "rescale it"
+
+
+def label_warning(labels: Tensor) -> str:
+    """Return that labels of any shape are rounded to whole numbers; empty when they need not or cannot be."""
+    whole = whole_labels(labels)
+    if torch.equal(whole, labels) or not torch.equal(whole, whole.round()):
+        return ""
+    changed = labels[whole != labels].flatten()[0]
+    return f"has label values that are no whole numbers, such as {float(changed):.7g}: they are rounded"
 
 
 def segmentation_warnings(tumour: Tensor, brain: Tensor) -> Iterator[str]:

@@ -18,6 +18,8 @@ from utad_monai.apps.complete.provenance import MARK
 from utad_monai.apps.complete.trees import CompleteCase, tree_form, write_tree
 from utad_monai.data import BRATS_2023, CohortError, find_cases
 from utad_monai.data.layouts import MSD_TASK01
+from utad_monai.data.layouts.label_choice import LabelChoice
+from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, label_set_of
 from utad_monai.keys import Modality, Placing, TreeLayout
 
 FLAIR, T1, T1CE, T2 = Modality
@@ -106,6 +108,7 @@ def test_nnunet_tree_is_what_nnunet_reads(write: Make) -> None:
         *[f"Dataset501_CompletedCohort/imagesTs/b_{channel:04d}.nii.gz" for channel in range(4)],
         "Dataset501_CompletedCohort/labelsTr/a.nii.gz",
         "patients.csv",
+        "label_set.json",
         "synthetic.csv",
     ]
     content = json.loads((tree.folder / "Dataset501_CompletedCohort" / "dataset.json").read_text())
@@ -197,6 +200,7 @@ def test_files_of_an_earlier_tree_are_removed(write: Make, cases: list[CompleteC
         "b",
         "datalist.json",
         "patients.csv",
+        "label_set.json",
         "synthetic.csv",
     }
     assert all(path.exists() for path in cases[0].case.files)
@@ -228,6 +232,43 @@ def test_nnunet_gets_five_folds_that_never_tear_a_patient(write: Make, visits: l
     before = (dataset / "splits_final.json").read_bytes()
     write("nnunet", chosen=visits[::-1])
     assert (dataset / "splits_final.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("layout", TreeLayout)
+@pytest.mark.parametrize(
+    ("words", "lost"),
+    [
+        ({1: "cavity", 2: "oedema", 4: "enhancing"}, "label 1 (cavity), "),
+        ({1: "enhancing", 2: "oedema", 4: "cavity"}, "label 4 (cavity), "),
+        ({1: "cyst", 2: "oedema", 4: "enhancing"}, ""),
+        ({1: "ignore", 2: "oedema", 4: "necrotic"}, "label 1 (ignore), "),
+        ({1: "oedema", 2: "ignore", 4: "cavity"}, "label 2 (ignore), "),
+    ],
+)
+def test_no_tree_holds_a_cavity_or_a_cyst_as_enhancing(
+    write: Make, cases: list[CompleteCase], layout: str, words: dict[int, str], lost: str
+) -> None:
+    case = replace(cases[0].case, labels_said=LabelChoice(label_set_of(words, "mine"), "the test"))
+    tree = write(layout, chosen=[CompleteCase(case, cases[0].synthetic)])
+    form = tree_form(TreeLayout(layout))
+    written = voxels(form.segmentation(CompleteCase(case, cases[0].synthetic), tree.folder))
+    original = voxels(cases[0].case.segmentation)
+    values = {word: value for value, word in form.label_set.words.items()}
+    for value, word in words.items():
+        wanted = {"cavity": 0, "ignore": 0, "cyst": values["necrotic"]}.get(word, values.get(word))
+        assert set(written[original == value].tolist()) == {wanted}
+    assert bool(tree.warnings) == bool(lost)
+    assert all(lost in str(warning) for warning in tree.warnings)
+    said = json.loads((tree.folder / "label_set.json").read_text())
+    assert said["label_set"] == form.label_set.name
+    assert len(said.get("warnings", [])) == len(tree.warnings)
+
+
+def test_a_tree_says_its_set_so_that_official_names_do_not_contradict(write: Make, cases: list[CompleteCase]) -> None:
+    case = replace(cases[0].case, case_id="BraTS-PED-00001-000")
+    tree = write("brats2020", chosen=[CompleteCase(case, cases[0].synthetic)])
+    (read,) = find_cases(tree.folder)
+    assert read.label_set is BRATS_2017_TO_2021_LABELS
 
 
 def test_folder_that_is_no_tree_is_refused(write: Make, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import torch
 from utad_monai.apps.complete.provenance import MARK
 from utad_monai.apps.complete.synthetic_files import write_compressed, write_on_grid
 from utad_monai.data.layouts import BRATS_2017_TO_2021, BRATS_2023, MSD_TASK01, BratsLayout, Case
-from utad_monai.keys import Modality, Placing, TreeLayout, TumourLabel
+from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS, MSD_LABELS, LabelSet
+from utad_monai.keys import Modality, Placing, TreeLayout
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import CanonicalLabels, StoredLabels, read_nifti
+from utad_monai.transforms.labels import whole_labels
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,33 @@ class Placer:
         volumes = [read_nifti(path, channel).array for path, channel in sources]
         write_on_grid(destination, np.stack(volumes, axis=-1), sources[0][0], header_text)
 
-    def segmentation(
-        self, source: Path, destination: Path, found: Mapping[int, TumourLabel], wanted: Mapping[int, TumourLabel]
-    ) -> None:
+    def segmentation(self, source: Path, destination: Path, found: LabelSet, wanted: LabelSet) -> str:
         """Put a segmentation into a tree; where the tree uses other values it is written anew as uint8.
+
+        A cavity, and what a cohort ignores, has no value in a tree: it becomes background.
 
         Args:
             source: the file.
             destination: a `.nii.gz`.
-            found: canonical label of each value of the source.
-            wanted: canonical label of each value of the tree.
+            found: what the values of the source mean.
+            wanted: what the values of the tree mean.
+
+        Returns:
+            What became background, in one phrase; empty when nothing did.
 
         Raises:
             InvalidImageError: when the file is refused.
             ValueError: when it has unknown labels.
         """
         labels = torch.from_numpy(read_nifti(source).array)
-        converted = StoredLabels(wanted)(CanonicalLabels(found)(labels))
+        converted = StoredLabels(wanted.meanings)(CanonicalLabels(found.meanings)(labels))
         if torch.equal(converted, labels):
             self.image((source, None), destination)
         else:
             write_on_grid(destination, converted.numpy().astype(np.uint8), source)
+        lost = {value: int((whole_labels(labels) == value).sum()) for value in found.no_tumour(found.words)}
+        texts = [f"label {v} ({found.words[v]}), {voxels} voxels" for v, voxels in lost.items() if voxels]
+        return f"{', '.join(texts)}: background in the tree, whose label set has no value for it" if texts else ""
 
     def _place(self, path: Path, destination: Path) -> None:
         """Link or copy a file; a copy of the same size and time is kept."""
@@ -142,8 +150,8 @@ _ZOO_ORDER = (Modality.T1CE, Modality.T1, Modality.T2, Modality.FLAIR)
 class TreeForm(ABC):
     """A layout that a completed cohort can be written in."""
 
-    labels: Mapping[int, TumourLabel]
-    """Canonical label of each value of its segmentations."""
+    label_set: LabelSet
+    """What the values of its segmentations mean."""
     folds_file: str = ""
     """Where its readers look for the folds of a cross-validation; empty where they do not."""
 
@@ -179,7 +187,7 @@ class BratsForm(TreeForm):
 
     def __init__(self, layout: BratsLayout) -> None:
         self.layout = layout
-        self.labels = layout.labels
+        self.label_set = BRATS_2023_LABELS if layout is BRATS_2023 else BRATS_2017_TO_2021_LABELS
 
     @property
     def channel_order(self) -> str:
@@ -213,7 +221,7 @@ class BratsForm(TreeForm):
 class NnunetForm(TreeForm):
     """nnU-Net v2: one file for each channel, and a `dataset.json` with regions."""
 
-    labels = MSD_TASK01.labels
+    label_set = MSD_LABELS
     folds_file = f"{NNUNET_DATASET}/splits_final.json"
 
     @property
@@ -248,7 +256,7 @@ class NnunetForm(TreeForm):
 class MsdForm(TreeForm):
     """Medical Segmentation Decathlon, Task01: 4-D images and a `dataset.json`."""
 
-    labels = MSD_TASK01.labels
+    label_set = MSD_LABELS
 
     @property
     def channel_order(self) -> str:

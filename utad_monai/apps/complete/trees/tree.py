@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
 from utad_monai.data.layouts.case import remember_links
+from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, SAY_THE_LABEL_SET
 from utad_monai.data.layouts.patient import write_patients
-from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
 from utad_monai.data.split import folds_by_patient
 from utad_monai.keys import Placing, TreeLayout
 from utad_monai.runtime.files import write_json, write_table
@@ -34,6 +35,7 @@ class Tree:
         channel_order: which channel or file name holds which modality.
         cases: names of its cases.
         problems: segmentations that could not go along.
+        warnings: what of them could not.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Tree:
     _: KW_ONLY
     cases: tuple[str, ...]
     problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...] = ()
 
 
 def write_tree(
@@ -78,26 +81,34 @@ def write_tree(
         if case.case.segmentation:
             files.add(form.segmentation(case, root))
         placed.append(case)
-    _describe(form, root, placed, files)
+    warnings = of_severity(Severity.WARNING, problems)
+    _describe(form, root, placed, files, warnings=warnings)
     remember_links(root, {path.resolve().parent for path in files if path.is_symlink()})
-    return Tree(root, form.channel_order, cases=tuple(case.case.case_id for case in placed), problems=tuple(problems))
+    return Tree(
+        root,
+        form.channel_order,
+        cases=tuple(case.case.case_id for case in placed),
+        problems=of_severity(Severity.ERROR, problems),
+        warnings=warnings,
+    )
 
 
 def _with_segmentation(
     case: CompleteCase, form: TreeForm, root: Path, placer: Placer
 ) -> tuple[CompleteCase, list[Finding]]:
     """Place a case's segmentation; without a usable one return the case as one that has none."""
-    source = case.case.segmentation
-    if source is None:
+    source, found = case.case.segmentation, case.case.label_set
+    if source is None or found is None:
         return case, []
     try:
-        placer.segmentation(source, form.segmentation(case, root), case.case.layout.labels, form.labels)
+        text = placer.segmentation(source, form.segmentation(case, root), found, form.label_set)
     except InvalidImageError as error:
         problem = Finding.of(case.case.case_id, error)
     except ValueError as error:
-        problem = Finding.error(case.case.case_id, source, str(error), "map the labels to the layout's")
+        problem = Finding.error(case.case.case_id, source, str(error), SAY_THE_LABEL_SET)
     else:
-        return case, []
+        kind = FindingKind.SEGMENTATION
+        return case, [Finding.warning(kind, case.case.case_id, source, text)] if text else []
     return replace(case, case=replace(case.case, segmentation=None)), [problem]
 
 
@@ -109,15 +120,20 @@ def _refuse_foreign(root: Path) -> None:
         (root / LIST_FILE).touch()
 
 
-def _describe(form: TreeForm, root: Path, cases: Sequence[CompleteCase], files: set[Path]) -> None:
+def _describe(
+    form: TreeForm, root: Path, cases: Sequence[CompleteCase], files: set[Path], *, warnings: Sequence[Finding]
+) -> None:
     """Write the descriptions of a tree and remove what an earlier one left behind."""
     labelled = [case.case.case_id for case in cases if case.case.segmentation]
     others = [case.case.case_id for case in cases if not case.case.segmentation]
     name, content = form.description(labelled, others)
     write_json(root / name, content)
+    said = root / f"{LABEL_SET_KEY}.json"
+    notes = {"warnings": [f"{one.case_id}: {one.text}" for one in warnings]} if warnings else {}
+    write_json(said, {**form.label_set.as_data(), **notes})
     table = pandas.DataFrame(list(_synthetic(cases)), columns=["case", "modality", "file"])
     write_table(root / LIST_FILE, table)
-    wanted = {root / name, root / LIST_FILE, *_write_patients(form, root, cases), *files}
+    wanted = {root / name, said, root / LIST_FILE, *_write_patients(form, root, cases), *files}
     for path in sorted(root.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
