@@ -82,14 +82,14 @@ PLAIN = {
         sub-03_ses-pre_ce-gd_T1w; sub-nativ01_acq-gd_T1w; T1Gd_reg; T1ce_n4; T1w_CE_bet; gdT1; T1 delayed; T1 late
         T1 spät; tumor T1 Gd
         cT1ce; T1 black blood post; T1 SPACE post Gd; t1_spc_KM; T1 BB Gd; T1 VIBE DIXON W KM; T1CE_to_T2
-        t1gd2flair; T1 dixon w gad; T1post; T1IV
+        t1gd2flair; T1 dixon w gad; T1post; T1IV; T1 POSCONTRASTE; T1 gadolinium-enhanced
     """,
     RawRole.T2: """
         t2; T2w; t2_tse_tra; AX T2 FSE; T2 FRFSE; T2W_TSE; T2 SPACE; t2_spc_sag; CUBE T2; VISTA T2; T2 BLADE
         T2 HASTE; SSFSE T2; T2 FS; t2fs
         T2 fat sat; AX T2 PROPELLER; sT2W_TSE; T2 IAC; T2 orbits; T2_reg; T2_to_T1; t2_in_t1_space; acq-tse_T2w
         sub-01_space-T1w_T2w; T2 COR HIPPO
-        T2 post gad; T2 post-op; eT2W_TSE; T2W_DRV; t2_tse_tra_448; T2 dixon w; T2 mDIXON_W; T2n4; brT2
+        T2 post gad; T2 post-op; eT2W_TSE; T2W_DRV; t2_tse_tra_448; T2W_TSE_DRIVE; T2 dixon w; T2 mDIXON_W; T2n4; brT2
     """,
     RawRole.OTHER: """
         DWI b1000; ADC; t2*_gre; T2 star; 3-plane loc; T1 map; dADC; eADC; ADC_to_T1; ep2d_diff_b1000; RESOLVE
@@ -107,7 +107,7 @@ PLAIN = {
         T2 columna lumbar; T2 abdomen; knee T1; T2 Wirbelsäule; csf_mask; wm_seg; aseg; T2 relaxometry; svs_se_30
         CSI; field map; sub-01_T2star
         sub-01_part-phase_T2w; T1 inv-1; sub-01_inv-1_MP2RAGE; DIR; PSIR; B0 map; scout; localizer; survey
-        wash in T1; T1 first pass
+        T2 SAG C-SP; synT1; T1 MTC tra; wash in T1; T1 first pass
     """,
     RawRole.SEGMENTATION: """
         seg; tumor_mask; t1_label; ROI; tumour; lesion_mask; Segmentation; tumorseg; tumor_seg; lesion; GTV
@@ -157,6 +157,15 @@ def test_plain_names_have_one_role(name: str, role: RawRole) -> None:
         ("T1 post 24h", "t1 t1ce"),
         ("T1 post day 2", "t1 t1ce"),
         ("T1+", "t1 t1ce"),
+        ("T1 -GAD", "t1 t1ce"),
+        ("T1 tra - KM", "t1 t1ce"),
+        ("T1 mit", "t1 t1ce"),
+        ("T1 wwo", "t1 t1ce"),
+        ("t1_k", "t1 t1ce"),
+        ("T1 S-CIV", "t1 t1ce"),
+        ("T1 xkontrast", "t1 t1ce"),
+        ("T1 MTC KM", "other t1ce"),
+        ("vessel_mask", "brain_mask seg"),
         ("T1xyz", "t1 t1ce"),
         ("ce-unknown_T1w", "t1 t1ce"),
         ("t2_tirm_tra", "flair other t2"),
@@ -210,3 +219,10 @@ def test_contrast_agent_is_heard_without_a_weighting(name: str) -> None:
 def test_a_t1_without_a_word_of_contrast_agent_may_have_had_some(name: str) -> None:
     assert read_name(name).silent_t1
     assert read_name(name).possible == {RawRole.T1, RawRole.T1CE}
+
+
+@pytest.mark.parametrize(
+    "name", ["t1" * 100_000, "post " * 100_000, "a" * 100_000 + "_T1", "sub-" * 100_000, "+/-" * 100_000]
+)
+def test_a_name_that_nobody_could_have_given_is_read_all_the_same(name: str) -> None:
+    assert read_name(name).roles <= set(RawRole)

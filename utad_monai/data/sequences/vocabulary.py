@@ -26,7 +26,7 @@ T2_STAR_ALONE = _words("gre hemo haemo heme merge medic")
 
 # ---- contrast agent ----
 CONTRAST = re.compile(
-    r"(?:post|po)?[ck]ontras\w*|gad\w*|gd|gd(?:dtpa|dota|bopta)|dtpa|dota|bopta|km|kmi|ce|cm|mkm|nkm|mdc"
+    r"(?:post?|po)?[ck]ontras\w*|gad\w*|gd|gd(?:dtpa|dota|bopta)|dtpa|dota|bopta|km|kmi|ce|cm|mkm|nkm|mdc"
     r"|cmdc|civ|iv|inj|inject\w*|"
     r"injek\w*|injiz\w*|injet\w*|iniezione|inyec\w*|pg|pgd|pgad|enh|enhanc\w*|dotarem|dotagraf|clariscan"
     r"|cyclolux|artirem|"
@@ -75,7 +75,7 @@ OTHER_SEQUENCES = _words(
     " angiography venogram venography loc localizer localiser localizador localizzatore localisateur"
     " lokalizer lokalisator"
     " topogram scout survey scano 3plane 3pl smartbrain aahead aahscout stir tiar ciss fiesta trufi trufisp truefisp"
-    " bssfp balanced bffe drive fisp map maps mapping kartierung relaxometry t1map t2map t1rho symri"
+    " bssfp balanced bffe fisp map maps mapping kartierung relaxometry t1map t2map t1rho symri"
     " magic synth synthetic synthetique"
     " sintetico syn pseudo predicted generated svs csi mrs mrsi spectro spectroscopy spektroskopie press"
     " steam cal calib"
@@ -94,7 +94,7 @@ OTHER_BODY = _words(
     " cou hals cuello"
     " collo kark knee knie genou ginocchio rodilla shoulder schulter abdomen abdominal liver leber pelvis"
     " becken prostate"
-    " breast mamma chest thorax cardiac heart herz hip hufte ankle wrist plexus kidney femur tibia wholebody"
+    " breast mamma chest thorax cardiac heart herz hip hufte ankle wrist plexus femur tibia wholebody csp tsp lsp"
 )
 """Parts of the body that are no brain."""
 DOUBTFUL = _words("echo1 echo2 echo3 e1 e2 fat pdfs grase mpr0")
@@ -112,7 +112,7 @@ MASK_WORDS = _words("mask masks brainmask betmask maske masken masque maschera m
 TUMOUR_WORDS = _words(
     "tumour tumor tumore tumeur tumoral lesion lesions lasion laesie lesione lesao glioma gliom metastasis edema oedema"
 )
-TUMOUR_PARTS = _words("whole core enhancing necrosis necrotic manual auto final")
+TUMOUR_PARTS = _words("whole core enhancing necrosis necrotic wt et tc ncr cavity resection manual auto")
 BRAIN_WORDS = _words(
     "brain bet hdbet synthstrip skull skullstrip hirn gehirn cerveau cerebro cervello brainmask betmask hersenen"
 )
@@ -126,25 +126,27 @@ PLAIN = frozenset().union(
     *(OTHER_SEQUENCES, OTHER_BODY, DOUBTFUL, SEGMENTATIONS, MASK_WORDS, TUMOUR_WORDS, BRAIN_WORDS, TISSUE_WORDS),
 )
 """Words that are not taken apart."""
+MAGNETISATION_TRANSFER = _words("mt mtc")
+"""Not used, but after contrast agent it may be what a hospital takes for its T1."""
+UNSURE = _words("unsure c k ev wwo")
+"""They may mean contrast agent."""
+BESIDE_A_MASK = _words("final edited corrected native binary bin new image img smooth dilated file nii case head strip")
 
 # ---- words without a space between them ----
-JOINED = sorted(
-    _words(
-        "t1 t1w t1wi t1c t1ce t2 t2w t2wi t2f t2star flair mprage mpr fspgr spgr bravo vibe mp2rage space spc"
-        " tse fse cube tfe ffe gre"
-        " tir tirm stir blade propeller haste ax axial sag cor tra 3d 2d iso hr fs se ir gd gad gado"
-        " gadolinium gadovist gadavist"
-        " gadobutrol dotarem clariscan prohance multihance omniscan magnevist km kontrast contrast contraste"
-        " contrasto mdc civ inj"
-        " post pre op rt nach ohne vor nativ native non sans senza zonder sin sem con with without pg"
-        " enhanced enh postcontrast precontrast"
-        " reg coreg bet brain mask seg stripped unstripped norm normalized n4 bias corr corrected warped"
-        " resampled adc dwi"
-        " map star hemo swi sub subtraction perf perfusion dark fluid darkfluid mni sri24 sri 1mm raw bfc mp"
-        " uni inv1 inv2 unstrip preproc"
-        " noncontrast noncon dixon tumor tumour lesion"
-    ),
-    key=len,
-    reverse=True,
+JOINED_WORDS = _words(
+    "t1 t1w t1wi t1c t1ce t2 t2w t2wi t2f t2star flair mprage mpr fspgr spgr bravo vibe mp2rage space spc"
+    " tse fse cube tfe ffe gre"
+    " tir tirm stir blade propeller haste ax axial sag cor tra 3d 2d iso hr fs se ir gd gad gado"
+    " gadolinium gadovist gadavist"
+    " gadobutrol dotarem clariscan prohance multihance omniscan magnevist km kontrast contrast contraste"
+    " contrasto mdc civ inj"
+    " post pre op rt nach ohne vor nativ native non sans senza zonder sin sem con with without pg"
+    " enhanced enh postcontrast precontrast"
+    " reg coreg bet brain mask seg stripped unstripped norm normalized n4 bias corr corrected warped"
+    " resampled adc dwi"
+    " map star hemo swi sub subtraction perf perfusion dark fluid darkfluid mni sri24 sri 1mm raw bfc mp"
+    " uni inv1 inv2 unstrip preproc"
+    " noncontrast noncon dixon syn synth tumor tumour lesion"
 )
+JOINED = sorted(JOINED_WORDS, key=len, reverse=True)
 """What a word may be made of that is none itself, such as `mprageGd` and `T2reg`."""
