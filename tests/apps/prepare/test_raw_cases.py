@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from utad_monai.apps.prepare.raw_cases import RawCase, find_raw_cases
 from utad_monai.apps.prepare.raw_images import RawFormat
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError
+from utad_monai.data.sequences import RawRole
+from utad_monai.runtime.files import write_json
 
 Scanner = dict[str, Callable[..., Any]]
 
@@ -138,3 +140,68 @@ def test_no_case_at_all_is_an_error(tmp_path: Path) -> None:
         find_raw_cases(tmp_path)
     with pytest.raises(CohortError, match="is not a folder"):
         find_raw_cases(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "role"),
+    [
+        ("patient7", "sub-07_T1w", RawRole.T1),
+        ("patient7", "sub-07_acq-postgd_T1w", RawRole.T1CE),
+        ("x", "sub-anna_ses-post_T2w", RawRole.T2),
+        ("x", "sub-ctrl1_FLAIR", RawRole.FLAIR),
+        ("x", "sub-T1pre_ce-gd_T1w", RawRole.T1CE),
+        ("x", "sub07_T1", RawRole.T1),
+    ],
+)
+def test_sub_is_a_subject_in_a_folder_of_another_name(tmp_path: Path, folder: str, name: str, role: RawRole) -> None:
+    touch(tmp_path / folder / f"{name}.nii.gz")
+    assert set(only(tmp_path).sources) == {role}
+
+
+@pytest.mark.parametrize("name", ["T1_SUB", "sub_T1_post", "SUB-T1"])
+def test_subtraction_is_still_not_used(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / "c" / f"{name}.nii.gz")
+    touch(tmp_path / "c" / "t2.nii.gz")
+    assert set(only(tmp_path).sources) == {RawRole.T2}
+
+
+def test_a_contradiction_between_name_and_header_is_refused(
+    tmp_path: Path, volume: sitk.Image, scanner: Scanner
+) -> None:
+    scanner["write_dicom"](tmp_path / "c", volume, "T1 nativ", **{"0018_0010": "Gadobutrol"})
+    (problem,) = only(tmp_path).problems
+    assert "description 'T1 nativ' says t1, contrast agent Gadobutrol says t1ce" in problem.text
+
+
+def test_a_sidecar_beside_a_file_is_heard(tmp_path: Path) -> None:
+    write_json(touch(tmp_path / "c" / "5.nii.gz").with_name("5.json"), {"SeriesDescription": "t1_mprage_KM"})
+    write_json(
+        touch(tmp_path / "c" / "6_T1.nii.gz").with_name("6_T1.json"),
+        {"EchoTime": 0.1, "RepetitionTime": 9, "InversionTime": 2.5},
+    )
+    found = only(tmp_path)
+    assert set(found.sources) == {RawRole.T1CE}
+    assert "says flair" in found.problems[0].text
+
+
+def test_slices_in_series_of_their_own_are_one_problem(tmp_path: Path, volume: sitk.Image, scanner: Scanner) -> None:
+    scanner["write_dicom"](tmp_path / "c", volume, "T1")
+    for number, path in enumerate(sorted((tmp_path / "c").iterdir())):
+        one = pydicom.dcmread(path)
+        one.SeriesInstanceUID, one.SeriesNumber = f"1.2.3.{number + 1}", number + 1
+        one.save_as(path)
+    (problem,) = only(tmp_path).problems
+    assert "5 DICOM series of one slice claim t1" in problem.text
+    assert "dcm2niix -m y" in problem.remedy
+
+
+def test_unreadable_dicom_files_are_named(tmp_path: Path) -> None:
+    touch(tmp_path / "c" / "t1.nii.gz")
+    for number in range(28):
+        touch(tmp_path / "c" / "4" / f"IM{number}.dcm")
+    assert only(tmp_path).unknown == ("28 DICOM files without a readable image in 4/ (IM0.dcm, ...)",)
+
+
+def test_a_case_of_unreadable_dicom_files_is_a_problem(tmp_path: Path) -> None:
+    touch(tmp_path / "c" / "IM1.dcm")
+    assert "no image is recognised" in only(tmp_path).problems[0].text

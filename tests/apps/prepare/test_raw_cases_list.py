@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from utad_monai.apps.prepare.command import describe_raw_cases
 from utad_monai.apps.prepare.raw_cases import read_raw_list
 from utad_monai.apps.prepare.raw_images import RawFormat
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError
+from utad_monai.data.sequences import RawRole
+from utad_monai.runtime.files import write_json
 
 Scanner = dict[str, Callable[..., Any]]
 HEADER = "case,flair,t1,t1ce,t2,seg,brain_mask\n"
@@ -100,3 +102,17 @@ def test_a_file_that_is_no_text_is_an_error(folder: Path) -> None:
         read_raw_list(folder / "cases.csv")
     with pytest.raises(CohortError, match="cannot be read as a table"):
         read_raw_list(folder / "missing.csv")
+
+
+def test_what_contradicts_the_table_is_a_doubt_and_the_table_decides(folder: Path, scanner: Scanner) -> None:
+    volume = sitk.GaussianSource(sitk.sitkFloat32, [8, 7, 5], [3, 3, 3], [4, 3, 2], 100)
+    scanner["write_dicom"](folder / "gd", volume, "anything", 1, **{"0018_0010": "Gadovist"})
+    write_json(folder / "x.json", {"EchoTime": 0.1, "RepetitionTime": 9, "InversionTime": 2.5})
+    (case,) = read_raw_list(table(folder, f"{HEADER}p1,,gd,,x.nrrd,,\n"))
+    assert case.problems == ()
+    assert set(case.sources) == {RawRole.T1, RawRole.T2}
+    assert case.warnings == (
+        "t1: the table says t1, contrast agent Gadovist says t1ce",
+        "t2: the table says t2, TE 100 ms, TR 9000 ms, TI 2500 ms says flair",
+    )
+    assert sum("look at it" in line for line in describe_raw_cases([case])) == 2

@@ -122,3 +122,49 @@ def test_the_session_of_a_folder_counts_where_the_names_tell_none(tmp_path: Path
         ("sub-01_ses-01", "sub-01", "ses-01", [Modality.T1]),
         ("sub-01_ses-02", "sub-01", "ses-02", [Modality.FLAIR]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("entities", "modality"),
+    [
+        ("ce-none_T1w", Modality.T1),
+        ("ce-pre_T1w", Modality.T1),
+        ("ce-no_run-1_T1w", Modality.T1),
+        ("acq-nativ_T1w", Modality.T1),
+        ("acq-postop_T1w", Modality.T1),
+        ("ce-post_T1w", Modality.T1CE),
+        ("acq-postgd_T1w", Modality.T1CE),
+        ("acq-mprageGd_T1w", Modality.T1CE),
+        ("acq-postcontrast_run-2_T1w", Modality.T1CE),
+        ("acq-flair_T2w", Modality.FLAIR),
+        ("acq-darkfluid_T2w", Modality.FLAIR),
+        ("acq-spc_space-T1w_T2w", Modality.T2),
+    ],
+)
+def test_entities_count_as_people_write_them(tmp_path: Path, entities: str, modality: Modality) -> None:
+    touch(tmp_path, f"sub-T101/anat/sub-T101_{entities}.nii.gz")
+    (case,) = find_cases(tmp_path)
+    assert list(case.images) == [modality]
+
+
+@pytest.mark.parametrize(
+    ("entities", "reason"),
+    [
+        ("acq-flair_T1w", "can be flair or t1"),
+        ("ce-unknown_T1w", "can be t1 or t1ce"),
+        ("acq-prepostgd_T1w", "can be t1 or t1ce"),
+        ("acq-tirm_T2w", "can be flair or t2 or other"),
+        ("echo-1_T2w", "can be t2 or other"),
+    ],
+)
+def test_ambiguous_entities_are_an_error_with_the_reason(tmp_path: Path, entities: str, reason: str) -> None:
+    touch(tmp_path, f"sub-01/anat/sub-01_{entities}.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
+    with pytest.raises(CohortError, match=reason) as error:
+        find_cases(tmp_path)
+    assert "say in a cohort.csv what it is" in error.value.problems[0].remedy
+
+
+@pytest.mark.parametrize("entities", ["acq-subtraction_T1w", "part-phase_T2w", "acq-cspine_T2w", "acq-t2star_T2w"])
+def test_what_is_no_weighting_of_a_brain_is_passed_over(tmp_path: Path, entities: str) -> None:
+    touch(tmp_path, f"sub-01/anat/sub-01_{entities}.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
+    assert list(find_cases(tmp_path)[0].images) == [Modality.FLAIR]

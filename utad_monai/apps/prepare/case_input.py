@@ -16,7 +16,7 @@ from utad_monai.apps.prepare.geometry import Grid
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawImage, read_raw_image
 from utad_monai.apps.prepare.raw_labels import written_values
-from utad_monai.apps.prepare.settings import REFERENCE_ORDER, RawRole
+from utad_monai.apps.prepare.settings import REFERENCE_ORDER
 from utad_monai.data.layouts.label_sets import (
     BRATS_2017_TO_2021_LABELS,
     BRATS_2023_LABELS,
@@ -25,6 +25,7 @@ from utad_monai.data.layouts.label_sets import (
 )
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.data.quality.soundness import label_warning
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError
 from utad_monai.transforms.labels import whole_labels

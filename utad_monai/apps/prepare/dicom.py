@@ -9,16 +9,17 @@ import hashlib
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813
 
+from utad_monai.data.sequences import read_name
 from utad_monai.transforms import InvalidImageError
 
 # SimpleITK has no types
@@ -26,6 +27,10 @@ from utad_monai.transforms import InvalidImageError
 
 
 _MAGIC_OFFSET, _MAGIC = 128, b"DICM"
+_ENDINGS = (".dcm", ".dicom", ".ima")
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+"""How a DICOM file without its mark begins: with file information or identification, in either order of bytes."""
+_LONGEST_FIRST_VALUE = 1 << 12
 _SCANNER = {"Manufacturer": "0008|0070", "ManufacturersModelName": "0008|1090"}
 _PLACEHOLDER = re.compile(r"anonym\w*|anon|unknown|none|null|n/?a|not ?available|de-?identified|removed|x{2,}|[0\W_]+")
 """A PatientID that names nobody: `ANONYMOUS`, `000`."""
@@ -37,6 +42,20 @@ _SETTINGS = {
     "FlipAngle": ("0018|1314", 1.0),
 }
 """Tag of each BIDS name, and the factor to its BIDS unit: tesla, seconds, degrees."""
+
+_EVIDENCE = {
+    "ContrastBolusAgent": "0018|0010",
+    "ContrastBolusIngredient": "0018|1048",
+    "ContrastBolusVolume": "0018|1041",
+    "ContrastBolusTotalDose": "0018|1044",
+    "SequenceName": "0018|0024",
+    "MRAcquisitionType": "0018|0023",
+    "EchoTrainLength": "0018|0091",
+    "BodyPartExamined": "0018|0015",
+}
+_LISTS = {"ScanningSequence": "0018|0020", "SequenceVariant": "0018|0021", "ImageType": "0008|0008"}
+"""Tags that tell what kind of image it is, by their BIDS names."""
+_STUDY, _SERIES, _ECHO_NUMBER = "0020|000d", "0020|000e", "0018|0086"
 
 
 @dataclass(frozen=True)
@@ -101,18 +120,18 @@ class Examination:
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """The images that share a SeriesInstanceUID below one folder.
+    """The images that share a SeriesInstanceUID below one folder, or everything but that.
 
     Attributes:
         folder: where they are.
         uid: the SeriesInstanceUID.
         number: the scanner's number of the series, as text.
-        description: SeriesDescription, and ProtocolName where it is empty.
+        description: SeriesDescription, and ProtocolName where that says nothing.
         kind: the DICOM modality, such as `MR`.
-        contrast_agent: whether the header names a contrast agent.
         slices: in no particular order.
         acquisition: how the first file says that it was acquired, in names and units of a BIDS sidecar.
         examination: who it shows, and when.
+        evidence: the same, and what else tells what kind of image it is; to recognise it, never to be written.
     """
 
     folder: Path
@@ -121,25 +140,38 @@ class DicomSeries:
     number: str
     description: str
     kind: str
-    contrast_agent: bool
     slices: tuple[DicomSlice, ...]
     acquisition: Mapping[str, str | float]
     examination: Examination = Examination()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell whether a file carries the mark of DICOM files (a DICOMDIR index does not count)."""
+    """Tell whether a file is DICOM by its mark, its first element or its ending (a DICOMDIR index does not count)."""
     if path.name.upper() == "DICOMDIR":
         return False
     try:
         with path.open("rb") as file:
-            return file.read(_MAGIC_OFFSET + len(_MAGIC))[_MAGIC_OFFSET:] == _MAGIC
+            start = file.read(_MAGIC_OFFSET + len(_MAGIC))
     except OSError:
         return False
+    return start[_MAGIC_OFFSET:] == _MAGIC or _begins_with_element(start) or path.suffix.casefold() in _ENDINGS
+
+
+def _begins_with_element(start: bytes) -> bool:
+    """Tell whether bytes begin as the data of a DICOM file do; older programs leave out what comes before them."""
+    if start[:2] not in _FIRST_GROUPS or len(start) < 8:
+        return False
+    order: Literal["big", "little"] = "big" if start[:1] == b"\x00" else "little"
+    explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return explicit or int.from_bytes(start[4:8], order) <= _LONGEST_FIRST_VALUE
+
+
+_Members = list[tuple[DicomSlice, dict[str, str]]]
 
 
 def group_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Path]]:
-    """Group DICOM files by their series.
+    """Group DICOM files by their series; one that was stored under many SeriesInstanceUIDs is one series.
 
     Args:
         paths: DICOM files, also of several folders.
@@ -147,16 +179,47 @@ def group_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Path]]:
     Returns:
         The series, by folder and number, and the files that hold no readable image (reports, damaged headers).
     """
-    grouped: dict[tuple[Path, str], list[tuple[DicomSlice, dict[str, str]]]] = defaultdict(list)
+    grouped: dict[tuple[Path, str], _Members] = defaultdict(list)
     unreadable = []
     for path in sorted(paths):
         header = _header(path)
         if header is None:
             unreadable.append(path)
         else:
-            grouped[path.parent, header[1].get("0020|000e", "")].append(header)
-    series = [_series(folder, uid, members) for (folder, uid), members in grouped.items()]
+            grouped[path.parent, header[1].get(_SERIES, "")].append(header)
+    series = [_series(folder, members) for folder, members in _joined(grouped)]
     return sorted(series, key=lambda one: (one.folder, one.number.zfill(8), one.uid)), unreadable
+
+
+def _joined(grouped: Mapping[tuple[Path, str], _Members]) -> Iterator[tuple[Path, _Members]]:
+    """Yield the files of each series; groups that differ in nothing but their UID and their places are one."""
+    alike: dict[tuple[Any, ...], list[_Members]] = defaultdict(list)
+    for (folder, _), members in grouped.items():
+        same = {_identity(place, tags) for place, tags in members}
+        alike[folder, *(same if len(same) == 1 else (id(members),))].append(members)
+    for (folder, *_), groups in alike.items():
+        together = [member for members in groups for member in members]
+        places = {place.position for place, _ in together}
+        apart = len(places) == len(together) and None not in places
+        for members in [together] if apart else groups:
+            yield folder, members
+
+
+def _identity(place: DicomSlice, tags: Mapping[str, str]) -> tuple[Any, ...]:
+    """Return what all slices of a series have in common, its UID left out."""
+    told = (
+        _STUDY,
+        _ECHO_NUMBER,
+        "0020|0011",
+        "0008|103e",
+        "0018|1030",
+        "0008|0060",
+        *_EVIDENCE.values(),
+        *_LISTS.values(),
+    )
+    timing = tuple(tags.get(tag, "") for tag, _ in _SETTINGS.values())
+    axes = place.axes and tuple(round(value, 3) for value in place.axes)
+    return (*(tags.get(tag, "") for tag in told), *timing, place.size, place.components, place.pixel_mm, axes)
 
 
 def _header(path: Path) -> tuple[DicomSlice, dict[str, str]] | None:
@@ -188,17 +251,18 @@ def _numbers(tags: dict[str, str], tag: str, count: int) -> tuple[float, ...] | 
     return values if len(values) == count else None
 
 
-def _series(folder: Path, uid: str, members: list[tuple[DicomSlice, dict[str, Any]]]) -> DicomSeries:
+def _series(folder: Path, members: _Members) -> DicomSeries:
     tags = members[0][1]
+    acquisition = _acquisition(tags)
     return DicomSeries(
         folder=folder,
-        uid=uid,
+        uid=tags.get(_SERIES, ""),
         number=tags.get("0020|0011", ""),
-        description=tags.get("0008|103e", "") or tags.get("0018|1030", ""),
+        description=_description(tags.get("0008|103e", ""), tags.get("0018|1030", "")),
         kind=tags.get("0008|0060", ""),
-        contrast_agent=bool(tags.get("0018|0010", "")),
         slices=tuple(place for place, _ in members),
-        acquisition=_acquisition(tags),
+        acquisition=acquisition,
+        evidence={**acquisition, **_evidence(tags)},
         examination=_examination(tags),
     )
 
@@ -221,6 +285,18 @@ def _day(text: str) -> str:
         return datetime.strptime(text.strip("\0 ").replace(".", ""), "%Y%m%d").date().isoformat()
     except ValueError:
         return ""
+
+
+def _description(description: str, protocol: str) -> str:
+    """Return what the scanner's user called a series: the protocol where the description says nothing."""
+    speaks = read_name(description).speaks or not read_name(protocol).speaks
+    return description if description and speaks else protocol
+
+
+def _evidence(tags: Mapping[str, str]) -> dict[str, Any]:
+    single = {name: tags[tag] for name, tag in _EVIDENCE.items() if tags.get(tag)}
+    lists = {name: [part.strip() for part in tags[tag].split("\\")] for name, tag in _LISTS.items() if tags.get(tag)}
+    return {**single, **lists}
 
 
 def _acquisition(tags: dict[str, str]) -> dict[str, str | float]:

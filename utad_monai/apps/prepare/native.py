@@ -28,16 +28,14 @@ from utad_monai.apps.prepare.geometry import (
     resample_nearest,
     resample_stripped,
 )
-from utad_monai.apps.prepare.sequence_names import recognise
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.sequences import MASKS, read_name
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder
 from utad_monai.transforms import InvalidImageError, NiftiVolume, read_nifti
 
 _GZIP_LEVEL = 3
-_LABELS = frozenset({RawRole.SEGMENTATION, RawRole.BRAIN_MASK})
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,8 @@ def _placement(output_dir: Path, case_id: str, modality: Modality | None) -> tup
 
 def _to_raw(path: Path, volume: NiftiVolume, raw: Grid, matrix: Matrix) -> np.ndarray[Any, Any]:
     image = image_of(volume.array, volume.affine)
-    if recognise(_stem(path)) & _LABELS or volume.header.get_data_dtype() == np.uint8:
+    roles = read_name(_stem(path)).roles
+    if (roles and roles <= MASKS) or volume.header.get_data_dtype() == np.uint8:
         return array_of(resample_nearest(image, raw, matrix))
     inside = sitk.Cast(image != 0, sitk.sitkUInt8)
     return array_of(resample_stripped(image, inside, raw, matrix))

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource, format_of, stem_of
-from utad_monai.apps.prepare.sequence_names import recognise
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.apps.prepare.time_points import (
     one_session_warnings,
     same_patient,
@@ -24,9 +22,22 @@ from utad_monai.apps.prepare.time_points import (
 from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.layouts.patient import joined_patients, patient_of
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.sequences import (
+    DESCRIPTION,
+    FOLDER,
+    NAME,
+    RawRole,
+    Recognition,
+    contradiction,
+    read_name,
+    read_sidecar,
+    recognise,
+)
 
 USE_THE_TABLE = "name the files in a CSV table with the columns case,flair,t1,t1ce,t2,seg,brain_mask"
+MERGE_THEM = "merge them into one series (dcm2niix -m y), or export the image again"
 _MAX_DEPTH = 6
+_MOST_NAMED = 3
 _logger = logging.getLogger(__name__)
 _MR = ("MR", "")
 
@@ -93,20 +104,18 @@ def _folder_cases(folder: Path, root: Path) -> list[RawCase]:
         problem = Finding.error(folder.name, outside[0], reason, "copy the file into the folder")
         return [RawCase(folder.name, folder, sources={}, problems=(problem,))]
     series, reports = group_series(path for path in files if format_of(path) is None and is_dicom(path))
-    found = [_read_name(folder, path) for path in files if format_of(path) is not None]
-    found += [_read_series_name(folder, one) for one in series]
+    found = [_read_file(folder, path, root) for path in files if format_of(path) is not None]
+    found += [_read_series(folder, one) for one in series]
     return list(_by_time_point(folder, found, reports))
 
 
-def _by_time_point(
-    folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], reports: list[Path]
-) -> Iterator[RawCase]:
+def _by_time_point(folder: Path, found: list[tuple[Recognition, RawSource]], reports: list[Path]) -> Iterator[RawCase]:
     """Make a case of each time point in a folder; what belongs to none of them goes with the first."""
-    roles = {id(source): roles for roles, source in found}
+    known = {id(source): what for what, source in found}
     sources = [source for _, source in found]
-    points = time_points(folder, sources, lambda source: bool(roles[id(source)] - {RawRole.OTHER}))
+    points = time_points(folder, sources, lambda source: bool(known[id(source)].roles - {RawRole.OTHER}))
     for point in points:
-        members = [(roles[id(source)], source) for source in point.sources]
+        members = [(known[id(source)], source) for source in point.sources]
         case = _assign(folder, members, reports if point is points[0] else [])
         problems = [replace(problem, case_id=point.case_id) for problem in case.problems]
         yield replace(
@@ -131,67 +140,85 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
             yield path
 
 
-def _read_name(folder: Path, path: Path) -> tuple[frozenset[RawRole], RawSource]:
+def _read_file(folder: Path, path: Path, root: Path) -> tuple[Recognition, RawSource]:
     kind = format_of(path)
     assert kind is not None  # the caller asked
-    name = stem_of(path)
-    roles = recognise(_without_case(name, folder.name)) or _read_folders(folder, path.parent)
-    return roles, RawSource(path, kind)
+    names = {NAME: _without_case(stem_of(path), folder.name), FOLDER: _speaking_folder(folder, path.parent)}
+    sidecar = read_sidecar(path, folder.parent, lambda file: not file.resolve().is_relative_to(root))
+    return recognise(names, sidecar), RawSource(path, kind)
 
 
-def _read_series_name(folder: Path, series: DicomSeries) -> tuple[frozenset[RawRole], RawSource]:
-    """Read the description, and the folder's name too; when they differ, the series is both."""
+def _read_series(folder: Path, series: DicomSeries) -> tuple[Recognition, RawSource]:
+    """Hear the description, and the folder's name too; when they differ, the series is both."""
     source = RawSource(series.folder, RawFormat.DICOM, series=series)
     if series.kind not in _MR:
-        return frozenset({RawRole.OTHER}), source
-    by_description = recognise(series.description)
-    by_folder = _read_folders(folder, series.folder)
-    if by_description == {RawRole.OTHER}:
-        return by_description, source
-    return by_description | (by_folder - {RawRole.OTHER}), source
+        return Recognition(frozenset({RawRole.OTHER})), source
+    names = {DESCRIPTION: series.description, FOLDER: _speaking_folder(folder, series.folder)}
+    return recognise(names, series.evidence), source
 
 
-def _read_folders(case_folder: Path, folder: Path) -> frozenset[RawRole]:
-    """Read the name of the innermost folder, below the case's own, that says anything."""
+def _speaking_folder(case_folder: Path, folder: Path) -> str:
+    """Return the name of the innermost folder, below the case's own, that says anything."""
     while folder != case_folder:
-        roles = recognise(_without_case(folder.name, case_folder.name))
-        if roles:
-            return roles
+        name = _without_case(folder.name, case_folder.name)
+        if read_name(name).speaks:
+            return name
         folder = folder.parent
-    return frozenset()
+    return ""
 
 
 def _without_case(name: str, case_id: str) -> str:
     return name[len(case_id) :] if name.casefold().startswith(case_id.casefold()) else name
 
 
-def _assign(folder: Path, found: list[tuple[frozenset[RawRole], RawSource]], reports: list[Path]) -> RawCase:
+def _assign(folder: Path, found: list[tuple[Recognition, RawSource]], reports: list[Path]) -> RawCase:
     """Give each role its one image; two images of one role, or two roles of one image, are problems."""
-    problems = []
+    problems: list[Finding | None] = []
     claims: dict[RawRole, list[RawSource]] = defaultdict(list)
-    for roles, source in found:
-        if len(roles) > 1:
-            reason = f"{source.text} can be {' or '.join(sorted(roles))}"
-            problems.append(Finding.error(folder.name, source.path, reason, USE_THE_TABLE))
-        for role in roles if len(roles) == 1 else ():
-            claims[role].append(source)
-    for role, claimants in claims.items():
-        if role is not RawRole.OTHER and len(claimants) > 1:
-            names = ", ".join(source.text for source in claimants)
-            problems.append(
-                Finding.error(folder.name, folder, f"{len(claimants)} images claim {role}: {names}", USE_THE_TABLE)
-            )
+    for what, source in found:
+        if len(what.roles) > 1:
+            problems.append(Finding.error(folder.name, source.path, f"{source.text} {what.reason}", USE_THE_TABLE))
+        elif what.role:
+            claims[what.role].append(source)
+    problems.extend(_claimed_twice(folder, role, sources) for role, sources in claims.items() if len(sources) > 1)
     sources: dict[RawRole, RawSource] = {
         role: claims[role][0] for role in RawRole if role in claims and role is not RawRole.OTHER
     }
-    unknown = [source.text for roles, source in found if not roles] + [path.name for path in reports]
-    if not any(role.modality for role in sources) and not problems and found:
+    unknown = [source.text for what, source in found if not what.roles] + list(_named_reports(reports))
+    if not any(role.modality for role in sources) and not problems and (found or reports):
         reason = f"no image is recognised as flair, t1, t1ce or t2: {', '.join(s.text for _, s in found)}"
         problems.append(Finding.error(folder.name, folder, reason, USE_THE_TABLE))
     unused = tuple(source.text for source in claims.get(RawRole.OTHER, ()))
     return RawCase(
-        folder.name, folder, sources=sources, unused=unused, unknown=tuple(unknown), problems=tuple(problems)
+        folder.name,
+        folder,
+        sources=sources,
+        unused=unused,
+        unknown=tuple(unknown),
+        problems=tuple(dict.fromkeys(one for one in problems if one)),
     )
+
+
+def _claimed_twice(folder: Path, role: RawRole, claimants: list[RawSource]) -> Finding | None:
+    """Return the problem of several images of one role; of single slices, that they are one image in many series."""
+    if role is RawRole.OTHER:
+        return None
+    slices = [one for one in claimants if one.series is not None and len(one.series.slices) == 1]
+    if len(slices) == len(claimants) > _MOST_NAMED:
+        reason = f"{len(slices)} DICOM series of one slice claim {role}, such as {slices[0].text}: one image in pieces?"
+        return Finding.error(folder.name, slices[0].path, reason, MERGE_THEM)
+    names = ", ".join(source.text for source in claimants)
+    return Finding.error(folder.name, folder, f"{len(claimants)} images claim {role}: {names}", USE_THE_TABLE)
+
+
+def _named_reports(paths: list[Path]) -> Iterator[str]:
+    """Yield the names of DICOM files that hold no readable image; of many in one folder, the first and how many."""
+    for parent in dict.fromkeys(path.parent for path in paths):
+        inside = [path.name for path in paths if path.parent == parent]
+        if len(inside) <= _MOST_NAMED:
+            yield from inside
+        else:
+            yield f"{len(inside)} DICOM files without a readable image in {parent.name}/ ({inside[0]}, ...)"
 
 
 def with_patients_linked(cases: Sequence[RawCase]) -> list[RawCase]:
@@ -250,11 +277,13 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
     case_id = cells.get(CASE_COLUMN, "")
     problems: list[Finding] = []
     sources: dict[RawRole, RawSource] = {}
+    doubts = []
     for role in _ROLES:
         if role in cells:
             found = _source(folder, cells[role])
             if isinstance(found, RawSource):
                 sources[role] = found
+                doubts += [f"{role}: {doubt}"] if (doubt := _doubt(folder, role, found)) else []
             else:
                 problems.append(Finding.error(case_id, folder / cells[role], *found))
     if not any(role.modality for role in sources) and not problems:
@@ -268,8 +297,17 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
         sources=sources,
         problems=tuple(problems),
         patient=cells.get(_PATIENT_COLUMN) or patient_of(case_id),
-        warnings=one_session_warnings(sources.values()),
+        warnings=(*doubts, *one_session_warnings(sources.values())),
     )
+
+
+def _doubt(folder: Path, role: RawRole, source: RawSource) -> str:
+    """Return how an image contradicts the column that it stands in; the table decides all the same."""
+    root = folder.resolve()
+    if source.series is not None:
+        return contradiction(role, "the table", source.series.evidence, source.series.description)
+    sidecar = read_sidecar(source.path, folder, lambda file: not file.resolve().is_relative_to(root))
+    return contradiction(role, "the table", sidecar, stem_of(source.path))
 
 
 def _source(folder: Path, cell: str) -> RawSource | tuple[str, str]:

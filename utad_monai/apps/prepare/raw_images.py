@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from utad_monai.apps.prepare.dicom import DicomSeries, Examination, read_series, stack_slices
 from utad_monai.apps.prepare.geometry import image_of
+from utad_monai.data.sequences import contrast_agent
 from utad_monai.transforms import InvalidImageError, read_nifti
 from utad_monai.transforms.nifti import MAX_VOXELS, MIN_AXIS
 
@@ -268,4 +269,4 @@ def _refuse_shear(path: Path, affine: npt.NDArray[np.float64]) -> None:
 
 
 def _series_warnings(series: DicomSeries) -> tuple[str, ...]:
-    return ("its DICOM header names a contrast agent",) if series.contrast_agent else ()
+    return ("its DICOM header names a contrast agent",) if contrast_agent(series.evidence) else ()

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawFormat, read_raw_image
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.layouts.brats import brats_claims
 from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.layouts.cohort_labels import label_voices, said_by_name, said_for_cohort
@@ -24,6 +23,7 @@ from utad_monai.data.layouts.label_sets import (
     label_set_of_sidecar,
 )
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
+from utad_monai.data.sequences import RawRole
 from utad_monai.transforms import InvalidImageError
 
 

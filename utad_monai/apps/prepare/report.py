@@ -22,10 +22,11 @@ from utad_monai.apps.prepare.geometry import displacement_mm, rotation_degrees
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_labels import written_label_set
 from utad_monai.apps.prepare.registration import Registration
-from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings, RawRole
+from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings
 from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS, LABEL_SET_KEY
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.data.quality.soundness import PREPARED_ML
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 
 # SimpleITK has no types

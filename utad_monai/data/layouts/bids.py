@@ -11,6 +11,7 @@ from pathlib import Path
 
 from utad_monai.data.layouts.case import SEGMENTATION, Claim, Layout
 from utad_monai.data.layouts.patient import patient_of
+from utad_monai.data.sequences import RawRole, read_name
 from utad_monai.keys import Modality
 
 BIDS = Layout(
@@ -39,19 +40,20 @@ _PARTS: dict[str, Modality | str] = {
 def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
     """Yield what a BIDS file name below the cohort's root says; nothing for other names.
 
-    A case is a subject's session; where a name tells none, its folder does. Images below `derivatives` and `sourcedata`
-    are passed over, unless the cohort's root lies there itself: a raw image and its processed copy would otherwise be
-    one modality twice.
+    A case is a subject's session; where a name tells none, its folder does. Entities count as people write them:
+    `ce-none`, `acq-postgd`, `acq-darkfluid`. Images below `derivatives` and `sourcedata` are passed over, unless the
+    cohort's root lies there itself: a raw image and its processed copy would otherwise be one modality twice.
     """
     match = _NAME.fullmatch(path.name)
     if not match:
         return
     folders = path.relative_to(root).parts[:-1]
     part = _PARTS[match["suffix"]]
-    if part is Modality.T1 and re.search(r"_ce-", match["entities"]):
-        part = Modality.T1CE
-    if part != SEGMENTATION and _NOT_IMAGES & set(folders):
+    said = read_name(stem_of(path)).roles
+    if part != SEGMENTATION and (_NOT_IMAGES & set(folders) or said == {RawRole.OTHER}):
         return
+    if part != SEGMENTATION and len(said) == 1:
+        part = next((role.modality for role in said if role.modality), part)
     session = match["session"] or next((name for name in folders if name.startswith("ses-")), "")
     case_id = f"{match['patient']}_{session}" if session else match["patient"]
     yield Claim(
@@ -62,6 +64,11 @@ def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
         part=part,
         path=path,
     )
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a NIfTI file without its ending."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name)
 
 
 def _dataset_folders(folders: tuple[str, ...]) -> tuple[str, ...]:

@@ -201,6 +201,7 @@ class Claim:
         patient_id: its patient.
         part: a modality, or `SEGMENTATION`.
         path: the file.
+        doubt: why it may be something else; empty when nothing speaks against it.
     """
 
     layout: Layout
@@ -210,3 +211,4 @@ class Claim:
     patient_id: str
     part: Modality | str
     path: Path
+    doubt: str = ""

@@ -12,6 +12,7 @@ from utad_monai.data.layouts.bids import DERIVATIVES
 from utad_monai.data.layouts.brats import BRATS_LAYOUTS
 from utad_monai.data.layouts.case import LEAVES, REMEDY, SEGMENTATION, Case, Claim, Containment
 from utad_monai.data.layouts.cohort_labels import said_for_cohort, with_label_sets
+from utad_monai.data.layouts.evidence import with_evidence
 from utad_monai.data.layouts.label_sets import DATASET_FILE
 from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.patient import PATIENTS_FILE, joined_patients, read_patients
@@ -121,7 +122,7 @@ def _cases_below(
     problems: list[Finding] = []
     for path in _nifti_files(root, _MAX_DEPTH, inside, problems):
         for claim in _claims(path, root):
-            grouped[claim.dataset, claim.layout.name, claim.case_id].append(claim)
+            grouped[claim.dataset, claim.layout.name, claim.case_id].append(with_evidence(claim, root, inside))
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part in modalities for claim in claims)}
     contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside, labels_are_said))]
@@ -129,7 +130,7 @@ def _cases_below(
     refused = {problem.file.parent for problem in contradictions if problem.file}
     cases = []
     for (dataset, layout, _), claims in grouped.items():
-        wrong = [*_twice(claims), *_outside(claims, inside)]
+        wrong = [*_twice(claims), *_outside(claims, inside), *_doubtful(claims)]
         problems.extend(wrong)
         if not wrong and not (layout == MSD_TASK01.name and dataset in refused):
             cases.append(_case(claims, modalities))
@@ -182,6 +183,14 @@ def _twice(claims: list[Claim]) -> Iterator[Finding]:
             reason = f"{claim.part} of this case is there twice, also as {also}"
             remedy = f"keep one of them, or name the one to use in a {TABLE_FILE}"
             yield Finding.error(claim.case_id, claim.path, reason, remedy)
+
+
+def _doubtful(claims: list[Claim]) -> Iterator[Finding]:
+    """Yield a problem for each file that may be something else than its layout says."""
+    remedy = f"rename it or mend its sidecar, or say in a {TABLE_FILE} what it is"
+    for claim in claims:
+        if claim.doubt:
+            yield Finding.error(claim.case_id, claim.path, claim.doubt, remedy, FindingKind.MODALITY_MIX_UP)
 
 
 def _outside(claims: list[Claim], inside: Containment) -> Iterator[Finding]:

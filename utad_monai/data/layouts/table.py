@@ -40,6 +40,11 @@ def table_layout(modalities: ModalitySet) -> Layout:
     return TABLE if modalities == FOUR_MODALITIES else replace(TABLE, names={m: str(m) for m in modalities})
 
 
+def is_listed(case: Case) -> bool:
+    """Tell whether a table says what the images of a case are, and not their names."""
+    return case.layout.name == TABLE.name
+
+
 def read_case_table(
     path: Path, inside: Containment | None = None, modalities: ModalitySet = FOUR_MODALITIES
 ) -> tuple[list[Case], list[Finding]]:

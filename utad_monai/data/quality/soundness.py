@@ -11,9 +11,11 @@ from torch import Tensor
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
+from utad_monai.data.layouts.table import is_listed
 from utad_monai.data.quality.case_name import name_warning
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.data.quality.mix_up import duplicates_within
+from utad_monai.data.sequences import RawRole, contradiction, read_sidecar
 from utad_monai.keys import Modality
 from utad_monai.transforms.grid import MIRRORED_GAIN, SMALLEST_OVERLAP, overlap
 from utad_monai.transforms.labels import whole_labels
@@ -73,6 +75,7 @@ def case_warnings(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> I
         yield Finding.warning(FindingKind.FILE, case.case_id, file, text)
     if SEGMENTATION in volumes and (text := label_warning(volumes[SEGMENTATION].as_tensor())):
         yield Finding.warning(FindingKind.SEGMENTATION, case.case_id, case.segmentation, text)
+    yield from _other_sequences(case)
     images = {modality: volumes[modality] for modality in case.images if modality in volumes}
     for modality, image in images.items():
         for text, remedy in intensity_warnings(image.as_tensor()):
@@ -81,6 +84,16 @@ def case_warnings(case: Case, volumes: Mapping[Modality | str, MetaTensor]) -> I
             yield _image_warning(FindingKind.NOT_SKULL_STRIPPED, case, modality, text, STRIP_THE_SKULL)
     yield from duplicates_within(case, images)
     yield from _misplaced(case, images)
+
+
+def _other_sequences(case: Case) -> Iterator[Finding]:
+    """Yield a warning for each image of a table that by its sidecar or name is of another modality than its column."""
+    for modality, path in case.images.items() if is_listed(case) else ():
+        if modality in list(Modality):
+            folder = path.parent.resolve()
+            sidecar = read_sidecar(path, path.parent, lambda file: not file.resolve().is_relative_to(folder))  # noqa: B023
+            if text := contradiction(RawRole(modality), "the table", sidecar, path.name.partition(".nii")[0]):
+                yield Finding.warning(FindingKind.MODALITY_MIX_UP, case.case_id, path, text, "look at it")
 
 
 def intensity_warnings(image: Tensor) -> Iterator[tuple[str, str]]:
