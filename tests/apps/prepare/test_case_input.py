@@ -14,8 +14,8 @@ from utad_monai.apps.prepare.case_input import read_case
 from utad_monai.apps.prepare.geometry import array_of, image_of
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 
 AFFINE = np.diag([-2.0, -2, 2, 1])

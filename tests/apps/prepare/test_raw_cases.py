@@ -11,8 +11,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from utad_monai.apps.prepare.raw_cases import RawCase, find_raw_cases
 from utad_monai.apps.prepare.raw_images import RawFormat
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError
+from utad_monai.data.sequences import RawRole
 
 Scanner = dict[str, Callable[..., Any]]
 

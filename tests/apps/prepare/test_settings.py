@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from utad_monai.apps.prepare.settings import REFERENCE_ORDER, PreparationSettings, RawRole
+from utad_monai.apps.prepare.settings import REFERENCE_ORDER, PreparationSettings
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 
 

@@ -14,8 +14,9 @@ import SimpleITK as sitk  # noqa: N813
 from utad_monai.apps.prepare.geometry import Grid
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.raw_images import RawImage, read_raw_image
-from utad_monai.apps.prepare.settings import REFERENCE_ORDER, RawRole
+from utad_monai.apps.prepare.settings import REFERENCE_ORDER
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError
 

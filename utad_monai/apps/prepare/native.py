@@ -28,9 +28,8 @@ from utad_monai.apps.prepare.geometry import (
     resample_nearest,
     resample_stripped,
 )
-from utad_monai.apps.prepare.sequence_names import recognise
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.sequences import RawRole, recognise
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder

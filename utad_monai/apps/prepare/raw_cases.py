@@ -11,9 +11,8 @@ from pathlib import Path
 
 from utad_monai.apps.prepare.dicom import DicomSeries, group_series, is_dicom
 from utad_monai.apps.prepare.raw_images import RawFormat, RawSource, format_of, stem_of
-from utad_monai.apps.prepare.sequence_names import recognise
-from utad_monai.apps.prepare.settings import RawRole
 from utad_monai.data.quality.finding import CohortError, Finding
+from utad_monai.data.sequences import RawRole, recognise
 
 USE_THE_TABLE = "name the files in a CSV table with the columns case,flair,t1,t1ce,t2,seg,brain_mask"
 _MAX_DEPTH = 6

@@ -21,9 +21,10 @@ from utad_monai.apps.prepare.case_preparation import PreparedCase
 from utad_monai.apps.prepare.geometry import displacement_mm, rotation_degrees
 from utad_monai.apps.prepare.raw_cases import RawCase
 from utad_monai.apps.prepare.registration import Registration
-from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings, RawRole
+from utad_monai.apps.prepare.settings import BrainMaskMethod, PreparationSettings
 from utad_monai.data.quality.finding import Finding, FindingKind
 from utad_monai.data.quality.soundness import PREPARED_ML
+from utad_monai.data.sequences import RawRole
 from utad_monai.keys import Modality
 
 # SimpleITK has no types

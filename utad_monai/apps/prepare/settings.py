@@ -27,26 +27,6 @@ REFERENCE_ORDER = (Modality.T1CE, Modality.T1, Modality.FLAIR, Modality.T2)
 """The reference is the first of these that a case has; usually the one with the finest voxels."""
 
 
-class RawRole(StrEnum):
-    """What a raw image is for."""
-
-    FLAIR = "flair"
-    T1 = "t1"
-    T1CE = "t1ce"
-    T2 = "t2"
-    SEGMENTATION = "seg"
-    """Tumour labels on the grid of one of the case's images."""
-    BRAIN_MASK = "brain_mask"
-    """The brain (nonzero) on the grid of one of the case's images."""
-    OTHER = "other"
-    """A sequence that is known and not used: diffusion, perfusion, localiser, ..."""
-
-    @property
-    def modality(self) -> Modality | None:
-        """The modality, when it is one."""
-        return next((modality for modality in Modality if modality.value == self.value), None)
-
-
 class GridKind(StrEnum):
     """Onto which voxels a case is resampled."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utad_monai.apps.prepare.sequence_names import recognise
-from utad_monai.apps.prepare.settings import RawRole
+from utad_monai.data.sequences import RawRole, recognise
 
 FLAIR, T1, T1CE, T2 = RawRole.FLAIR, RawRole.T1, RawRole.T1CE, RawRole.T2
 SEG, MASK, OTHER = RawRole.SEGMENTATION, RawRole.BRAIN_MASK, RawRole.OTHER

@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
-from utad_monai.apps.prepare.settings import RawRole
+from utad_monai.keys import Modality
+
+
+class RawRole(StrEnum):
+    """What a raw image is for."""
+
+    FLAIR = "flair"
+    T1 = "t1"
+    T1CE = "t1ce"
+    T2 = "t2"
+    SEGMENTATION = "seg"
+    """Tumour labels on the grid of one of the case's images."""
+    BRAIN_MASK = "brain_mask"
+    """The brain (nonzero) on the grid of one of the case's images."""
+    OTHER = "other"
+    """A sequence that is known and not used: diffusion, perfusion, localiser, ..."""
+
+    @property
+    def modality(self) -> Modality | None:
+        """The modality, when it is one."""
+        return next((modality for modality in Modality if modality.value == self.value), None)
+
 
 _REWRITES = (
     (r"t2\s*\*", " t2star "),
