@@ -97,6 +97,8 @@ def prepare_cohort(
     if not cases:
         raise CohortError(found.problems)
     _logger.info("%s", describe(cases, dataset_dir))
+    for warning in found.warnings:
+        _logger.warning("%s", warning)
     _name_unsegmented(cases)
     split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
     store, problems = prepare_sound_slices(cases, preprocessing, Path(output_dir) / "slices", workers, progress)

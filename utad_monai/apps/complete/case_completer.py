@@ -15,6 +15,7 @@ from utad_monai.apps.complete.provenance import Provenance, SourceImage
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
 from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.unclaimed import unclaimed_reason, unclaimed_warnings
 from utad_monai.data.preprocessing import LoadedCase
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.quality.guards import input_error, input_warnings
@@ -87,12 +88,20 @@ class CaseCompleter:
 
     def complete(self, case: Case) -> CaseResult:
         """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
+        result = self._complete(case)
+        said = [warning.phrase for warning in unclaimed_warnings(case) if self._passes_silently(warning, result)]
+        return replace(result, warnings=tuple(dict.fromkeys([*said, *result.warnings])))
+
+    def _complete(self, case: Case) -> CaseResult:
         targets = self.targets(case)
         if not targets:
             return self._validated(CaseResult(case.case_id, reason="nothing is missing"), case)
         waiting: dict[Modality, SyntheticFiles] = {}
         results: dict[Modality, VolumeResult] = {}
         for target in targets:
+            if reason := self._unclaimed(case, target):
+                results[target] = _refused(target, reason)
+                continue
             try:
                 waiting[target] = self._files(case, target)
             except (CheckpointError, OSError, ValueError) as error:
@@ -107,6 +116,10 @@ class CaseCompleter:
         loaded, problems = self._open(case)
         results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
         return replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+
+    @staticmethod
+    def _passes_silently(warning: Finding, result: CaseResult) -> bool:
+        return not any(str(warning.file) in reason for reason in result.reasons)
 
     def _validated(self, result: CaseResult, case: Case) -> CaseResult:
         """Add what is wrong with a case that needs no work, so that nobody is handed a bad one; it is opened once."""
@@ -138,7 +151,13 @@ class CaseCompleter:
         """Return what would be done for each modality that is asked; images are hashed, not opened."""
         return tuple(self._plan(case, target) for target in self.targets(case))
 
+    def _unclaimed(self, case: Case, target: Modality) -> str:
+        """Return why a target must not be made: a real image that may be it; empty where it may."""
+        return "" if self.settings.ignore_unclaimed else unclaimed_reason(case, target)
+
     def _plan(self, case: Case, target: Modality) -> PlannedVolume:
+        if reason := self._unclaimed(case, target):
+            return PlannedVolume(target, reason=reason)
         try:
             files = self._files(case, target)
         except (CheckpointError, OSError, ValueError) as error:

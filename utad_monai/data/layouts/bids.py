@@ -21,7 +21,8 @@ BIDS = Layout(
 
 DERIVATIVES = "derivatives"
 """Folder of what was computed: segmentations are taken from it, images are not."""
-_NOT_IMAGES = {DERIVATIVES, "sourcedata"}
+PASSED_OVER = {DERIVATIVES, "sourcedata"}
+"""Folders whose images are no images of the cohort."""
 _NAME = re.compile(
     r"(?P<patient>sub-[^_/]+)(_(?P<session>ses-[^_/]+))?(?P<entities>(_[A-Za-z0-9]+-[^_/]+)*)"
     r"_(?P<suffix>T1w|T2w|FLAIR|dseg|seg)\.nii(\.gz)?"
@@ -48,7 +49,7 @@ def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
     part = _PARTS[match["suffix"]]
     if part is Modality.T1 and re.search(r"_ce-", match["entities"]):
         part = Modality.T1CE
-    if part != SEGMENTATION and _NOT_IMAGES & set(folders):
+    if part != SEGMENTATION and PASSED_OVER & set(folders):
         return
     patient = match["patient"]
     case_id = f"{patient}_{match['session']}" if match["session"] else patient

@@ -131,6 +131,22 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class UnclaimedImage:
+    """An image in or beside a case that no layout takes for one of its parts.
+
+    Attributes:
+        path: the file; of DICOM slices in a folder of their own the folder.
+        modalities: which of those that the case lacks it may be, at least one.
+        taken_for: the other case whose image its name makes it; empty where it is nobody's.
+    """
+
+    path: Path
+    modalities: tuple[Modality, ...]
+    _: KW_ONLY
+    taken_for: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """One visit of one patient, with whatever modalities there are.
 
@@ -151,6 +167,7 @@ class Case:
     segmentation: Path | None
     layout: Layout
     modalities: ModalitySet = FOUR_MODALITIES
+    unclaimed: tuple[UnclaimedImage, ...] = ()
 
     @property
     def missing(self) -> tuple[Modality, ...]:
