@@ -127,6 +127,16 @@ def test_unusual_input_is_warned_of(student: Translator, case_folder: Path, capl
     assert "the brain measures" in caplog.text
 
 
+def test_what_a_real_image_may_be_is_left_out_and_named(
+    student: Translator, tmp_path: Path, write_case: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_case(tmp_path, "a", [Modality.FLAIR, Modality.T1CE])
+    (tmp_path / "a" / "a_T2w.nii.gz").write_bytes(b"a real image")
+    assert list(student.complete(tmp_path / "a")) == [Modality.T1]
+    assert any("a_T2w.nii.gz" in message for message in caplog.messages)
+    assert list(student.complete(tmp_path / "a", ignore_unclaimed=True)) == [Modality.T1, Modality.T2]
+
+
 @pytest.fixture
 def working_folder(
     tmp_path: Path, student_file: Path, write_case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

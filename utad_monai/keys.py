@@ -240,6 +240,10 @@ class AutocastType(StrEnum):
     """Convolutions in float16, with a scaled loss."""
 
 
+SYNTHETIC_MARK = "SYNTHETIC"
+"""The word that begins the header text of every image that is made here."""
+
+
 class OnBadCase(StrEnum):
     """What happens when cases of a cohort cannot be used."""
 

@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from utad_monai.apps.complete.intensities import CohortIntensities, measure_cohort
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
+from utad_monai.data.layouts.unclaimed import unclaimed_warnings
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.quality.guards import input_error, input_warnings
@@ -174,13 +175,18 @@ class Translator:
         return _like(volume, given[shown], made.volume)
 
     def complete(
-        self, case: Case | str | Path | Mapping[Any, Image], spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self,
+        case: Case | str | Path | Mapping[Any, Image],
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        *,
+        ignore_unclaimed: bool = False,
     ) -> dict[Modality, CompletedImage]:
-        """Make every modality that a case lacks.
+        """Make every modality that a case lacks, but none that an image which no layout takes may be: the log names it.
 
         Args:
             case: a `Case`, the folder of one case, or its images by modality.
             spacing_mm: voxel size of arrays.
+            ignore_unclaimed: whether to make those, too.
 
         Raises:
             CohortError: when the folder holds no case, or several.
@@ -190,14 +196,19 @@ class Translator:
         """
         if isinstance(case, str | Path):
             case = _only_case(case, self.model.modalities)
+        doubtful: set[Modality] = set()
         if isinstance(case, Case):
+            for warning in unclaimed_warnings(case):
+                _logger.warning("%s", warning)
+            doubtful = {modality for image in case.unclaimed for modality in image.modalities}
             volumes = load_stored_images(case)
             images: Mapping[Modality, Image] = case.images
         else:
             images = {self.model.modalities.named(modality): image for modality, image in case.items()}
             volumes = {modality: _as_volume(image, spacing_mm) for modality, image in images.items()}
         loaded = self._load(volumes)
-        missing = [modality for modality in self.model.modalities if modality not in volumes]
+        left = set() if ignore_unclaimed else doubtful
+        missing = [modality for modality in self.model.modalities if modality not in volumes and modality not in left]
         return {modality: self._completed(loaded, modality, images, volumes) for modality in missing}
 
     def _completed(

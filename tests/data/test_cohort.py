@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +196,17 @@ def test_description_is_logged(
     with caplog.at_level(logging.INFO, logger="utad_monai"):
         prepare_cohort(tiny_cohort, tmp_path, tiny_preprocessing, workers=1, progress=False)
     assert "6 cases of 6 patients" in caplog.text
+
+
+def test_image_that_no_layout_takes_is_named_when_a_training_starts(
+    tiny_cohort: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = Path(shutil.copytree(tiny_cohort, tmp_path / "cohort"))
+    image = cohort / "BraTS_001" / "BraTS_001_t1ce.nii.gz"
+    image.rename(image.with_name("BraTS_001_T1GD.nii.gz"))
+    with caplog.at_level(logging.WARNING):
+        prepare_cohort(cohort, tmp_path / "out", tiny_preprocessing, progress=False)
+    assert any("BraTS_001_T1GD.nii.gz" in message for message in caplog.messages)
 
 
 def test_checkpoints_are_chosen_on_validation_cases(prepared_tiny_cohort: PreparedCohort) -> None:

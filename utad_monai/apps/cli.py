@@ -253,6 +253,12 @@ def complete(
         bool, typer.Option(help="Fit the starter to the intensities of this cohort, by histograms.")
     ] = True,
     dtype: Annotated[VoxelType, typer.Option(help="Number format of the volumes.")] = VoxelType.INT16,
+    ignore_unclaimed: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-unclaimed", help="Also make what an image that no layout takes may be (see the warnings)."
+        ),
+    ] = False,
     layout: Annotated[TreeLayout | None, typer.Option(help="Also write the completed cohort in this layout.")] = None,
     link: Annotated[
         bool, typer.Option("--link/--copy", help="In that layout: link the original images, or copy them.")
@@ -295,6 +301,7 @@ def complete(
         intensities=intensities,
         dtype=dtype,
         calibrate=calibrate,
+        ignore_unclaimed=ignore_unclaimed,
     )
     completion = Completion(
         dataset_dir,

@@ -104,6 +104,8 @@ def prepare_cohort(
     if not cases:
         raise CohortError(found.problems)
     _logger.info("%s", describe(cases, dataset_dir))
+    for warning in found.warnings:
+        _logger.warning("%s", warning)
     _name_unsegmented(cases)
     if (Path(output_dir) / SPLIT_FILE).exists():
         read_split(Path(output_dir) / SPLIT_FILE, cases)  # what is wrong with it is said before the work

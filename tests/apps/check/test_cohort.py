@@ -54,6 +54,17 @@ def test_copies_between_cases_are_found(cohort: Path, tiny_preprocessing: Prepro
     assert [each.case_id for each in findings if each.kind is FindingKind.DUPLICATE] == ["BraTS_004"]
 
 
+def test_image_that_no_layout_takes_is_a_warning_and_no_problem(
+    cohort: Path, tiny_preprocessing: Preprocessing
+) -> None:
+    image = cohort / "BraTS_001" / "BraTS_001_t1ce.nii.gz"
+    image.rename(image.with_name("BraTS_001_T1GD.nii.gz"))
+    report = check(cohort, tiny_preprocessing)
+    assert report.exit_code == 0
+    (warning,) = [each for each in report.warnings if each.kind is FindingKind.UNCLAIMED]
+    assert (warning.case_id, warning.file) == ("BraTS_001", image.with_name("BraTS_001_T1GD.nii.gz"))
+
+
 def test_the_report_does_not_depend_on_the_workers(cohort: Path, tiny_preprocessing: Preprocessing) -> None:
     (cohort / "BraTS_002" / "BraTS_002_t1.nii.gz").write_bytes(b"no image")
     assert check(cohort, tiny_preprocessing, 1) == check(cohort, tiny_preprocessing, 5)

@@ -193,3 +193,49 @@ def test_nothing_missing_is_skipped(completer: Any, tmp_path: Path, write_case: 
     (case,) = find_cases(tmp_path / "whole")
     result = completer().complete(case)
     assert (result.status, result.reasons) == (CompletionStatus.SKIPPED, ("nothing is missing",))
+
+
+def test_image_that_may_be_the_target_stops_that_target_alone(
+    completer: Any, tmp_path: Path, write_case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_case(tmp_path / "cohort", "a", [FLAIR, T1CE], seed=3)
+    (tmp_path / "cohort" / "a" / "a_T2w.nii.gz").write_bytes(b"a real image")
+    (case,) = find_cases(tmp_path / "cohort")
+    careful = completer()
+    asked = watch(careful, monkeypatch)
+    assert [volume.reason != "" for volume in careful.plan(case)] == [False, True]
+    result = careful.complete(case)
+    assert asked == [T1]
+    assert (result.status, [volume.target for volume in result.made]) == (CompletionStatus.REFUSED, [T1])
+    (reason,) = result.reasons
+    assert "a_T2w.nii.gz" in reason
+    assert "--ignore-unclaimed" in reason
+    assert not any("a_T2w.nii.gz" in warning for warning in result.warnings)  # the reason says it
+    assert not (careful.output_dir / "a" / "a_t2_synthetic.nii.gz").exists()
+
+
+def test_image_that_may_be_the_target_is_ignored_when_told_so_and_still_named(
+    completer: Any, tmp_path: Path, write_case: Callable[..., Any]
+) -> None:
+    write_case(tmp_path / "cohort", "a", [FLAIR, T1, T1CE], seed=3)
+    (tmp_path / "cohort" / "a" / "a_T2w.nii.gz").write_bytes(b"a real image")
+    (case,) = find_cases(tmp_path / "cohort")
+    plain = completer(ignore_unclaimed=True)
+    result = plain.complete(case)
+    assert [volume.target for volume in result.made] == [T2]
+    assert any("a_T2w.nii.gz" in warning for warning in result.warnings)
+    sidecar = json.loads((plain.output_dir / "a" / "a_t2_synthetic.json").read_text())
+    assert not any("a_T2w" in warning for warning in sidecar["Warnings"])  # its bytes do not depend on it
+    refused = completer().complete(case)  # what was made before does not count either
+    assert refused.made == ()
+
+
+def test_image_that_nobody_needs_is_a_warning_of_a_target_that_is_asked(
+    completer: Any, tmp_path: Path, write_case: Callable[..., Any]
+) -> None:
+    write_case(tmp_path / "cohort", "a", [FLAIR, T1CE], seed=3)
+    (tmp_path / "cohort" / "a" / "a_T2w.nii.gz").write_bytes(b"a real image")
+    (case,) = find_cases(tmp_path / "cohort")
+    result = completer(targets=["t1"]).complete(case)
+    assert result.status is CompletionStatus.DONE
+    assert any("a_T2w.nii.gz" in warning for warning in result.warnings)

@@ -219,4 +219,4 @@ def check_cohort(
     bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
     reports = tuple(bar)
     copies = duplicates_across((report.case, report.digests) for report in reports)
-    return CohortReport(root, reports, findings=(*found.problems, *copies))
+    return CohortReport(root, reports, findings=(*found.problems, *found.warnings, *copies))

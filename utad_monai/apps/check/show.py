@@ -127,6 +127,7 @@ _PATTERNS = 12
 TITLES = {
     FindingKind.FILE: "unusual files",
     FindingKind.NAME: "case names",
+    FindingKind.UNCLAIMED: "images that no layout takes",
     FindingKind.INTENSITY: "intensities",
     FindingKind.SEGMENTATION: "segmentations",
     FindingKind.NOT_SKULL_STRIPPED: "not skull-stripped",

@@ -15,6 +15,7 @@ from utad_monai.apps.complete.provenance import Provenance, SourceImage
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
 from utad_monai.data.layouts import Case
+from utad_monai.data.layouts.unclaimed import unclaimed_reason, unclaimed_warnings
 from utad_monai.data.preprocessing import LoadedCase
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.quality.guards import input_error, input_warnings
@@ -87,7 +88,10 @@ class CaseCompleter:
 
     def complete(self, case: Case) -> CaseResult:
         """Make what is asked of one case, and say what became of it; nothing of another case is touched."""
-        return replace(self._complete(case), patient=case.patient_id, visit=case.visit)
+        result = self._complete(case)
+        said = [warning.phrase for warning in unclaimed_warnings(case) if self._passes_silently(warning, result)]
+        warnings = tuple(dict.fromkeys([*said, *result.warnings]))
+        return replace(result, warnings=warnings, patient=case.patient_id, visit=case.visit)
 
     def _complete(self, case: Case) -> CaseResult:
         targets = self.targets(case)
@@ -96,6 +100,9 @@ class CaseCompleter:
         waiting: dict[Modality, SyntheticFiles] = {}
         results: dict[Modality, VolumeResult] = {}
         for target in targets:
+            if reason := self._unclaimed(case, target):
+                results[target] = _refused(target, reason)
+                continue
             try:
                 waiting[target] = self._files(case, target)
             except (CheckpointError, OSError, ValueError) as error:
@@ -110,6 +117,10 @@ class CaseCompleter:
         loaded, problems = self._open(case)
         results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
         return replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+
+    @staticmethod
+    def _passes_silently(warning: Finding, result: CaseResult) -> bool:
+        return not any(str(warning.file) in reason for reason in result.reasons)
 
     def _validated(self, result: CaseResult, case: Case) -> CaseResult:
         """Add what is wrong with a case that needs no work, so that nobody is handed a bad one; it is opened once."""
@@ -141,7 +152,13 @@ class CaseCompleter:
         """Return what would be done for each modality that is asked; images are hashed, not opened."""
         return tuple(self._plan(case, target) for target in self.targets(case))
 
+    def _unclaimed(self, case: Case, target: Modality) -> str:
+        """Return why a target must not be made: a real image that may be it; empty where it may."""
+        return "" if self.settings.ignore_unclaimed else unclaimed_reason(case, target)
+
     def _plan(self, case: Case, target: Modality) -> PlannedVolume:
+        if reason := self._unclaimed(case, target):
+            return PlannedVolume(target, reason=reason)
         try:
             files = self._files(case, target)
         except (CheckpointError, OSError, ValueError) as error:

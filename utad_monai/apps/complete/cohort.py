@@ -243,6 +243,9 @@ def _find(completion: Completion, modalities: ModalitySet) -> tuple[str, Sequenc
     found = look_for_cases(completion.dataset_dir, modalities, completion.label_set)
     if not found.cases:
         raise CohortError(found.problems)
+    for warning in found.warnings:
+        if not warning.case_id:  # those of a case stand in its result
+            _logger.warning("%s", warning)
     return describe(list(found.cases), completion.dataset_dir), found.cases, found.problems
 
 

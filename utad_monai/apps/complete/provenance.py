@@ -11,10 +11,8 @@ from typing import Any
 import nibabel
 
 from utad_monai import __version__
-from utad_monai.keys import Modality
+from utad_monai.keys import SYNTHETIC_MARK, Modality
 
-MARK = "SYNTHETIC"
-"""The word that begins the header text of every image made here."""
 SUFFIX = "synthetic"
 """Ending of the names of synthetic images."""
 _DESCRIP_BYTES = 79
@@ -84,7 +82,7 @@ class Provenance:
         """
         shown = f"{content} {self.target}".strip()
         maker = f"UTAD-MONAI {__version__} {self.model_sha256[:_SHORT_HASH]}"
-        text = f"{MARK} {shown} from {'+'.join(made_from)}, {maker}"
+        text = f"{SYNTHETIC_MARK} {shown} from {'+'.join(made_from)}, {maker}"
         return text.encode("ascii", "replace").decode()[:_DESCRIP_BYTES]
 
     def sidecar(self, made_from: Mapping[Modality, float]) -> dict[str, Any]:
@@ -94,9 +92,9 @@ class Provenance:
             made_from: the modalities that count in the image, with their weights.
         """
         return {
-            "ImageType": ["DERIVED", MARK],
+            "ImageType": ["DERIVED", SYNTHETIC_MARK],
             "Synthetic": True,
-            "Warning": f"{MARK} image, computed by a network: not a measurement, not for clinical use.",
+            "Warning": f"{SYNTHETIC_MARK} image, computed by a network: not a measurement, not for clinical use.",
             "Case": self.case_id,
             "Modality": str(self.target),
             "SourceModalities": {
@@ -116,4 +114,4 @@ class Provenance:
 
 def is_synthetic(header: nibabel.Nifti1Header) -> bool:
     """Tell whether a NIfTI header carries this project's mark."""
-    return bytes(header["descrip"].tobytes()).startswith(MARK.encode())
+    return bytes(header["descrip"].tobytes()).startswith(SYNTHETIC_MARK.encode())

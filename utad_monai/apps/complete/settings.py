@@ -34,6 +34,7 @@ class CompletionSettings:
             completed cohort where the model was taught by a phantom.
         dtype: how they are stored; `unit` intensities are float32 always.
         calibrate: whether a model that was taught by a phantom is calibrated on the completed cohort.
+        ignore_unclaimed: whether a modality is also made where a file that no layout takes may be it.
 
     Raises:
         ValueError: for an unknown word.
@@ -45,6 +46,7 @@ class CompletionSettings:
     intensities: IntensityRange | str | None = None
     dtype: VoxelType | str = VoxelType.INT16
     calibrate: bool = True
+    ignore_unclaimed: bool = False
 
     def __post_init__(self) -> None:
         # words come from command lines and JSON: members keep the object equal however it was made

@@ -38,6 +38,7 @@ class VolumeSynthesizer(Evaluator):
         intensities: the training cohort's, those of the loader's cases, or `unit`; empty for what suits the model
             (`CompletionSettings.of_model`). A model that a phantom taught is calibrated on the loader's cases.
         dtype: `int16` or `float32` on disk.
+        ignore_unclaimed: whether a modality is also made where a file that no layout takes may be it.
         val_handlers: handlers with an `attach` method.
 
     Raises:
@@ -56,6 +57,7 @@ class VolumeSynthesizer(Evaluator):
         sources: Sequence[Modality | str] = (),
         intensities: IntensityRange | str = "",
         dtype: VoxelType | str = VoxelType.INT16,
+        ignore_unclaimed: bool = False,
         val_handlers: Sequence[Any] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
@@ -65,6 +67,7 @@ class VolumeSynthesizer(Evaluator):
             options=inferer.options,
             intensities=intensities or None,
             dtype=dtype,
+            ignore_unclaimed=ignore_unclaimed,
         )
         self.completer = CaseCompleter(inferer, self.output_dir, settings=settings)
         self.results: list[CaseResult] = []

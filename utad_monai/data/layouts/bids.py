@@ -23,7 +23,8 @@ BIDS = Layout(
 
 DERIVATIVES = "derivatives"
 """Folder of what was computed: segmentations are taken from it, images are not."""
-_NOT_IMAGES = {DERIVATIVES, "sourcedata"}
+PASSED_OVER = {DERIVATIVES, "sourcedata"}
+"""Folders whose images are no images of the cohort."""
 _NAME = re.compile(
     r"(?P<patient>sub-[^_/]+)(_(?P<session>ses-[^_/]+))?(?P<entities>(_[A-Za-z0-9]+-[^_/]+)*)"
     r"_(?P<suffix>T1w|T2w|FLAIR|dseg|seg)\.nii(\.gz)?"
@@ -50,7 +51,7 @@ def bids_claims(path: Path, root: Path) -> Iterator[Claim]:
     folders = path.relative_to(root).parts[:-1]
     part = _PARTS[match["suffix"]]
     said = read_name(stem_of(path)).roles
-    if part != SEGMENTATION and (_NOT_IMAGES & set(folders) or said == {RawRole.OTHER}):
+    if part != SEGMENTATION and (PASSED_OVER & set(folders) or said == {RawRole.OTHER}):
         return
     if part != SEGMENTATION and len(said) == 1:
         part = next((role.modality for role in said if role.modality), part)

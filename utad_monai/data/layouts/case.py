@@ -130,6 +130,22 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class UnclaimedImage:
+    """An image in or beside a case that no layout takes for one of its parts.
+
+    Attributes:
+        path: the file; of DICOM slices in a folder of their own the folder.
+        modalities: which of those that the case lacks it may be, at least one.
+        taken_for: the other case whose image its name makes it; empty where it is nobody's.
+    """
+
+    path: Path
+    modalities: tuple[Modality, ...]
+    _: KW_ONLY
+    taken_for: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
     """One visit of one patient, with whatever modalities there are.
 
@@ -174,6 +190,8 @@ class Case:
     def visit(self) -> str:
         """When its patient was examined, as far as the name of the case tells; empty where it does not."""
         return visit_of(self.case_id).time
+
+    unclaimed: tuple[UnclaimedImage, ...] = ()
 
     @property
     def missing(self) -> tuple[Modality, ...]:

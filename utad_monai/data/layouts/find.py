@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from utad_monai.data.layouts.bids import DERIVATIVES
@@ -18,14 +18,18 @@ from utad_monai.data.layouts.msd import MSD_TASK01, contradiction, msd_claims
 from utad_monai.data.layouts.patient import PATIENTS_FILE, joined_patients, read_patients
 from utad_monai.data.layouts.registry import named_claims
 from utad_monai.data.layouts.table import TABLE_FILE, read_case_table, table_of
+from utad_monai.data.layouts.unclaimed import unclaimed_warnings, with_unclaimed
 from utad_monai.data.quality.case_name import folded_name, name_error
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 
+_NIFTI = (".nii", ".nii.gz")
 _MAX_DEPTH = 4
 """Levels of folders that are searched, the cohort's root among them: HGG/LGG, case, and some room."""
 _DERIVATIVES_DEPTH = 5
 """Levels from `derivatives` on: pipeline, subject, session, anat."""
+_DEEPER = 3
+"""Levels below these in which images are looked for that belong to a case, and no layout takes: `DICOM/T1/301`."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,13 @@ class FoundCohort:
     Attributes:
         cases: cases that can be told apart, sorted by name; their images were not opened.
         problems: why other files are no case.
+        warnings: images that no layout takes.
     """
 
     cases: tuple[Case, ...]
     problems: tuple[Finding, ...]
+    _: KW_ONLY
+    warnings: tuple[Finding, ...] = ()
 
 
 def find_cases(dataset_dir: str | Path, modalities: ModalitySet = FOUR_MODALITIES) -> list[Case]:
@@ -86,8 +93,9 @@ def look_for_cases(
     said = said_for_cohort(folder, label_set, inside)
     if table:
         cases, problems = read_case_table(table, inside, modalities)
+        files = _beside(cases)
     else:
-        cases, problems = _cases_below(root, inside, modalities, labels_are_said=said is not None)
+        cases, problems, files = _cases_below(root, inside, modalities, labels_are_said=said is not None)
     cases = _of_patients(cases, {} if table else _listed_patients(root, inside))
     cases, unsafe = _without_unsafe_names(cases)
     cases, collisions = _without_collisions(sorted(cases, key=lambda case: case.case_id))
@@ -97,7 +105,9 @@ def look_for_cases(
         names = "; ".join(f"<case>/<case>{lay.separator}{lay.names[Modality.T1]}.nii.gz" for lay in BRATS_LAYOUTS)
         expected = f"{names}; imagesTr/<case>.nii.gz (4-D); sub-<name>/anat/sub-<name>_T1w.nii.gz; or a {TABLE_FILE}"
         raise CohortError.of(root, "holds no case: no file name was recognised", f"expected names such as {expected}")
-    return FoundCohort(tuple(cases), tuple(problems))
+    cases, others = with_unclaimed(cases, files, folder, inside, table=table is not None)
+    warnings = [*(warning for case in cases for warning in unclaimed_warnings(case)), *others]
+    return FoundCohort(tuple(cases), tuple(problems), warnings=tuple(warnings))
 
 
 def _listed_patients(root: Path, inside: Containment) -> Mapping[str, str]:
@@ -113,16 +123,28 @@ def _of_patients(cases: list[Case], listed: Mapping[str, str]) -> list[Case]:
     return [replace(case, patient_id=patients[case.case_id]) for case in cases]
 
 
+def _beside(cases: Iterable[Case]) -> list[Path]:
+    """Return the files in the folders of the cases of a table that the table does not name."""
+    named = {path for case in cases for path in case.files}
+    folders = sorted({path.parent for path in named})
+    beside = (path for folder in folders if os.access(folder, os.R_OK) for path in sorted(folder.iterdir()))
+    return [path for path in beside if path not in named and not path.name.startswith(".")]
+
+
 def _cases_below(
     root: Path, inside: Containment, modalities: ModalitySet, labels_are_said: bool
-) -> tuple[list[Case], list[Finding]]:
+) -> tuple[list[Case], list[Finding], list[Path]]:
+    """Return the cases below a folder, why others are none, and the files that no layout takes."""
     if not root.is_dir():
         raise CohortError.of(root, "is not a folder: no cohort found", "give the folder that holds the cases")
     grouped: dict[tuple[Path, str, str], list[Claim]] = defaultdict(list)
     problems: list[Finding] = []
-    for path in _nifti_files(root, _MAX_DEPTH, inside, problems):
-        for claim in _claims(path, root):
+    unclaimed: list[Path] = []
+    for path, depth in _files(root, _MAX_DEPTH, inside, problems):
+        claims = list(_claims(path, root)) if depth > 0 and path.name.endswith(_NIFTI) else []
+        for claim in claims:
             grouped[claim.dataset, claim.layout.name, claim.case_id].append(with_evidence(claim, root, inside))
+        unclaimed.extend([] if claims else [path])
     # a segmentation alone is no case: two layouts may claim one, and only one of them has its images
     grouped = {key: claims for key, claims in grouped.items() if any(claim.part in modalities for claim in claims)}
     contradictions = [p for task in _tasks(grouped.values()) if (p := _contradiction(task, inside, labels_are_said))]
@@ -134,33 +156,35 @@ def _cases_below(
         problems.extend(wrong)
         if not wrong and not (layout == MSD_TASK01.name and dataset in refused):
             cases.append(_case(claims, modalities))
-    return cases, problems
+    return cases, problems, unclaimed
 
 
-def _nifti_files(folder: Path, depth: int, inside: Containment, problems: list[Finding]) -> Iterator[Path]:
-    """Yield the images below a folder; a linked folder outside the cohort is a problem, and not looked into."""
+def _files(folder: Path, depth: int, inside: Containment, problems: list[Finding]) -> Iterator[tuple[Path, int]]:
+    """Yield the files below a folder, and how many levels of folders would still be searched there: 0 is too deep.
+
+    A linked folder outside the cohort is a problem, and not looked into.
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         problem = Finding.error("", folder, f"cannot be read ({error.strerror})", "check its permission")
         if depth == _MAX_DEPTH:
             raise CohortError([problem]) from error
-        problems.append(problem)
+        problems.extend([problem] if depth > 0 else [])
         return
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.name.endswith((".nii", ".nii.gz")):
-            yield Path(entry.path)
-        elif depth > 1 and Path(entry.path).is_dir():  # unlike the entry's own, it survives links in circles
-            if entry.is_symlink() and inside.leaves(Path(entry.path)):
-                problems.append(Finding.error("", Path(entry.path), LEAVES, REMEDY))
+        path = Path(entry.path)
+        if entry.name.endswith(_NIFTI) or not path.is_dir():  # unlike the entry's own, it survives links in circles
+            yield path, depth
+        elif depth > 1 - _DEEPER:
+            if entry.is_symlink() and (depth <= 1 or inside.leaves(path)):
+                problems.extend([Finding.error("", path, LEAVES, REMEDY)] if depth > 1 else [])
                 continue
             # once in a path: links in circles must come to an end
             first_derivatives = entry.name == DERIVATIVES and DERIVATIVES not in folder.parts
-            yield from _nifti_files(
-                Path(entry.path), _DERIVATIVES_DEPTH if first_derivatives else depth - 1, inside, problems
-            )
+            yield from _files(path, _DERIVATIVES_DEPTH if first_derivatives else depth - 1, inside, problems)
 
 
 def _claims(path: Path, root: Path) -> Iterator[Claim]:

@@ -50,6 +50,8 @@ class FindingKind(StrEnum):
     """The model was trained on other images."""
     REGISTRATION = "registration"
     """An image may not lie where the others lie."""
+    UNCLAIMED = "unclaimed"
+    """An image that no layout takes lies in or beside a case."""
     COVERAGE = "coverage"
     """A part of the brain or of the tumour lies outside an image, the grid or the mask."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.quality.finding import Finding, FindingKind
+from utad_monai.data.quality.wrong_role import suspected_role
 from utad_monai.keys import Modality
 from utad_monai.transforms import BACKGROUND
 
@@ -62,11 +63,21 @@ _PAIRS = (
 
 
 def mix_up_warnings(case: Case, images: Mapping[Modality, MetaTensor]) -> Iterator[Finding]:
-    """Yield a warning when the images of a case, as `suspected_swap` takes them, look as if two were swapped."""
+    """Yield a warning when the images of a case look as if two were swapped, or one were a modality that is absent.
+
+    Args:
+        case: the case.
+        images: as `suspected_swap` takes them.
+    """
+    kind = FindingKind.MODALITY_MIX_UP
     if swap := suspected_swap(images):
         first, second = swap
         text = f"the images look as if modalities were mixed up, most likely {first} and {second}: look at them"
-        yield Finding.warning(FindingKind.MODALITY_MIX_UP, case.case_id, None, text)
+        yield Finding.warning(kind, case.case_id, None, text)
+    elif role := suspected_role(images):
+        shown, likely = role
+        text = f"the {shown} image looks like a {likely}, which this case lacks: look at it"
+        yield Finding.warning(kind, case.case_id, case.images[shown], text)
 
 
 def suspected_swap(images: Mapping[Modality, MetaTensor]) -> tuple[Modality, Modality] | None:

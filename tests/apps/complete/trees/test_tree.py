@@ -14,13 +14,12 @@ import pandas
 import pytest
 from monai.data import load_decathlon_datalist
 
-from utad_monai.apps.complete.provenance import MARK
 from utad_monai.apps.complete.trees import CompleteCase, tree_form, write_tree
 from utad_monai.data import BRATS_2023, CohortError, find_cases
 from utad_monai.data.layouts import MSD_TASK01
 from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, label_set_of
-from utad_monai.keys import Modality, Placing, TreeLayout
+from utad_monai.keys import SYNTHETIC_MARK, Modality, Placing, TreeLayout
 
 FLAIR, T1, T1CE, T2 = Modality
 Make = Callable[..., Any]
@@ -35,7 +34,7 @@ def cases(tmp_path: Path, write_case: Make) -> list[CompleteCase]:
     made = tmp_path / "out" / "synthetic" / "a" / "a_t1_synthetic.nii.gz"
     made.parent.mkdir(parents=True)
     image = nibabel.load(a.images[T2])
-    image.header["descrip"] = f"{MARK} t1".encode()
+    image.header["descrip"] = f"{SYNTHETIC_MARK} t1".encode()
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj) // 2, None, image.header), made)
     return [CompleteCase(a, {T1: made}), CompleteCase(b, {})]
 
@@ -150,6 +149,32 @@ def test_links_point_at_originals_and_survive_a_move_of_the_output(
     assert moved.exists()
 
 
+def test_every_link_is_relative_and_survives_a_move_of_tree_and_cohort(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write("brats2020")
+    links = [path for path in tree.folder.rglob("*") if path.is_symlink()]
+    assert len(links) == 9  # four images of two cases, one segmentation
+    assert not any(path.readlink().is_absolute() for path in links)
+    moved = tmp_path / "elsewhere" / "deep"
+    moved.mkdir(parents=True)
+    for name in ("cohort", "out"):
+        (tmp_path / name).rename(moved / name)
+    found = moved / "out" / "brats2020"
+    assert all(path.exists() for path in found.rglob("*"))
+    with pytest.raises(CohortError, match="leads outside"):
+        find_cases(found)  # a moved tree is not trusted by where it was
+    monkeypatch.setenv("UTAD_MONAI_LINKS", str(moved))
+    assert [case.missing for case in find_cases(found)] == [(), ()]
+
+
+def test_links_written_through_a_linked_folder_lead_to_the_originals(tmp_path: Path, cases: list[CompleteCase]) -> None:
+    (tmp_path / "far" / "disk" / "out").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "far" / "disk" / "out")
+    tree = write_tree(cases, "brats2020", "link", tmp_path / "alias", progress=False)
+    assert (tree.folder / "b" / "b_t2.nii.gz").resolve() == cases[1].case.images[T2].resolve()
+
+
 def test_copies_are_files_of_their_own_and_not_copied_twice(write: Make) -> None:
     tree = write("brats2020", "copy")
     path = tree.folder / "a" / "a_t2.nii.gz"
@@ -160,8 +185,45 @@ def test_copies_are_files_of_their_own_and_not_copied_twice(write: Make) -> None
 
 
 def test_what_is_synthetic_is_listed(write: Make) -> None:
-    table = pandas.read_csv(write("brats2023").folder / "synthetic.csv")
-    assert table.to_dict("records") == [{"case": "a", "modality": "t1", "file": "a_t1_synthetic.nii.gz"}]
+    tree = write("brats2023")
+    table = pandas.read_csv(tree.folder / "synthetic.csv", dtype=str, keep_default_na=False)
+    assert table.to_dict("records") == [{"case": "a", "modality": "t1", "file": "a/a-t1n.nii.gz", "channel": ""}]
+
+
+@pytest.mark.parametrize("placing", Placing)
+@pytest.mark.parametrize("layout", TreeLayout)
+def test_every_listed_file_and_channel_holds_the_synthetic_voxels(
+    write: Make, cases: list[CompleteCase], layout: TreeLayout, placing: Placing
+) -> None:
+    tree = write(layout, placing)
+    table = pandas.read_csv(tree.folder / "synthetic.csv", dtype=str, keep_default_na=False)
+    (row,) = table.to_dict("records")
+    data = voxels(tree.folder / row["file"])
+    data = data[..., int(row["channel"])] if row["channel"] else data
+    assert (layout is TreeLayout.MSD) == bool(row["channel"])
+    np.testing.assert_array_equal(data, voxels(cases[0].synthetic[T1]))
+
+
+@pytest.mark.parametrize(
+    ("layout", "place"),
+    [
+        ("brats2020", "a/a_t1.json"),
+        ("brats2023", "a/a-t1n.json"),
+        ("nnunet", "Dataset501_CompletedCohort/imagesTr/a_0001.json"),
+        ("msd", "imagesTr/a_t1.json"),
+    ],
+)
+@pytest.mark.parametrize("placing", Placing)
+def test_sidecars_of_synthetic_images_go_along(
+    write: Make, cases: list[CompleteCase], layout: str, place: str, placing: Placing
+) -> None:
+    sidecar = cases[0].synthetic[T1].with_name("a_t1_synthetic.json")
+    sidecar.write_text('{"Synthetic": true}')
+    tree = write(layout, placing)
+    assert (tree.folder / place).read_text() == sidecar.read_text()
+    assert (tree.folder / place).is_symlink() is (placing is Placing.LINK)
+    sidecar.unlink()
+    assert place not in names(write(layout, placing).folder)
 
 
 def test_uncompressed_and_four_dimensional_originals_are_written_anew(

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from utad_monai.apps.complete.provenance import MARK
 from utad_monai.apps.complete.synthetic_files import write_compressed, write_on_grid
 from utad_monai.data.layouts import BRATS_2017_TO_2021, BRATS_2023, MSD_TASK01, BratsLayout, Case
 from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, BRATS_2023_LABELS, MSD_LABELS, LabelSet
-from utad_monai.keys import Modality, Placing, TreeLayout
+from utad_monai.keys import SYNTHETIC_MARK, Modality, Placing, TreeLayout
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import CanonicalLabels, StoredLabels, read_nifti
 from utad_monai.transforms.labels import whole_labels
@@ -62,12 +61,10 @@ class Placer:
 
     Args:
         placing: link or copy.
-        home: the folder of the completion; links to what lies inside it are relative and survive its move.
     """
 
-    def __init__(self, placing: Placing | str, home: str | Path) -> None:
+    def __init__(self, placing: Placing | str) -> None:
         self.placing = Placing(placing)
-        self.home = Path(home).absolute()
 
     def image(self, source: StoredImage, destination: Path) -> None:
         """Put a 3-D image into a tree as `.nii.gz`; volumes of 4-D files and uncompressed files are written anew."""
@@ -77,7 +74,7 @@ class Placer:
         elif not _is_compressed(path):
             write_compressed(destination, path.read_bytes())
         else:
-            self._place(path, destination)
+            self.file(path, destination)
 
     def stack(self, sources: Sequence[StoredImage], destination: Path, header_text: str = "") -> None:
         """Write images of one grid as the volumes of one 4-D float32 file, in this order."""
@@ -112,8 +109,11 @@ class Placer:
         texts = [f"label {v} ({found.words[v]}), {voxels} voxels" for v, voxels in lost.items() if voxels]
         return f"{', '.join(texts)}: background in the tree, whose label set has no value for it" if texts else ""
 
-    def _place(self, path: Path, destination: Path) -> None:
-        """Link or copy a file; a copy of the same size and time is kept."""
+    def file(self, path: Path, destination: Path) -> None:
+        """Link or copy a file; a copy of the same size and time is kept.
+
+        Links are relative: they lead on when tree and original move together.
+        """
         if self.placing is Placing.COPY and _same_file(path, destination):
             return
         with atomic_path(destination) as temporary:
@@ -121,11 +121,17 @@ class Placer:
                 shutil.copy2(path, temporary)
             else:
                 temporary.unlink()
-                temporary.symlink_to(self._target(path.absolute(), destination))
+                temporary.symlink_to(_way(path, destination))
 
-    def _target(self, path: Path, destination: Path) -> str:
-        inside = path.is_relative_to(self.home)
-        return os.path.relpath(path, destination.parent.absolute()) if inside else str(path)
+
+def _way(path: Path, destination: Path) -> str:
+    """Return the path that a link at a destination needs; absolute where there is no other, on two drives."""
+    folder, start = (os.path.realpath(one.absolute().parent) for one in (path, destination))
+    original = os.path.join(folder, path.name)  # the file itself may be a link, and stays one
+    try:
+        return os.path.relpath(original, start)
+    except ValueError:
+        return original
 
 
 def _same_file(path: Path, destination: Path) -> bool:
@@ -161,8 +167,12 @@ class TreeForm(ABC):
         """Which channel or file name holds which modality, in one line."""
 
     @abstractmethod
-    def images(self, case: CompleteCase, root: Path, placer: Placer) -> list[Path]:
-        """Put the images of a case into the tree; return its files."""
+    def images(self, case: CompleteCase, root: Path, placer: Placer) -> dict[Modality, Path]:
+        """Put the images of a case into the tree; return the file of each, which a 4-D file is of all."""
+
+    def channel(self, modality: Modality) -> int | None:  # noqa: ARG002  (of no file that holds one image)
+        """Return a modality's position in a 4-D file; None where every image has a file of its own."""
+        return None
 
     @abstractmethod
     def segmentation(self, case: CompleteCase, root: Path) -> Path:
@@ -195,12 +205,12 @@ class BratsForm(TreeForm):
         endings = ", ".join(f"{modality} {self.layout.separator}{name}" for modality, name in self.layout.names.items())
         return f"{endings}; datalist.json: {', '.join(_ZOO_ORDER)} (the order of the zoo's brats_mri_segmentation)"
 
-    def images(self, case: CompleteCase, root: Path, placer: Placer) -> list[Path]:
+    def images(self, case: CompleteCase, root: Path, placer: Placer) -> dict[Modality, Path]:
         """Put one file for each modality into the case's folder."""
         files = {m: root / self._file(case.case.case_id, self.layout.names[m]) for m in Modality}
         for modality, path in files.items():
             placer.image(case.image(modality), path)
-        return list(files.values())
+        return files
 
     def segmentation(self, case: CompleteCase, root: Path) -> Path:
         """Return `<case>/<case>_seg.nii.gz`."""
@@ -229,13 +239,13 @@ class NnunetForm(TreeForm):
         """Number of each channel."""
         return ", ".join(f"_{modality.channel:04d} {modality}" for modality in Modality)
 
-    def images(self, case: CompleteCase, root: Path, placer: Placer) -> list[Path]:
+    def images(self, case: CompleteCase, root: Path, placer: Placer) -> dict[Modality, Path]:
         """Put one file for each channel into `imagesTr`, or `imagesTs` without a segmentation."""
         folder = root / NNUNET_DATASET / _images_folder(case)
         files = {m: folder / f"{case.case.case_id}_{m.channel:04d}{_ENDING}" for m in Modality}
         for modality, path in files.items():
             placer.image(case.image(modality), path)
-        return list(files.values())
+        return files
 
     def segmentation(self, case: CompleteCase, root: Path) -> Path:
         """Return `labelsTr/<case>.nii.gz`."""
@@ -263,13 +273,17 @@ class MsdForm(TreeForm):
         """Position of each modality in the 4-D files."""
         return ", ".join(f"{channel} {MSD_TASK01.names[m]}" for m, channel in MSD_TASK01.channels.items())
 
-    def images(self, case: CompleteCase, root: Path, placer: Placer) -> list[Path]:
+    def channel(self, modality: Modality) -> int:
+        """Return the position of a modality."""
+        return MSD_TASK01.channels[modality]
+
+    def images(self, case: CompleteCase, root: Path, placer: Placer) -> dict[Modality, Path]:
         """Stack the modalities into one file in `imagesTr`, or `imagesTs` without a segmentation."""
         ordered = sorted(Modality, key=lambda modality: MSD_TASK01.channels[modality])
         path = root / _images_folder(case) / f"{case.case.case_id}{_ENDING}"
-        text = f"{MARK} volumes: {', '.join(case.made)}" if case.made else ""
+        text = f"{SYNTHETIC_MARK} volumes: {', '.join(case.made)}" if case.made else ""
         placer.stack([case.image(modality) for modality in ordered], path, text)
-        return [path]
+        return dict.fromkeys(ordered, path)
 
     def segmentation(self, case: CompleteCase, root: Path) -> Path:
         """Return `labelsTr/<case>.nii.gz`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas
 from tqdm import tqdm
@@ -16,13 +17,14 @@ from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, SAY_THE_LABEL_SET
 from utad_monai.data.layouts.patient import write_patients
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, Severity, of_severity
 from utad_monai.data.split import folds_by_patient
-from utad_monai.keys import Placing, TreeLayout
+from utad_monai.keys import Modality, Placing, TreeLayout
 from utad_monai.runtime.files import write_json, write_table
 from utad_monai.transforms import InvalidImageError
 
 LIST_FILE = "synthetic.csv"
-"""Which modalities of which cases are synthetic; it also marks a folder as a tree that may be written anew."""
+"""Which files of a tree, and channels of them, are synthetic; its presence marks a folder that may be written anew."""
 
+_COLUMNS = ["case", "modality", "file", "channel"]
 _logger = logging.getLogger(__name__)
 
 
@@ -69,18 +71,22 @@ def write_tree(
         CohortError: when the folder is there and no tree.
     """
     root = Path(output_dir) / str(TreeLayout(layout))
-    form, placer = tree_form(TreeLayout(layout)), Placer(placing, output_dir)
+    form, placer = tree_form(TreeLayout(layout)), Placer(placing)
     _refuse_foreign(root)
     files: set[Path] = set()
     problems: list[Finding] = []
     placed: list[CompleteCase] = []
+    rows: list[dict[str, Any]] = []
     for wanted in tqdm(cases, desc=f"Tree {layout}", unit="case", disable=not progress):
         case, found = _with_segmentation(wanted, form, root, placer)
         problems.extend(found)
-        files.update(form.images(case, root, placer))
+        images = form.images(case, root, placer)
+        files.update(images.values(), _sidecars(case, images, placer))
+        rows.extend(_synthetic(case, images, form, root))
         if case.case.segmentation:
             files.add(form.segmentation(case, root))
         placed.append(case)
+    write_table(root / LIST_FILE, pandas.DataFrame(rows, columns=_COLUMNS))
     warnings = of_severity(Severity.WARNING, problems)
     _describe(form, root, placed, files, warnings=warnings)
     remember_links(root, {path.resolve().parent for path in files if path.is_symlink()})
@@ -131,8 +137,6 @@ def _describe(
     said = root / f"{LABEL_SET_KEY}.json"
     notes = {"warnings": [f"{one.case_id}: {one.text}" for one in warnings]} if warnings else {}
     write_json(said, {**form.label_set.as_data(), **notes})
-    table = pandas.DataFrame(list(_synthetic(cases)), columns=["case", "modality", "file"])
-    write_table(root / LIST_FILE, table)
     wanted = {root / name, said, root / LIST_FILE, *_write_patients(form, root, cases), *files}
     for path in sorted(root.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
@@ -151,8 +155,30 @@ def _write_patients(form: TreeForm, root: Path, cases: Sequence[CompleteCase]) -
         yield root / form.folds_file
 
 
-def _synthetic(cases: Sequence[CompleteCase]) -> Iterator[tuple[str, str, str]]:
-    """Yield case, modality and original file name of everything in a tree that is synthetic."""
-    for case in cases:
-        for modality in case.made:
-            yield case.case.case_id, str(modality), case.synthetic[modality].name
+def _sidecars(case: CompleteCase, images: Mapping[Modality, Path], placer: Placer) -> Iterator[Path]:
+    """Put the sidecars of what is synthetic beside its images; beside a 4-D file they name the modality."""
+    for modality in case.made:
+        sidecar = case.synthetic[modality].with_name(f"{_stem(case.synthetic[modality])}.json")
+        shared = list(images.values()).count(images[modality]) > 1
+        if sidecar.is_file():
+            stem = f"{_stem(images[modality])}_{modality}" if shared else _stem(images[modality])
+            placer.file(sidecar, images[modality].with_name(f"{stem}.json"))
+            yield images[modality].with_name(f"{stem}.json")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _synthetic(
+    case: CompleteCase, images: Mapping[Modality, Path], form: TreeForm, root: Path
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for every image of a case that is synthetic: where it stands in the tree."""
+    for modality in case.made:
+        channel = form.channel(modality)
+        yield {
+            "case": case.case.case_id,
+            "modality": str(modality),
+            "file": images[modality].relative_to(root).as_posix(),
+            "channel": "" if channel is None else str(channel),
+        }
