@@ -106,8 +106,8 @@ def test_nnunet_tree_is_what_nnunet_reads(write: Make) -> None:
         *[f"Dataset501_CompletedCohort/imagesTr/a_{channel:04d}.nii.gz" for channel in range(4)],
         *[f"Dataset501_CompletedCohort/imagesTs/b_{channel:04d}.nii.gz" for channel in range(4)],
         "Dataset501_CompletedCohort/labelsTr/a.nii.gz",
-        "patients.csv",
         "label_set.json",
+        "patients.csv",
         "synthetic.csv",
     ]
     content = json.loads((tree.folder / "Dataset501_CompletedCohort" / "dataset.json").read_text())
@@ -261,8 +261,8 @@ def test_files_of_an_earlier_tree_are_removed(write: Make, cases: list[CompleteC
     assert {name.split("/")[0] for name in names(tree.folder)} == {
         "b",
         "datalist.json",
-        "patients.csv",
         "label_set.json",
+        "patients.csv",
         "synthetic.csv",
     }
     assert all(path.exists() for path in cases[0].case.files)
