@@ -248,7 +248,8 @@ def test_published_overlay_has_the_published_networks() -> None:
 def test_folder_that_is_written_is_held_before_any_work(name: str) -> None:
     folder = {"inference.json": "$@output_dir + '/synthetic'", "evaluate.json": "$@output_dir + '/evaluation'"}
     for names in [(name,), *((name, overlay) for overlay, bases in OVERLAYS.items() if name in bases)]:
-        (step,) = load(*names)["initialize"]
+        first, step = load(*names)["initialize"]
+        assert first == {"_target_": "utad_monai.bundle.run.check"}
         assert step["_target_"] == "utad_monai.bundle.run.begin"
         assert step["folder"] == folder.get(name, "@stage_dir")
         assert step.get("seed") == ("@seed" if name in TAUGHT else None)

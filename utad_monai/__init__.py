@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,17 @@ __all__ = ["Translator", "__version__"]
 __version__ = "0.1.0"
 
 sys.meta_path.append(EarlierNames())
+
+
+def _name_the_user() -> None:
+    """Give a user without a name one (a number without a passwd entry): MONAI and torch ask for it and fail."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["USER"] = f"user{os.getuid()}"
+
+
+_name_the_user()
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,9 @@ class UserError(Exception):
         remedy: what the user can do about it; empty where the reason says so.
     """
 
+    exit_code = 1
+    """What a command that it ends returns; 2 where the command itself was wrong."""
+
     def __init__(self, path: str | Path, reason: str, remedy: str = "") -> None:
         self.path = Path(path)
         self.reason = reason

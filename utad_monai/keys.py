@@ -220,6 +220,15 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class ValidationMetric(StrEnum):
+    """What chooses the best checkpoint; greater is better for each."""
+
+    UNPAIRED = "unpaired_score"
+    """`-(cycle error + appearance distance)`: needs no patient with two modalities."""
+    SSIM = "paired_ssim"
+    """SSIM in the brain against the patient's real target, as published: looks at paired validation images."""
+
+
 class ResumePolicy(StrEnum):
     """What a training does with the state that an earlier run of it left."""
 

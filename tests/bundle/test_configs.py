@@ -1,4 +1,4 @@
-"""A misspelt override is an error with a suggestion; everything that means something is accepted."""
+"""A misspelt override is an error with a suggestion, a wrong value one with what it must be; the rest is accepted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
-from utad_monai.bundle.configs import UnknownOverrideError, bundles_dir, refuse_unknown_overrides
+from utad_monai.bundle.configs import (
+    UnknownOverrideError,
+    WrongValueError,
+    bundles_dir,
+    literal_path,
+    refuse_unknown_overrides,
+    refuse_wrong_values,
+)
 from utad_monai.runtime.workers import default_device
 
 TEACHER = str(bundles_dir() / "teacher.json")
@@ -137,3 +145,116 @@ def test_bundles_of_the_checkout_are_found() -> None:
 
 def test_default_device_exists() -> None:
     assert torch.zeros(1, device=default_device()).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_values(*options: str, files: str = TEACHER) -> None:
+    refuse_wrong_values(["run", "training", "--config_file", files, *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max_epochs", "abc"], "--max_epochs abc: needs a whole number from 1 on"),
+        (["--max_epochs=abc"], "--max_epochs abc: needs a whole number from 1 on"),
+        (["-max_epochs", "abc"], "--max_epochs abc: needs a whole number from 1 on"),
+        (["--max_epochs"], "--max_epochs True: needs a whole number"),
+        (["--max_epochs", "None"], "--max_epochs None: needs a whole number"),
+        (["--batch_size", "1e1"], "--batch_size 10.0: needs a whole number"),
+        (["--image_size", "[100,100]"], "multiples of 16"),
+        (["--image_size", "192x160"], "--image_size 192x160: needs two whole numbers from 32 on"),
+        (["--batch_size", "0"], "--batch_size 0: needs a whole number from 1 on"),
+        (["--samples_per_epoch", "-5"], "--samples_per_epoch -5: needs"),
+        (["--learning_rate", "fast"], "--learning_rate fast: needs a number above 0"),
+        (["--device", "cuda:99"], "--device cuda:99: needs a device of this machine: cpu"),
+        (["--scheme", "everything"], "needs one of complete, global_only"),
+        (["--adversarial_game", "vanilla"], "needs one of wasserstein, least_squares, hinge"),
+        (["--flip", "false"], "--flip false: needs True or False"),
+        (["--seed", "@nothing"], "--seed @nothing: needs"),
+        (["--max_epochs", "5"], "decay_epochs 10: is more than --max_epochs 5"),
+        (["--validation_fraction", "0.9"], "leaves no patient to train on beside --test_fraction 0.2"),
+        (["--train::trainer::max_epochs", "0"], "--train::trainer::max_epochs 0: needs"),
+        (["--train#trainer#max_epochs", "x"], "--train#trainer#max_epochs x: needs"),
+        (["--loss_weights::cycle", "-1"], "--loss_weights::cycle -1: needs a number from 0 on"),
+        (["--loss_weights::paired", "much"], "--loss_weights::paired much: needs a number from 0 on"),
+        (["--validate::dataloader::batch_size", "one"], "--validate::dataloader::batch_size one: needs a whole number"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line(options: list[str], said: str) -> None:
+    with pytest.raises(WrongValueError) as refusal:
+        check_values(*options)
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max_epochs", "10"],
+        ["--max_epochs", "5", "--decay_epochs", "0"],
+        ["--workers", "None"],
+        ["--flip"],
+        ["--flip=0"],
+        ["--seed", "$1 + 1"],
+        ["--max_epochs", "@decay_epochs"],
+        ["--teacher_dir", "@output_dir"],
+        ["--stage_dir", "$@output_dir + '/x'"],
+        ["--start_weights", ""],
+        ["--start_weights="],
+        ["--dataset_dir", "'2024'"],
+        ["--loss_weights", "{'_target_': 'utad_monai.losses.LossWeights'}"],
+        ["--train::dataloader::pin_memory", "maybe"],
+        ["--run_id", "7"],
+    ],
+    ids=str,
+)
+def test_what_means_something_is_accepted(options: list[str]) -> None:
+    check_values(*options)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["2024", "1e3", "None", "True", "[x]", "a,b", "@x", "$x", "{x}", "(x)", "0x10", "1_000", "...", "x#1", "{x: y}"],
+)
+def test_a_path_that_monai_would_misread_is_refused_with_what_to_write(name: str) -> None:
+    with pytest.raises(WrongValueError, match="is a path") as refusal:
+        check_values("--dataset_dir", name)
+    assert "\n" not in str(refusal.value)
+    if "#" not in name:
+        check_values("--dataset_dir", f"./{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["cohort", "/data/2024", "2020-01-01", "a b", "ab.c", "../x", "a-b", "~/x", "x@y", "p%"]
+)
+def test_ordinary_paths_are_paths(name: str) -> None:
+    check_values("--dataset_dir", name)
+    assert literal_path(name) == name
+
+
+@pytest.mark.parametrize("path", ["@x", "$x", "%x", "x#1", "a/#b/@c", "$'x'", "@output_dir", "#", "%/x.json", "$\\n"])
+def test_a_literal_path_comes_out_of_monai_as_it_went_in(path: str) -> None:
+    parser = ConfigParser({"output_dir": "out", "dataset_dir": literal_path(path)})
+    assert parser.get_parsed_content("dataset_dir") == path
+
+
+def test_a_value_of_a_file_is_checked_as_an_override_is(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({"batch_size": 0}))
+    with pytest.raises(WrongValueError, match=r"^batch_size 0: needs"):
+        check_values(files=f"{TEACHER},{own}")
+    check_values("--batch_size", "4", files=f"{TEACHER},{own}")
+
+
+def test_sources_are_images_where_volumes_are_made_and_a_word_where_a_network_is_trained() -> None:
+    inference = str(bundles_dir() / "inference.json")
+    check_values("--sources", "['t1']", files=inference)
+    check_values("--sources", "one")
+    for options, files in ((["--sources", "one"], inference), (["--sources", "['t1']"], TEACHER)):
+        with pytest.raises(WrongValueError, match="--sources"):
+            check_values(*options, files=files)
+
+
+def test_values_of_other_commands_are_left_alone() -> None:
+    refuse_wrong_values(["ckpt_export", "--config_file", TEACHER, "--max_epochs", "abc"])
+    refuse_wrong_values()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 from typer.testing import CliRunner
 
-from utad_monai.apps.cli import app
+from utad_monai.apps.cli import app, main
 from utad_monai.bundle import run as running
-from utad_monai.bundle.configs import UnknownOverrideError, bundles_dir
+from utad_monai.bundle.configs import UnknownOverrideError, WrongValueError, bundles_dir
 from utad_monai.bundle.run import run_configs
 from utad_monai.bundle.trust import ConfigFileError, UntrustedConfigError
 from utad_monai.models.stages import MissingStageError
@@ -38,14 +40,14 @@ def config(path: Path, content: dict[str, Any]) -> str:
 
 
 def test_packaged_names_run_with_the_packaged_logging_and_the_given_values(calls: list[dict[str, Any]]) -> None:
-    run_configs(["teacher", "demo", "--max_epochs", "3", "--output_dir=out", "--betas", "[0.5,0.9]", "--flip"])
+    run_configs(["teacher", "demo", "--max_epochs", "30", "--output_dir=out", "--betas", "[0.5,0.9]", "--flip"])
     folder = bundles_dir()
     assert calls == [
         {
             "run_id": "training",
             "config_file": [str(folder / "teacher.json"), str(folder / "demo.json")],
             "logging_file": str(folder.resolve() / "logging.conf"),
-            "max_epochs": 3,
+            "max_epochs": 30,
             "output_dir": "out",
             "betas": [0.5, 0.9],
             "flip": True,
@@ -153,3 +155,40 @@ def test_command_separates_configs_from_overrides(calls: list[dict[str, Any]]) -
     result = CliRunner().invoke(app, ["run", "teacher", "demo", "--run-id", "run", "--", "--seed", "7", "--flip=False"])
     assert result.exit_code == 0, result.output
     assert (calls[0]["seed"], calls[0]["flip"], calls[0]["run_id"]) == (7, False, "run")
+
+
+@pytest.mark.parametrize("name", ["2024", "1e3", "None", "[x]", "a,b", "True", "{x}", "0x10", "-1", "'q'"])
+def test_a_path_is_a_path_whatever_it_looks_like(calls: list[dict[str, Any]], name: str) -> None:
+    run_configs(["teacher", "--dataset_dir", name, f"--output_dir={name}"])
+    assert [calls[0][key] for key in ("dataset_dir", "output_dir")] == [name.strip("'")] * 2
+
+
+@pytest.mark.parametrize("name", ["@x", "x#1", "a/@b#c"])
+def test_a_path_that_looks_like_a_reference_reaches_its_component_as_it_is(
+    calls: list[dict[str, Any]], name: str
+) -> None:
+    run_configs(["teacher", "--dataset_dir", name, "--output_dir", "out"])
+    assert ConfigParser(calls[0]).get_parsed_content("dataset_dir") == name
+
+
+def test_a_reference_to_a_key_stays_one(calls: list[dict[str, Any]]) -> None:
+    run_configs(["student", "--teacher_dir", "@output_dir"])
+    assert calls[0]["teacher_dir"] == "@output_dir"
+
+
+@pytest.mark.parametrize("override", [["--batch_size", "0"], ["--max_epochs", "abc"], ["--flip", "no"], ["--seed=-1"]])
+def test_a_wrong_value_runs_nothing(calls: list[Any], override: list[str]) -> None:
+    with pytest.raises(WrongValueError, match="needs"):
+        run_configs(["teacher", *override])
+    assert calls == []
+
+
+def test_a_wrong_value_ends_the_command_in_one_line_and_code_2(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["utad-monai", "run", "teacher", "demo", "--", "--batch_size", "0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: --batch_size 0: needs a whole number from 1 on\n"
+    assert calls == []

@@ -44,7 +44,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; an expected error ends in plain lines and exit code 1, SIGTERM in 143, SIGINT in 130."""
+    """Run the command; an expected error ends in plain lines and its exit code, SIGTERM in 143, SIGINT in 130."""
     try:
         with interruptible():
             app()
@@ -57,7 +57,7 @@ def main() -> None:
             raise
         for line in str(cause).splitlines():
             typer.echo(f"error: {visible(line)}", err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(getattr(cause, "exit_code", 1)) from None
 
 
 def _print_version(wanted: bool) -> None:

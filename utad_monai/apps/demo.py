@@ -12,7 +12,7 @@ import typer
 from monai.bundle import run as run_bundle
 
 from utad_monai.apps.report.figures import write_preview
-from utad_monai.bundle.configs import bundles_dir
+from utad_monai.bundle.configs import bundles_dir, literal_path
 from utad_monai.engines.evaluations import SUMMARY_FILE
 from utad_monai.keys import OnBadCase
 from utad_monai.models.stages import Stage, model_path
@@ -76,9 +76,10 @@ def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCa
 
 def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> None:
     begin = time.monotonic()
+    dataset = dataset_dir or default_dataset_dir()
     common = {
-        "dataset_dir": dataset_dir or default_dataset_dir(),
-        "output_dir": str(output),
+        "dataset_dir": literal_path(dataset),
+        "output_dir": literal_path(output),
         "on_bad_case": str(on_bad_case),
     }
     for number, step in enumerate(_STEPS, start=1):
@@ -86,7 +87,7 @@ def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> 
         config = [str(bundles_dir() / name) for name in (step.bundle, *step.overlays)]
         run_bundle(run_id=step.run_id, config_file=config, **common, **step.overrides)
     _show_paths(output, time.monotonic() - begin)
-    typer.echo(write_preview(output, common["dataset_dir"]))
+    typer.echo(write_preview(output, dataset))
 
 
 def _show_paths(output: Path, seconds: float) -> None:

@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.bundle import run as run_bundle
 from monai.utils import set_determinism
 
-from utad_monai.bundle.configs import bundles_dir, refuse_unknown_overrides
+from utad_monai.bundle.configs import (
+    WrongValueError,
+    bundles_dir,
+    kind_of,
+    literal_path,
+    refers_to_a_key,
+    refuse_unknown_overrides,
+    refuse_values,
+    refuse_wrong_values,
+)
+from utad_monai.bundle.knobs import PATH
 from utad_monai.bundle.trust import ConfigFileError, refuse_unsafe_logging, refuse_untrusted, refuse_untrusted_file
 from utad_monai.errors import expected_cause
 from utad_monai.runtime import parallel
-from utad_monai.runtime.console import print_expected_errors_plainly
+from utad_monai.runtime.console import print_expected_errors_plainly, visible
 from utad_monai.runtime.folder_lock import hold_folder
-from utad_monai.runtime.workers import keep_freed_memory
+from utad_monai.runtime.workers import keep_freed_memory, wait_asleep
+
+
+def check() -> None:
+    """Show expected errors in one line, and refuse misspelt overrides and wrong values, of this process's command line.
+
+    It is a step of its own, before `begin`, whose folder is made of what is checked here.
+
+    Raises:
+        UnknownOverrideError: when an override names no key of the config.
+        SystemExit: with code 2, when a value is wrong; MONAI would end in code 1.
+    """
+    print_expected_errors_plainly()
+    refuse_unknown_overrides()
+    try:
+        refuse_wrong_values()
+    except WrongValueError as error:
+        sys.stderr.write(f"error: {visible(str(error))}\n")
+        raise SystemExit(error.exit_code) from None
 
 
 def begin(folder: str | Path, seed: int | None = None, processes: bool = False) -> None:
-    """Show expected errors in one line, refuse misspelt overrides, hold the folder, and seed every random generator.
+    """Check (`check`), share the processor with others, hold the folder, and seed every random generator.
 
     Args:
         folder: what the bundle writes; no other run may write there meanwhile.
@@ -32,11 +60,12 @@ def begin(folder: str | Path, seed: int | None = None, processes: bool = False) 
 
     Raises:
         UnknownOverrideError: when an override names no key of the config.
+        SystemExit: when a value is wrong.
         FolderInUseError: when another run holds the folder.
     """
-    print_expected_errors_plainly()
-    refuse_unknown_overrides()
+    check()
     keep_freed_memory()
+    wait_asleep()
     if processes:
         parallel.start()
     hold_folder(folder)
@@ -70,12 +99,14 @@ def run_configs(
         UntrustedConfigError: when something that is not trusted could run code.
         ConfigFileError: when a config or an override cannot be used.
         UnknownOverrideError: when an override names no key.
+        WrongValueError: when a knob has a value that it must not have.
     """
     packaged = bundles_dir().resolve()
     first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
     configs, overrides = words[:first], words[first:]
     files = [_file(name) for name in configs]
-    given = _parsed(overrides)
+    texts = _texts(overrides)
+    given = {key: DefaultParseValue(text) for key, text in texts.items()}
     if not trusted:
         for file in files:
             if file.resolve().parent != packaged:
@@ -86,6 +117,9 @@ def run_configs(
     paths = [str(file) for file in files]
     refuse_unknown_overrides(["run", "--config_file", json.dumps(paths), *overrides])
     content = ConfigParser.load_config_files(paths)
+    config = ConfigParser(config=content)
+    given |= {key: _path(config, text) for key, text in texts.items() if kind_of(config, key) is PATH}
+    refuse_values(config, {key: value for key, value in given.items() if key != _TRACKING[0]})
     try:
         run_bundle(
             run_id=run_id or (_TRAINING if _TRAINING in content else _RUN),
@@ -113,9 +147,9 @@ def _file(name: str) -> Path:
     return known[name]
 
 
-def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return overrides by key, their values read as `python -m monai.bundle` reads them."""
-    given: dict[str, Any] = {}
+def _texts(arguments: Sequence[str]) -> dict[str, str]:
+    """Return overrides by key, as they were written; a bare `--key` is True."""
+    given: dict[str, str] = {}
     waiting = list(arguments)
     reserved = set(inspect.signature(run_bundle).parameters)
     while waiting:
@@ -127,5 +161,13 @@ def _parsed(arguments: Sequence[str]) -> dict[str, Any]:
             value = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "True"
         if key in reserved and (key, value) != _TRACKING:
             raise ConfigFileError("", f"--{key}: is no key of a config", "see utad-monai run --help")
-        given[key] = DefaultParseValue(value)
+        given[key] = value
     return given
+
+
+def _path(config: ConfigParser, text: str) -> str:
+    """Return a path as MONAI takes it unchanged; what is meant as code stays code, quotes that a shell left go."""
+    read = DefaultParseValue(text)
+    if text[:1] in ("'", '"') and isinstance(read, str):
+        return literal_path(read)
+    return text if text.startswith(("$", "%")) or refers_to_a_key(config, text) else literal_path(text)

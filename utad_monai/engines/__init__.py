@@ -5,7 +5,8 @@ from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEv
 from utad_monai.engines.measurements import evaluation_protocol
 from utad_monai.engines.schedules import Optimisation, adam_with_decay, linear_decay
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.engines.validators import TeachingValidator, TranslationValidator, ValidationMetric
+from utad_monai.engines.validators import TeachingValidator, TranslationValidator
+from utad_monai.keys import ValidationMetric
 
 __all__ = [
     "CaseEvaluator",

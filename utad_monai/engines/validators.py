@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from utad_monai.data import EvaluationCases
 from utad_monai.data.quality.finding import empty_split
 from utad_monai.engines.batch import TranslationBatch, prepare_teaching_batch
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet, SecondInput
+from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet, SecondInput, ValidationMetric
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality
 from utad_monai.metrics.unpaired import appearance_distance, appearance_features, variety_of_inputs, variety_of_targets
 from utad_monai.networks import TumourAwareGenerator
@@ -60,15 +59,6 @@ class ReferenceImages:
 
 
 Pair = tuple[Modality, Modality]
-
-
-class ValidationMetric(StrEnum):
-    """What chooses the best checkpoint; greater is better for each."""
-
-    UNPAIRED = "unpaired_score"
-    """`-(cycle error + appearance distance)`: needs no patient with two modalities."""
-    SSIM = "paired_ssim"
-    """SSIM in the brain against the patient's real target, as published: looks at paired validation images."""
 
 
 class TranslationValidator(Evaluator):

@@ -10,7 +10,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -247,5 +248,32 @@ HOME_VARIABLE = "UTAD_MONAI_HOME"
 
 
 def home_dir() -> Path:
-    """Return `$UTAD_MONAI_HOME`, or else the system's place for caches (`~/.cache`); it need not be there."""
-    return Path(os.environ.get(HOME_VARIABLE) or user_cache_path("utad_monai", appauthor=False)).expanduser()
+    """Return `$UTAD_MONAI_HOME`, or else the system's place for caches (`~/.cache`); it need not be there.
+
+    A user who has no home, or none that can be written (a number without a name in a container), gets a folder of
+    their own among the temporary ones.
+    """
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser()
+    try:
+        folder = user_cache_path("utad_monai", appauthor=False).expanduser()
+    except RuntimeError:  # there is no home
+        return _temporary_home()
+    return folder if _can_be_made(folder) else _temporary_home()
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Tell whether a folder is there, or the nearest one above it that is may be written."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    return there == folder or os.access(there, os.W_OK)
+
+
+@cache
+def _temporary_home() -> Path:
+    """Return a folder that is this user's alone: of their number, or a new one where somebody else took that name."""
+    folder = Path(tempfile.gettempdir()) / f"utad_monai-{os.getuid()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid == os.getuid() and not folder.is_symlink() and folder.stat().st_mode & 0o077 == 0:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="utad_monai-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,6 +44,22 @@ def test_affine_is_the_others_to_the_bit_and_voxels_are_exact(
     assert made.affine.tobytes() == nibabel.load(like).affine.tobytes()
     np.testing.assert_array_equal(np.asarray(made.dataobj), voxels)
     assert made.header["descrip"].tobytes().startswith(b"text\0")
+
+
+@pytest.mark.parametrize("form", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("field", ["db_name", "intent_name", "aux_file", "data_type", "descrip", "extension"])
+def test_no_name_of_a_person_goes_along(tmp_path: Path, form: Any, field: str) -> None:
+    image = form(np.ones((4, 5, 6), np.int16), np.diag([1.5, -2, 3, 1]))
+    if field == "extension":
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"DOE^JOHN"))
+    elif field in image.header:
+        image.header[field] = b"DOE^JOHN"
+    else:
+        image.header["unused_str"] = b"DOE^JOHN"  # of NIfTI-2
+    nibabel.save(image, tmp_path / "like.nii")
+    path = write_on_grid(tmp_path / "made.nii.gz", np.zeros((4, 5, 6), np.uint8), tmp_path / "like.nii")
+    assert b"DOE" in (tmp_path / "like.nii").read_bytes()
+    assert b"DOE" not in gzip.decompress(path.read_bytes())
 
 
 def test_what_describes_the_other_file_does_not_go_along(like: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from utad_monai.apps.prepare.raw_cases import RawCase, find_raw_cases
 from utad_monai.apps.prepare.raw_images import RawFormat
+from utad_monai.data.layouts.case import LINKS_VARIABLE
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.sequences import RawRole
 from utad_monai.runtime.files import write_json
@@ -119,6 +120,33 @@ def test_a_link_that_leaves_the_cohort_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw" / "c" / "t1.nii.gz").symlink_to(outside)
     (problem,) = only(tmp_path / "raw").problems
     assert "outside" in problem.text
+    assert LINKS_VARIABLE in problem.text
+
+
+def test_links_lead_where_the_user_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = touch(tmp_path / "outside" / "t1.nii.gz")
+    (tmp_path / "raw" / "c").mkdir(parents=True)
+    (tmp_path / "raw" / "c" / "t1.nii.gz").symlink_to(outside)
+    monkeypatch.setenv(LINKS_VARIABLE, str(tmp_path / "outside"))
+    assert set(only(tmp_path / "raw").sources) == {RawRole.T1}
+    monkeypatch.setenv(LINKS_VARIABLE, str(tmp_path / "elsewhere"))
+    assert only(tmp_path / "raw").problems
+
+
+def test_a_linked_case_is_read_where_the_user_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "outside" / "c" / "t1.nii.gz")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "c").symlink_to(tmp_path / "outside" / "c")
+    assert only(tmp_path / "raw").problems
+    monkeypatch.setenv(LINKS_VARIABLE, str(tmp_path / "outside"))
+    assert set(only(tmp_path / "raw").sources) == {RawRole.T1}
+
+
+def test_content_of_git_annex_is_prepared(tmp_path: Path) -> None:
+    key = touch(tmp_path / "dataset" / ".git" / "annex" / "objects" / "x1" / "Qz" / "KEY.nii.gz" / "KEY.nii.gz")
+    (tmp_path / "dataset" / "raw" / "c").mkdir(parents=True)
+    (tmp_path / "dataset" / "raw" / "c" / "t1.nii.gz").symlink_to(Path("../..") / key.relative_to(tmp_path / "dataset"))
+    assert set(only(tmp_path / "dataset" / "raw").sources) == {RawRole.T1}
 
 
 def test_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:

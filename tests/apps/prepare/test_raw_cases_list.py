@@ -12,6 +12,7 @@ import SimpleITK as sitk  # noqa: N813
 from utad_monai.apps.prepare.command import describe_raw_cases
 from utad_monai.apps.prepare.raw_cases import read_raw_list
 from utad_monai.apps.prepare.raw_images import RawFormat
+from utad_monai.data.layouts.case import LINKS_VARIABLE
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.sequences import RawRole
 from utad_monai.runtime.files import write_json
@@ -83,6 +84,19 @@ def test_a_link_to_dicom_files_elsewhere_is_not_followed(
     series = case.sources[RawRole.T1].series
     assert series is not None
     assert len(series.slices) == 4
+
+
+def test_a_link_in_a_table_leads_where_the_user_allows_it(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (folder / "x.nrrd").rename(outside / "x.nrrd")
+    (folder / "x.nrrd").symlink_to(outside / "x.nrrd")
+    rows = table(folder, f"{HEADER}p1,,x.nrrd,,,,\n")
+    (refused,) = read_raw_list(rows)
+    assert LINKS_VARIABLE in str(refused.problems[0])
+    monkeypatch.setenv(LINKS_VARIABLE, str(outside))
+    assert read_raw_list(rows)[0].problems == ()
 
 
 def test_an_empty_row_is_a_problem(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -95,3 +96,64 @@ def test_a_table_that_is_a_link_out_of_the_cohort_is_refused(cohort: Path, tmp_p
     (cohort / "cohort.csv").symlink_to(tmp_path / "cohort.csv")
     with pytest.raises(CohortError, match="leads outside"):
         find_cases(cohort)
+
+
+def annexed(dataset: Path, cohort: Path, git: Path) -> Path:
+    """Put an image of a cohort where git-annex puts it, and a link in its place, as `datalad save` does."""
+    image = cohort / "A_1" / "A_1_t2.nii.gz"
+    key = git / "annex" / "objects" / "x1" / "Qz" / "MD5E-s1.nii.gz" / "MD5E-s1.nii.gz"
+    key.parent.mkdir(parents=True)
+    shutil.move(image, key)
+    way = Path(os.path.relpath(dataset, image.parent)) / ".git" / key.relative_to(git)
+    image.symlink_to(way)
+    return image
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, write_case: Callable[..., Path]) -> Path:
+    """A dataset with a cohort in one of its folders."""
+    write_case(tmp_path / "super" / "sub" / "data" / "cohort", "A_1")
+    return tmp_path / "super" / "sub"
+
+
+def test_objects_of_the_dataset_that_a_cohort_is_part_of_are_read(dataset: Path) -> None:
+    cohort = dataset / "data" / "cohort"
+    assert annexed(dataset, cohort, dataset / ".git").is_symlink()
+    assert [case.case_id for case in find_cases(cohort)] == ["A_1"]
+    assert [case.case_id for case in find_cases(dataset / "data")] == ["A_1"]
+
+
+def test_objects_of_a_dataset_in_a_dataset_are_read(dataset: Path) -> None:
+    modules = dataset.parent / ".git" / "modules" / "sub"
+    modules.mkdir(parents=True)
+    (dataset / ".git").symlink_to("../.git/modules/sub")
+    annexed(dataset, dataset / "data" / "cohort", modules)
+    assert [case.case_id for case in find_cases(dataset / "data" / "cohort")] == ["A_1"]
+
+
+def test_a_git_folder_that_is_a_link_to_elsewhere_allows_nothing(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (dataset / ".git").symlink_to(tmp_path / "secret")
+    annexed(dataset, dataset / "data" / "cohort", tmp_path / "secret")
+    with pytest.raises(CohortError, match="leads outside"):
+        find_cases(dataset / "data" / "cohort")
+
+
+def test_objects_that_are_a_link_to_elsewhere_allow_nothing(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret" / "annex").mkdir(parents=True)
+    (dataset / ".git").mkdir()
+    (dataset / ".git" / "annex").symlink_to(tmp_path / "secret" / "annex")
+    annexed(dataset, dataset / "data" / "cohort", tmp_path / "secret")
+    with pytest.raises(CohortError, match="leads outside"):
+        find_cases(dataset / "data" / "cohort")
+
+
+@pytest.mark.parametrize("place", [".git/config", ".git/annex/creds/key", "README", "other/.git/annex/objects/x"])
+def test_what_else_lies_in_the_repository_is_outside(dataset: Path, place: str) -> None:
+    image = dataset / "data" / "cohort" / "A_1" / "A_1_t2.nii.gz"
+    (dataset / ".git" / "annex" / "objects").mkdir(parents=True)
+    (dataset / place).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(image, dataset / place)
+    image.symlink_to(dataset / place)
+    with pytest.raises(CohortError, match="leads outside"):
+        find_cases(dataset / "data" / "cohort")

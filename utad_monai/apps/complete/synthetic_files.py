@@ -21,6 +21,8 @@ from utad_monai.transforms import from_lps, read_header
 
 _logger = logging.getLogger(__name__)
 _GZIP_LEVEL = 4
+_FREE_TEXTS = {"data_type", "db_name", "aux_file", "intent_name", "unused_str"}
+"""Fields of NIfTI-1 and NIfTI-2 beside `descrip` in which scanners and archives write names of people."""
 
 
 def write_on_grid(path: str | Path, voxels: np.ndarray[Any, Any], like: str | Path, header_text: str = "") -> Path:
@@ -41,7 +43,8 @@ def write_on_grid(path: str | Path, voxels: np.ndarray[Any, Any], like: str | Pa
     header.set_data_dtype(voxels.dtype)
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["cal_min"], header["cal_max"] = 0, 0
-    header["aux_file"] = b""
+    for name in _FREE_TEXTS & set(header.keys()):
+        header[name] = b""
     header["descrip"] = header_text.encode()
     form: Any = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     return write_compressed(path, form(voxels, None, header).to_bytes())

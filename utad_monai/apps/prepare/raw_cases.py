@@ -19,6 +19,7 @@ from utad_monai.apps.prepare.time_points import (
     several_times,
     time_points,
 )
+from utad_monai.data.layouts.case import LEAVES, REMEDY, Containment
 from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.layouts.patient import joined_patients, patient_of
 from utad_monai.data.quality.finding import CohortError, Finding
@@ -88,7 +89,8 @@ def find_raw_cases(raw_dir: Path) -> list[RawCase]:
     if not raw_dir.is_dir():
         raise CohortError.of(raw_dir, "is not a folder", "give the folder that holds one folder per case, or a table")
     folders = [path for path in sorted(raw_dir.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    cases = [case for folder in folders for case in _folder_cases(folder, raw_dir.resolve())]
+    inside = Containment(raw_dir)
+    cases = [case for folder in folders for case in _folder_cases(folder, inside)]
     cases = [case for case in cases if case.sources or case.unused or case.unknown or case.problems]
     if not cases:
         reason = "holds no case: no folder in it has a DICOM, NIfTI, NRRD or MetaImage file"
@@ -96,15 +98,14 @@ def find_raw_cases(raw_dir: Path) -> list[RawCase]:
     return cases
 
 
-def _folder_cases(folder: Path, root: Path) -> list[RawCase]:
+def _folder_cases(folder: Path, inside: Containment) -> list[RawCase]:
     files = list(_files(folder, _MAX_DEPTH))
-    outside = [path for path in files if not path.resolve().is_relative_to(root)]
+    outside = [path for path in files if inside.leaves(path)]
     if outside:
-        reason = "is a link to a file outside the cohort's folder"
-        problem = Finding.error(folder.name, outside[0], reason, "copy the file into the folder")
+        problem = Finding.error(folder.name, outside[0], LEAVES, REMEDY)
         return [RawCase(folder.name, folder, sources={}, problems=(problem,))]
     series, reports = group_series(path for path in files if format_of(path) is None and is_dicom(path))
-    found = [_read_file(folder, path, root) for path in files if format_of(path) is not None]
+    found = [_read_file(folder, path, inside) for path in files if format_of(path) is not None]
     found += [_read_series(folder, one) for one in series]
     return list(_by_time_point(folder, found, reports))
 
@@ -140,11 +141,11 @@ def _files(folder: Path, depth: int) -> Iterator[Path]:
             yield path
 
 
-def _read_file(folder: Path, path: Path, root: Path) -> tuple[Recognition, RawSource]:
+def _read_file(folder: Path, path: Path, inside: Containment) -> tuple[Recognition, RawSource]:
     kind = format_of(path)
     assert kind is not None  # the caller asked
     names = {NAME: _without_case(stem_of(path), folder.name), FOLDER: _speaking_folder(folder, path.parent)}
-    sidecar = read_sidecar(path, folder.parent, lambda file: not file.resolve().is_relative_to(root))
+    sidecar = read_sidecar(path, folder.parent, inside.leaves)
     return recognise(names, sidecar), RawSource(path, kind)
 
 
@@ -303,29 +304,30 @@ def _row_case(folder: Path, row: Mapping[str, str | list[str] | None]) -> RawCas
 
 def _doubt(folder: Path, role: RawRole, source: RawSource) -> str:
     """Return how an image contradicts the column that it stands in; the table decides all the same."""
-    root = folder.resolve()
     if source.series is not None:
         return contradiction(role, "the table", source.series.evidence, source.series.description)
-    sidecar = read_sidecar(source.path, folder, lambda file: not file.resolve().is_relative_to(root))
+    sidecar = read_sidecar(source.path, folder, Containment(folder).leaves)
     return contradiction(role, "the table", sidecar, stem_of(source.path))
 
 
 def _source(folder: Path, cell: str) -> RawSource | tuple[str, str]:
     """Return the image that a cell names, or the reason and remedy why it names none."""
-    path = folder / cell
-    if not path.resolve().is_relative_to(folder.resolve()):
+    path, inside = folder / cell, Containment(folder)
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
         return "lies outside the table's folder", "move the table or the image"
+    if inside.leaves(path):
+        return LEAVES, REMEDY
     if not path.exists():
         return "does not exist", "correct the table; paths are relative to it"
     kind = format_of(path)
     if path.is_file() and kind is not None:
         return RawSource(path, kind)
-    return _series(path, folder.resolve())
+    return _series(path, inside)
 
 
-def _series(path: Path, root: Path) -> RawSource | tuple[str, str]:
+def _series(path: Path, within: Containment) -> RawSource | tuple[str, str]:
     folder = path if path.is_dir() else path.parent
-    inside = (file for file in folder.iterdir() if file.is_file() and file.resolve().is_relative_to(root))
+    inside = (file for file in folder.iterdir() if file.is_file() and not within.leaves(file))
     series, _ = group_series(file for file in inside if not file.name.startswith(".") and is_dicom(file))
     if path.is_file():
         series = [one for one in series if any(part.path == path for part in one.slices)]

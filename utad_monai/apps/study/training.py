@@ -18,7 +18,7 @@ from monai.bundle import run as run_bundle
 from tqdm import tqdm
 
 from utad_monai.apps.study.plan import StudyMethod, StudyPlan
-from utad_monai.bundle.configs import bundles_dir
+from utad_monai.bundle.configs import bundles_dir, literal_path
 from utad_monai.errors import expected_cause
 from utad_monai.keys import FOUR_MODALITIES
 from utad_monai.models.stages import MODEL_FILE, Stage, StudyError, present_model
@@ -78,7 +78,8 @@ def prepare_study_cohort(plan: StudyPlan, dataset_dir: str | Path, output: Path)
     """
     parser = ConfigParser()
     parser.read_config([bundles_dir() / file for file in (f"{Stage.SEGMENTATION}.json", *plan.overlays)])
-    parser.update({**plan.cohort_overrides, "dataset_dir": str(dataset_dir), "output_dir": str(output)})
+    places = {"dataset_dir": literal_path(dataset_dir), "output_dir": literal_path(output)}
+    parser.update({**plan.cohort_overrides, **places})
     cohort = parser.get_parsed_content("cohort")
     if cohort.store.preprocessing.modalities != FOUR_MODALITIES:
         raise StudyError(output, f"a study is of {', '.join(FOUR_MODALITIES)}", "leave out parts of its overrides")
@@ -93,9 +94,10 @@ class _Job:
         self.folder = plan.stage_dir(method.name, output)
         self.settings = plan.settings(method)
         self.files = [str(bundles_dir() / file) for file in (f"{method.bundle}.json", *self.settings["overlays"])]
-        self.overrides = {"dataset_dir": dataset_dir, "output_dir": str(output), "stage_dir": str(self.folder)}
+        places: dict[str, str | Path] = {"dataset_dir": dataset_dir, "output_dir": output, "stage_dir": self.folder}
+        self.overrides = {name: literal_path(place) for name, place in places.items()}
         if method.bundle == Stage.STUDENT and method.after:
-            self.overrides["teacher_dir"] = str(plan.stage_dir(method.after, output))
+            self.overrides["teacher_dir"] = literal_path(plan.stage_dir(method.after, output))
 
     def __call__(self) -> None:
         begin = time.monotonic()

@@ -26,14 +26,16 @@ REMEDY = f"copy the files into the cohort, or name the folder that it leads to i
 """What the user can do about it."""
 
 _FOLDER = "links"
+_GIT, _ANNEX = ".git", "annex/objects"
 _TARGETS = "folders"
 
 
 class Containment:
     """Which paths below a cohort's root may be read.
 
-    Those that lie inside it when all links are followed, inside a folder of `$UTAD_MONAI_LINKS`, or where this user's
-    own `complete` led the links of a tree. Nothing inside the cohort can widen it.
+    Those that lie inside it when all links are followed, inside a folder of `$UTAD_MONAI_LINKS`, where this user's
+    own `complete` led the links of a tree, or among the objects of the git-annex (DataLad) that the cohort is part of.
+    Nothing inside the cohort can widen it.
 
     Args:
         root: the cohort's folder.
@@ -41,7 +43,9 @@ class Containment:
 
     def __init__(self, root: str | Path) -> None:
         named = filter(None, os.environ.get(LINKS_VARIABLE, "").split(os.pathsep))
-        self._allowed = frozenset(_real(folder) for folder in (root, *named, *_remembered(Path(root))))
+        self._allowed = frozenset(
+            _real(folder) for folder in (root, *named, *_remembered(Path(root)), *_annex(_real(root)))
+        )
 
     def leaves(self, path: Path) -> bool:
         """Tell whether a path leads outside; one that leads nowhere does not."""
@@ -67,6 +71,19 @@ def _remembered(root: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+
+
+def _annex(root: Path) -> list[Path]:
+    """Return where the git repository around a folder keeps the content of its files: in itself, or in its parent's.
+
+    A sub-dataset's `.git` is a link into the `.git` of the dataset that it is part of; one to elsewhere counts for
+    nothing.
+    """
+    above = [folder / _GIT for folder in (root, *root.parents)]
+    git = next((one for one in above if one.exists()), None)
+    objects = [] if git is None else [_real(git / _ANNEX)]
+    stores = [one for one in above if one.is_dir() and not one.is_symlink()]
+    return [path for path in objects if any(path.is_relative_to(store) for store in stores)]
 
 
 def _real(path: str | Path) -> Path:

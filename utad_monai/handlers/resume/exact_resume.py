@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.queues import Queue
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, Self
@@ -16,6 +19,7 @@ from ignite.engine import Engine, Events
 from monai.data.utils import worker_init_fn
 from monai.engines import Trainer
 
+from utad_monai.errors import UserError
 from utad_monai.handlers.resume.state import (
     ResumeError,
     differences,
@@ -29,6 +33,7 @@ from utad_monai.keys import ResumePolicy
 from utad_monai.runtime.parallel import from_every_process, rank, world_size
 from utad_monai.runtime.random_state import random_state, restore_random_state
 from utad_monai.runtime.signals import ENDING_SIGNALS, Interruption
+from utad_monai.runtime.workers import kill_loader_workers
 
 _logger = logging.getLogger(__name__)
 
@@ -78,12 +83,50 @@ class SignalWatch:
         return int(votes[0]), bool(votes[1])
 
 
+_OF_A_WORKER = "DataLoader worker"
+"""What torch's errors about a loader's processes have in their text."""
+
+
+_BROKEN = (EOFError, ConnectionError)
+"""What reading from a process raises that ended meanwhile."""
+
+
+def _is_said_once(record: logging.LogRecord) -> bool:
+    """Tell whether a line of ignite's log is more than the text of an error, with its traceback, that is raised."""
+    return "terminating due to exception" not in record.getMessage()
+
+
+class LoadingError(UserError, RuntimeError):
+    """A process that loads batches failed, or was killed."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> LoadingError:
+        """Say in one line what happened: the last line of what torch passes on is the worker's own error."""
+        text = "it exited unexpectedly" if isinstance(error, _BROKEN) else str(error)
+        line = next(line for line in reversed(text.splitlines()) if line.strip()).strip()
+        said = re.sub(r"^[\w.]*\.?[A-Z]\w*(?:Error|Exception): ", "", line)
+        short = any(word in text for word in _SHORT_OF_MEMORY)
+        remedy = f"{_MORE_MEMORY if short else 'mend it'}, or load in the training process: --num_workers 0"
+        return cls("", f"a process that loads batches failed: {said}", remedy)
+
+
+_SHORT_OF_MEMORY = ("shared memory", "Bus error", "shm", "No space left", "exited unexpectedly")
+_MORE_MEMORY = "give it more shared memory (docker run --shm-size 2g)"
+
+
+def _end_worker(*_: object) -> None:
+    """End a worker that cannot hand over a batch; queues would drop it, and the training would wait for ever."""
+    os._exit(1)
+
+
 def start_loader_worker(worker_id: int) -> None:
     """Begin a worker process of a data loader (its `worker_init_fn`).
 
-    Signals that are sent to the whole process group are left to the training process, which still needs its batches;
-    MONAI's transforms are seeded anew, or every worker and epoch would draw the same numbers.
+    Signals that are sent to the whole process group are left to the training process, which still needs its batches
+    and kills its workers at the end (`kill_loader_workers`); MONAI's transforms are seeded anew, or every worker and
+    epoch would draw the same numbers.
     """
+    Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
     for number in ENDING_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     worker_init_fn(worker_id)
@@ -150,12 +193,22 @@ class ExactResume:
         """Train, from the newest state on if there is one.
 
         Raises:
+            LoadingError: when a process that loads batches failed or was killed.
             ResumeError: when there are states, but of another training or all damaged.
             Interruption: when a signal ended the training; its state is saved.
         """
         self.attach(trainer)
-        with self.signals:
-            trainer.run()
+        trainer.logger.addFilter(_is_said_once)
+        try:
+            with self.signals:
+                trainer.run()
+        except BaseException as error:
+            kill_loader_workers()
+            if _OF_A_WORKER in str(error) or (training_loader(trainer).num_workers and isinstance(error, _BROKEN)):
+                raise LoadingError.of(error) from error
+            raise
+        finally:
+            trainer.logger.removeFilter(_is_said_once)
 
     def attach(self, engine: Trainer) -> None:
         """Register on the trainer, as the last handler: it saves what the others did."""
