@@ -50,6 +50,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     ),
     "scaling demo": ("benchmarks.scaling", "demo", "--seconds", "6", "--rounds", "5"),
     "scaling paper": ("benchmarks.scaling", "paper", "--seconds", "5", "--rounds", "5"),
+    "busy machine": ("benchmarks.busy_machine",),
     "quality": ("benchmarks.quality",),
     "guidance": ("benchmarks.guidance",),
     "teaching": ("benchmarks.teaching",),

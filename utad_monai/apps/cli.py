@@ -340,7 +340,10 @@ def import_checkpoint(
     from utad_monai.keys import SecondInput
     from utad_monai.models.published_names import import_published_checkpoint
 
-    preprocessing = Preprocessing((frame_mm, frame_mm), (image_size, image_size))
+    try:
+        preprocessing = Preprocessing((frame_mm, frame_mm), (image_size, image_size))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     second_input = SecondInput.WHOLE_IMAGE if student else SecondInput.TUMOUR_IMAGE
     import_published_checkpoint(state_dict, output, preprocessing, second_input)
     typer.echo(f"written: {output}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -177,6 +177,7 @@ class Relation:
     """
 
     names: Sequence[str]
+    _: KW_ONLY
     holds: Callable[..., bool]
     text: str
 
@@ -190,33 +191,39 @@ class Relation:
 
 RELATIONS: Final[Iterable[Relation]] = (
     Relation(
-        ("decay_epochs", "max_epochs"), lambda decay, all_: decay <= all_, "is more than --max_epochs {1}; give both"
+        ("decay_epochs", "max_epochs"),
+        holds=lambda decay, all_: decay <= all_,
+        text="is more than --max_epochs {1}; give both",
     ),
     Relation(
         ("validation_fraction", "test_fraction"),
-        lambda validation, test: validation + test < 1,
-        "leaves no patient to train on beside --test_fraction {1}",
+        holds=lambda validation, test: validation + test < 1,
+        text="leaves no patient to train on beside --test_fraction {1}",
     ),
     Relation(
-        ("lower_percentile", "upper_percentile"), lambda low, high: low < high, "is not below --upper_percentile {1}"
+        ("lower_percentile", "upper_percentile"),
+        holds=lambda low, high: low < high,
+        text="is not below --upper_percentile {1}",
     ),
     Relation(
-        ("modalities", "second_input"), lambda names, _: len({*names}) == len(names) >= 2, "needs two to eight names"
+        ("modalities", "second_input"),
+        holds=lambda names, _: len({*names}) == len(names) >= 2,
+        text="needs two to eight names",
     ),
     Relation(
         ("critic_layers", "image_size"),
-        lambda layers, size: min(size) >= 2**layers,
-        "needs slices of 2 to that power and more, got --image_size {1}",
+        holds=lambda layers, size: min(size) >= 2**layers,
+        text="needs slices of 2 to that power and more, got --image_size {1}",
     ),
     Relation(
         ("unet_channels", "unet_strides"),
-        lambda channels, strides: len(channels) == len(strides) + 1,
-        "needs one number more than --unet_strides {1}",
+        holds=lambda channels, strides: len(channels) == len(strides) + 1,
+        text="needs one number more than --unet_strides {1}",
     ),
     Relation(
         ("slice_sizes", "size_shares"),
-        lambda sizes, shares: len(sizes) == len(shares),
-        "needs as many entries as --size_shares {1}",
+        holds=lambda sizes, shares: len(sizes) == len(shares),
+        text="needs as many entries as --size_shares {1}",
     ),
 )
 """Every relation; the first knob's name begins the error."""

@@ -120,7 +120,7 @@ def test_a_link_that_leaves_the_cohort_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw" / "c" / "t1.nii.gz").symlink_to(outside)
     (problem,) = only(tmp_path / "raw").problems
     assert "outside" in problem.text
-    assert LINKS_VARIABLE in problem.text
+    assert LINKS_VARIABLE in str(problem)
 
 
 def test_links_lead_where_the_user_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
