@@ -246,6 +246,13 @@ def test_a_value_of_a_file_is_checked_as_an_override_is(tmp_path: Path) -> None:
     check_values("--batch_size", "4", files=f"{TEACHER},{own}")
 
 
+def test_knobs_that_a_bundle_has_no_use_for_need_not_fit_together() -> None:
+    demo = f"{bundles_dir() / 'segmentation.json'},{DEMO}"
+    check_values("--max_epochs", "1", files=demo)
+    with pytest.raises(WrongValueError, match="decay_epochs 10: is more than --max_epochs 1"):
+        check_values("--max_epochs", "1", files=f"{TEACHER},{DEMO}")
+
+
 def test_sources_are_images_where_volumes_are_made_and_a_word_where_a_network_is_trained() -> None:
     inference = str(bundles_dir() / "inference.json")
     check_values("--sources", "['t1']", files=inference)

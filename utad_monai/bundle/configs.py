@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import json
 import pydoc
 import re
 import sys
@@ -115,7 +116,9 @@ def refuse_values(config: ConfigParser, overrides: Mapping[str, Any]) -> None:
         kind = kind_of(config, name)
         if kind and not kind.fits(value) and not _is_code(config, value):
             raise WrongValueError("", f"{_shown(name, value, overrides)}: needs {kind.expected}")
-    values = {**of_files, **overrides}
+    # an overlay may bring knobs that a bundle has no use for, such as the decay of a segmentation
+    used = set(re.findall(r"@(\w+)", json.dumps(content, default=str)))
+    values = {name: value for name, value in {**of_files, **overrides}.items() if name in used}
     for relation in RELATIONS:
         if fault := relation.fault(values):
             name = relation.names[0]
