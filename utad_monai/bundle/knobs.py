@@ -111,7 +111,7 @@ WHOLE: Final = _whole()
 FLAG: Final = _FLAG
 
 _GROUPS: Mapping[str, Kind] = {
-    "dataset_dir output_dir stage_dir teacher_dir brains_dir start_weights": PATH,
+    "dataset_dir output_dir stage_dir teacher_dir brains_dir start_weights label_set": PATH,
     "device": Kind(f"a device of this machine: {', '.join(_DEVICES)}", _is_there),
     # the cohort and its slices
     "seed": _ANY,
