@@ -136,7 +136,8 @@ _GROUPS: Mapping[str, Kind] = {
     "unet_channels unet_strides": _list("a list of whole numbers from 1 on", _SOME, 1),
     "unet_residual_units": _ANY,
     "brain_box keep_background condition_in_brain conditional_norms gain_head residual_fusion": _FLAG,
-    "flip flips starter_flips anchor_flips uncertainty warm_tumour_encoder warm_start_critics": _FLAG,
+    "flip flips starter_flips anchor_flips uncertainty ignore_unclaimed": _FLAG,
+    "warm_tumour_encoder warm_start_critics": _FLAG,
     # the training
     "max_epochs batch_size segmentation_batch_size accumulate critic_steps val_interval val_slice_step": _SOME,
     "downstream_interval batches_per_epoch validation_batches brains validation_brains": _SOME,
