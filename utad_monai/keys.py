@@ -148,6 +148,8 @@ class BatchKey(StrEnum):
     """`(B, 1, H, W)` bool, where the image shows brain."""
     TARGET_IMAGE = "target_image"
     """`(B, 1, H, W)`, [-1, 1]: the true target, where a method is taught by pairs."""
+    PAIRED = "paired"
+    """`(B,)` bool, whether `TARGET_IMAGE` holds the true target of a sample; where it does not, that says nothing."""
     LABEL = "label"
     """`(B, 3, H, W)`, tumour regions in the order of `TumourRegion`, 0 or 1."""
     CASE_ID = "case_id"
@@ -251,6 +253,15 @@ class AutocastType(StrEnum):
 
 SYNTHETIC_MARK = "SYNTHETIC"
 """The word that begins the header text of every image that is made here."""
+
+
+class Pairs(StrEnum):
+    """Whether a training on a cohort looks at a patient's true target."""
+
+    NEVER = "never"
+    """No: every sample is one image (the paper's setting)."""
+    AUTO = "auto"
+    """Where a patient has the target: translations are held at it, and start from all sets of the patient's images."""
 
 
 class OnBadCase(StrEnum):

@@ -16,6 +16,7 @@ from utad_monai.data.layouts import (
     find_cases,
     look_for_cases,
 )
+from utad_monai.data.paired import PairedSlices, training_slices
 from utad_monai.data.preprocessing import Preprocessing, load_case, slice_case
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_slices
@@ -38,6 +39,7 @@ __all__ = [
     "FoundCohort",
     "InferenceCases",
     "Layout",
+    "PairedSlices",
     "PreparedCohort",
     "Preprocessing",
     "ShuffledSampler",
@@ -55,4 +57,5 @@ __all__ = [
     "slice_case",
     "split_by_patient",
     "the_case",
+    "training_slices",
 ]

@@ -43,6 +43,9 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             an image or mask.
         seed: seed of all draws.
 
+    Attributes:
+        pair_patients: whose true targets the samples hold: nobody's.
+
     Raises:
         CohortError: when no slice is left to draw.
     """
@@ -62,6 +65,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         self.tumour_fraction = tumour_fraction
         self.transform = transform
         self.seed = seed
+        self.pair_patients: frozenset[str] = frozenset()
         self._random = [one for one in _steps(transform) if isinstance(one, Randomizable)]
         self._min_pixels = min_brain_fraction * store.preprocessing.image_size[0] * store.preprocessing.image_size[1]
         every = store.preprocessing.modalities
@@ -82,6 +86,13 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         The image is `(1, H, W)` float32 in [-1, 1] with background exactly -1, mask and labels are `(1, H, W)`.
         """
         draw = np.random.default_rng((self.seed, index))
+        sample = self._drawn(draw)
+        if self.transform is not None:
+            sample = self._transformed(sample, self.transform, draw)
+        return sample | {BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32))}
+
+    def _drawn(self, draw: np.random.Generator) -> dict[str, Any]:
+        """Draw an image, a target modality and what belongs to them, before any transform."""
         source = self.modalities[draw.integers(len(self.modalities))]
         target = self.modalities[draw.integers(len(self.modalities))]
         slices = self._brain[source]
@@ -91,7 +102,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         case_id = self.cases[place].case_id
         image = torch.from_numpy(self.store.image(case_id, source)[slice_index].astype(np.float32))[None]
         labels = torch.from_numpy(self.store.labels(case_id)[slice_index].astype(np.int64))[None]
-        sample: dict[str, Any] = {
+        return {
             BatchKey.IMAGE: image,
             BatchKey.TUMOUR_MASK: (labels > 0).to(image),
             BatchKey.TUMOUR_LABELS: labels,
@@ -101,9 +112,6 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.SLICE_INDEX: int(slice_index),
             BatchKey.MIRRORED: False,
         }
-        if self.transform is not None:
-            sample = self._transformed(sample, self.transform, draw)
-        return sample | {BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32))}
 
     def _transformed(self, sample: dict[str, Any], transform: Compose, draw: np.random.Generator) -> dict[str, Any]:
         """Run the transform; what is random in it goes on in the sample's own stream of draws."""

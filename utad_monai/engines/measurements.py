@@ -22,6 +22,8 @@ from utad_monai.models import Segmenter, TranslatorModel
 from utad_monai.models.starter import MEANING
 from utad_monai.phantom.cohort import CASE_PREFIX
 
+PAIR_PATIENTS = "pair_patients"
+"""Where a model file says of how many patients its training saw pairs."""
 _BY_SOURCES = (
     "methods that take several sources at once, by the number of sources that they are given: mean over cases, targets "
     "and all subsets of so many of the case's other modalities"
@@ -64,7 +66,7 @@ def evaluation_protocol(
         "split": str(Split(split)),
         "test_cases": cases,
         "training_cases": len(cohort.cases(Split.TRAIN)),
-        "training": "unpaired slices and tumour masks; no loss saw a paired target",
+        "training": _training({"student": student, "teacher": teacher}),
         "grid": f"axial slices, {rows}x{columns} pixels of {height_mm:.3g}x{width_mm:.3g} mm",
         "window": f"brain percentiles {preprocessing.lower_percentile}-{preprocessing.upper_percentile} of each volume",
         **PROTOCOL,
@@ -81,6 +83,15 @@ def evaluation_protocol(
         "teacher_sha256": teacher.sha256,
         "segmentation_sha256": segmenter.sha256,
     }
+
+
+def _training(models: Mapping[str, TranslatorModel]) -> str:
+    """Say whose true targets the models were trained with; a student also learns from its teacher's."""
+    used = {name: model.training.get(PAIR_PATIENTS, 0) for name, model in models.items()}
+    if not any(used.values()):
+        return "unpaired slices and tumour masks; no loss saw a paired target"
+    pairs = ", ".join(f"{name} of {count} patients" for name, count in used.items())
+    return f"slices and tumour masks; USES PAIRS, the true targets of training patients: {pairs}"
 
 
 def _by_sources(slices: int) -> str:

@@ -154,10 +154,10 @@ class TranslationTrainer(GeneratorTrainer):
             translation = self.translate(batch)
         self.translation_batch, self.translation = batch, translation
         modalities = batch.source_modality, batch.target_modality
-        images = batch.image, translation.image
+        images = batch.source_image, translation.image
         terms = self.adversarial_loss.critic(self.whole_critic, *images, *modalities, alpha=batch.alpha(critic=0))
         if translation.tumour_image is not None:
-            images = batch.tumour_image, translation.tumour_image
+            images = batch.source_tumour_image, translation.tumour_image
             local = self.adversarial_loss.critic(self.tumour_critic, *images, *modalities, alpha=batch.alpha(critic=1))
             terms = {name: terms[name] + local[name] for name in terms}
         return terms
@@ -176,17 +176,17 @@ class TranslationTrainer(GeneratorTrainer):
         terms = {} if self.critics_rest else self._adversarial_terms(batch, translation)
         if translation.tumour_image is not None:
             terms[LossTerm.LOCAL] = local_consistency_loss(
-                batch.tumour_image, translation, reconstruction, batch.tumour_mask
+                batch.source_tumour_image, translation, reconstruction, batch.tumour_mask
             )
             if self.loss_weights.tumour_guidance > 0:
                 terms[LossTerm.TUMOUR_GUIDANCE] = tumour_guidance_loss(
                     translation.image, translation.tumour_image, batch.tumour_mask
                 )
         if reconstruction is not None:
-            terms[LossTerm.CYCLE] = cycle_loss(batch.image, reconstruction.image)
+            terms[LossTerm.CYCLE] = cycle_loss(batch.source_image, reconstruction.image)
         if self.loss_weights.identity > 0:
             same = batch.source_modality == batch.target_modality
-            terms[LossTerm.IDENTITY] = identity_loss(batch.image, translation.image, same)
+            terms[LossTerm.IDENTITY] = identity_loss(batch.source_image, translation.image, same)
         return terms
 
     def _adversarial_terms(self, batch: TranslationBatch, translation: Translation) -> dict[LossTerm, Tensor]:

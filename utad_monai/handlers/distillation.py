@@ -19,7 +19,8 @@ class DistillationHandler:
     """Before each generator update, run the teacher on the same batch and add feature and image distillation.
 
     The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C). Where the trainer's
-    weight of tumour distillation is not 0, the student follows the teacher inside the tumour, too.
+    weight of tumour distillation is not 0, the student follows the teacher inside the tumour, too. Where the batch
+    holds the true target (`PairedSlices`), the student follows that in place of the teacher's image.
 
     Args:
         teacher: a trained generator; frozen and put into evaluation mode here.
@@ -60,6 +61,7 @@ class DistillationHandler:
                 generator_input(self.teacher, one, batch.source_modality) for one in (batch.image, batch.tumour_image)
             )
             taught = self.teacher(image, tumour_image, batch.target_modality, with_tumour_image=False)
+        taught = taught._replace(image=batch.truth_or(taught.image))
         engine.generator_terms |= distillation_terms(engine.translation, taught)
         if engine.loss_weights.tumour_distillation > 0:
             in_tumour = tumour_guidance_loss(engine.translation.image, taught.image, batch.tumour_mask)

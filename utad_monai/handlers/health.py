@@ -143,7 +143,7 @@ class HealthMonitor:
         if engine.translation is not None and engine.translation_batch is not None:
             batch = engine.translation_batch
             fake = engine.translation.image.detach()
-            self._last.append((fake, batch.target_modality, batch.image, batch.source_modality))
+            self._last.append((fake, batch.target_modality, batch.source_image, batch.source_modality))
 
     def _add(self, engine: TranslationTrainer) -> None:
         output: Any = engine.state.output

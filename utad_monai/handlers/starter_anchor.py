@@ -17,6 +17,7 @@ from utad_monai.engines.batch import TranslationBatch
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
 from utad_monai.inferers import Calibration, fit_store_calibration
+from utad_monai.keys import Pairs
 from utad_monai.losses import anchor_terms
 from utad_monai.models.earlier_stage import load_start
 from utad_monai.models.weights_file import weights_sha256
@@ -30,24 +31,33 @@ class StarterAnchor:
     `x_S` gets the cohort's intensities twice: a calibration gives it those of healthy brain, and each tumour region is
     moved to the mean that the cohort's tumours have there in the target modality. Unpaired: the start weights see what
     the generator sees, and both kinds of intensities are means over the training patients' images of one modality.
-    Samples whose target is their own modality do not count.
+    Samples whose target is their own modality do not count. Where the batch holds the true target (`PairedSlices`),
+    the translation is held at that in place of `x_S`; without start weights the other samples do not count.
 
     Args:
         path: the start weights, mask-free; empty for none, when nothing is added.
         store: prepared slices of the cohort.
         cases: its training cases, which both kinds of intensities are found in.
         flips: whether the start weights see mirror images, too: a better anchor, for twice its time.
+        pairs: whether true targets are looked at (`Pairs`); they are an anchor without start weights, too.
 
     Raises:
         CheckpointError: when the start weights are unusable, or know other modalities than the cohort's.
     """
 
     def __init__(
-        self, path: str | Path, store: SliceStore, *, cases: Sequence[SlicedCase], flips: bool = False
+        self,
+        path: str | Path,
+        store: SliceStore,
+        *,
+        cases: Sequence[SlicedCase],
+        flips: bool = False,
+        pairs: Pairs | str = Pairs.NEVER,
     ) -> None:
         self.starter: TumourAwareGenerator | None = None
         self.calibration = Calibration()
         self.flips = flips
+        self.pairs = Pairs(pairs) is not Pairs.NEVER
         self.modalities = store.preprocessing.modalities
         self.regions = region_intensities(store, cases) if str(path) else None
         if str(path):
@@ -73,8 +83,9 @@ class StarterAnchor:
 
     def attach(self, engine: TranslationTrainer) -> None:
         """Register on the trainer, where there is something to anchor to and the anchor counts."""
-        if self.starter is not None and engine.loss_weights.anchor > 0:
-            self.starter.to(engine.state.device)
+        if (self.starter is not None or self.pairs) and engine.loss_weights.anchor > 0:
+            if self.starter is not None:
+                self.starter.to(engine.state.device)
             engine.add_event_handler(TranslationEvents.GENERATOR_FORWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -86,9 +97,14 @@ class StarterAnchor:
         if not isinstance(engine, TranslationTrainer) or engine.translation is None or engine.translation_batch is None:
             raise RuntimeError("an anchor works inside the training step of a TranslationTrainer")
         batch = engine.translation_batch
-        counts = batch.source_modality != batch.target_modality
+        if self.starter is not None:
+            held, counts = batch.truth_or(self.painted(batch)), batch.source_modality != batch.target_modality
+        elif batch.target_image is not None and batch.paired is not None:
+            held, counts = batch.target_image, batch.paired
+        else:
+            return
         if bool(counts.any()):
-            image, painted, mask = engine.translation.image, self.painted(batch), batch.tumour_mask
+            image, painted, mask = engine.translation.image, held, batch.tumour_mask
             engine.generator_terms |= anchor_terms(image[counts], painted[counts], mask[counts], engine.loss_weights)
 
     @torch.no_grad()

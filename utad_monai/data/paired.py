@@ -1,0 +1,126 @@
+"""Training samples of a cohort in which some patients have the target: sources and true target of one slice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+
+from utad_monai.data.slice_store import SlicedCase, SliceStore
+from utad_monai.data.unpaired import UnpairedSlices
+from utad_monai.keys import BatchKey, Modality, Pairs
+from utad_monai.transforms import BACKGROUND
+
+_logger = logging.getLogger(__name__)
+_FURTHER_SOURCE = 0.6
+"""Probability of each further modality of the patient to be a source, too."""
+
+
+def training_slices(
+    store: SliceStore,
+    cases: Sequence[SlicedCase],
+    *,
+    pairs: Pairs | str = Pairs.NEVER,
+    pair_patients: int = 0,
+    several: bool = False,
+    **options: Any,
+) -> UnpairedSlices:
+    """Return the samples that a teacher or student is trained on.
+
+    Args:
+        store: prepared slices.
+        cases: training cases.
+        pairs: whether a patient's true target is looked at.
+        pair_patients: of `PairedSlices`.
+        several: of `PairedSlices`.
+        options: of `UnpairedSlices`.
+    """
+    if Pairs(pairs) is Pairs.NEVER:
+        return UnpairedSlices(store, cases, **options)
+    return PairedSlices(store, cases, pair_patients=pair_patients, several=several, **options)
+
+
+class PairedSlices(UnpairedSlices):
+    """Slices for training with pairs where there are: **looks at the paired targets of training patients**.
+
+    A sample is what `UnpairedSlices` draws. Of a patient with other modalities its target is one of them, and
+    `TARGET_IMAGE` holds it; `PAIRED` says so. Sample `i` depends on `(seed, i)` alone.
+
+    Args:
+        store: prepared slices.
+        cases: cases to draw from; those without a segmentation are passed over.
+        pair_patients: of how many patients the pairs count, drawn by the seed; of all when 0.
+        several: whether samples hold several sources, each in its channel, the others absent.
+        tumour_fraction: of `UnpairedSlices`.
+        min_brain_fraction: of `UnpairedSlices`.
+        transform: of `UnpairedSlices`; a spatial one lists `TARGET_IMAGE`, too.
+        seed: seed of all draws.
+
+    Attributes:
+        pair_patients: whose true targets the samples hold.
+
+    Raises:
+        CohortError: when no slice is left to draw.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        cases: Sequence[SlicedCase],
+        *,
+        pair_patients: int = 0,
+        several: bool = False,
+        tumour_fraction: float = 0.0,
+        min_brain_fraction: float = 0.02,
+        transform: Compose | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            store,
+            cases,
+            tumour_fraction=tumour_fraction,
+            min_brain_fraction=min_brain_fraction,
+            transform=transform,
+            seed=seed,
+        )
+        self.several = several
+        having = sorted({case.patient_id for case in self.cases if len(case.modalities) > 1})
+        order = np.random.default_rng(seed).permutation(len(having))[: pair_patients or None]
+        self.pair_patients = frozenset(having[place] for place in order)
+        _logger.info("training with pairs of %d of %d patients", len(self.pair_patients), len(self._patients()))
+        self._pairs = {case.case_id: case for case in self.cases if case.patient_id in self.pair_patients}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the samples, as plain data."""
+        return super().identity() | {"pairs": sorted(self.pair_patients), "several sources": self.several}
+
+    def _drawn(self, draw: np.random.Generator) -> dict[str, Any]:
+        sample = super()._drawn(draw)
+        case = self._pairs.get(sample[BatchKey.CASE_ID])
+        modalities = self.store.preprocessing.modalities
+        source = modalities[sample[BatchKey.SOURCE_MODALITY]]
+        others = [modality for modality in case.modalities if modality != source] if case else []
+        target = others[draw.integers(len(others))] if others else None
+        further = [modality for modality in others if modality != target and draw.random() < _FURTHER_SOURCE]
+        image = sample[BatchKey.IMAGE]
+        if self.several:
+            sample[BatchKey.IMAGE] = torch.full((len(modalities), *image.shape[1:]), BACKGROUND)
+            for modality in (source, *further):
+                sample[BatchKey.IMAGE][modalities.channel(modality)] = self._slice(sample, modality)[0]
+        if target is not None:
+            sample[BatchKey.TARGET_MODALITY] = modalities.channel(target)
+        return sample | {
+            BatchKey.TARGET_IMAGE: image.clone() if target is None else self._slice(sample, target),
+            BatchKey.PAIRED: target is not None,
+        }
+
+    def _patients(self) -> set[str]:
+        return {case.patient_id for case in self.cases}
+
+    def _slice(self, sample: dict[str, Any], modality: Modality) -> torch.Tensor:
+        pixels = self.store.image(sample[BatchKey.CASE_ID], modality)[sample[BatchKey.SLICE_INDEX]]
+        return torch.from_numpy(pixels.astype(np.float32))[None]
