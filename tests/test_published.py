@@ -43,6 +43,7 @@ RUNS = {
     "stage_dir",
     "teacher_dir",
     "device",
+    "label_set",
     "workers",
     "num_workers",
     "on_bad_case",

@@ -64,3 +64,12 @@ def test_a_sidecar_outside_the_cohort_is_not_read(tmp_path: Path) -> None:
     write_json(tmp_path / "outside.json", AGENT)
     (image(tmp_path / "in" / "C1" / "C1_t1.nii.gz").with_name("C1_t1.json")).symlink_to(tmp_path / "outside.json")
     assert list(find_cases(tmp_path / "in")[0].images) == [Modality.T1]
+
+
+def test_a_synthetic_image_is_what_its_own_sidecar_says(tmp_path: Path) -> None:
+    made = {"ImageType": ["DERIVED", "SYNTHETIC"], "Synthetic": True, "Modality": "t1"}
+    image(tmp_path / "C1" / "C1_t1.nii.gz", made)
+    assert list(find_cases(tmp_path)[0].images) == [Modality.T1]
+    image(tmp_path / "C1" / "C1_t2.nii.gz", made)
+    with pytest.raises(CohortError, match="the name says t2, the synthetic image's sidecar t1"):
+        find_cases(tmp_path)

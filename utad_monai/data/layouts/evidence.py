@@ -21,6 +21,10 @@ def with_evidence(claim: Claim, root: Path, inside: Containment) -> Claim:
     if claim.part == SEGMENTATION or claim.layout.channels:
         return claim
     sidecar = read_sidecar(claim.path, root, inside.leaves)
+    if sidecar.get("Synthetic") is True:  # an image of this project names its modality itself
+        made = str(sidecar.get("Modality"))
+        told = made == claim.part
+        return replace(claim, doubt="" if told else f"the name says {claim.part}, the synthetic image's sidecar {made}")
     if claim.layout is not BIDS:
         return replace(claim, doubt=contradiction(RawRole(claim.part), "the name", sidecar))
     what = recognise({NAME: stem_of(claim.path)}, sidecar)
