@@ -13,6 +13,7 @@ from utad_monai.inferers.slice_translator import (
     RandTranslateModalityd,
     SliceTranslator,
     source_channels,
+    starter_in_gaps,
 )
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.translation_options import TranslationOptions
@@ -36,4 +37,5 @@ __all__ = [
     "fuse",
     "smooth_through_plane",
     "source_channels",
+    "starter_in_gaps",
 ]
