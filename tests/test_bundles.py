@@ -197,6 +197,7 @@ def test_preprocessing_is_written_as_the_transforms_that_models_repeat(name: str
     [
         ({}, ["RandFlipd"]),
         ({"modality_dropout": 0.3}, ["RandFlipd", "RandDropModalitiesd"]),
+        ({"modality_dropout": load("gap_tolerant.json")["modality_dropout"]}, ["RandFlipd", "RandDropModalitiesd"]),
     ],
 )
 def test_a_segmentation_drops_modalities_where_it_is_asked_to(settings: Config, steps: list[str]) -> None:

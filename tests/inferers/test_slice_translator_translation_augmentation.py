@@ -9,15 +9,7 @@ import torch
 from torch import Tensor
 
 from utad_monai.data import Preprocessing
-from utad_monai.data.intensity_histogram import BINS
-from utad_monai.inferers import (
-    Calibration,
-    CohortCalibrator,
-    RandTranslateModalityd,
-    slice_translator,
-    starter_in_gaps,
-)
-from utad_monai.inferers.calibration import IntensityMap
+from utad_monai.inferers import RandTranslateModalityd
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.models import TranslatorModel
 from utad_monai.networks import TumourAwareGenerator, student_from_teacher
@@ -95,35 +87,10 @@ def test_a_sample_that_lacks_modalities_gets_all_of_them_from_those_that_are_the
     assert (lacking[BatchKey.IMAGE][absent] == -1).all()
 
 
-def test_complete_samples_may_stay_as_they_are(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:
-    transform = RandTranslateModalityd("image", translator, prob=1.0, only_absent=True).set_random_state(seed=0)
-    assert torch.equal(transform(sample)[BatchKey.IMAGE], sample[BatchKey.IMAGE])
-    lacking = {BatchKey.IMAGE: sample[BatchKey.IMAGE].clone()}
-    lacking[BatchKey.IMAGE][2] = -1
-    assert not torch.equal(transform(lacking)[BatchKey.IMAGE], lacking[BatchKey.IMAGE])
-
-
-def test_an_installation_without_starter_leaves_gaps_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slice_translator, "installed_starter", lambda: None)
-    assert starter_in_gaps("image", CohortCalibrator(None, [])) is None  # type: ignore[arg-type]
-
-
 def test_an_empty_slice_is_translated_as_before(translator: TranslatorModel) -> None:
     transform = RandTranslateModalityd("image", translator, prob=1.0).set_random_state(seed=0)
     empty = torch.full((4, 32, 32), -1.0)
     assert torch.equal(transform({"image": empty})["image"], empty)
-
-
-def test_translations_get_the_intensities_of_the_cohort(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:
-    knots = tuple(0.5 * place / BINS for place in range(BINS + 1))
-    darker = Calibration(dict.fromkeys(Modality, IntensityMap(knots, patients=1)))
-    plain, calibrated = (
-        RandTranslateModalityd("image", translator, prob=1.0, calibration=calibration).set_random_state(seed=0)(sample)
-        for calibration in (None, darker)
-    )
-    changed = (plain["image"] != calibrated["image"]).flatten(1).any(dim=1)
-    assert changed.sum() == 1
-    assert calibrated["image"][changed].mean() < plain["image"][changed].mean()
 
 
 def test_with_probability_0_nothing_changes(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:

@@ -13,7 +13,6 @@ from utad_monai.inferers.slice_translator import (
     RandTranslateModalityd,
     SliceTranslator,
     source_channels,
-    starter_in_gaps,
 )
 from utad_monai.inferers.source_fusion import FusedSlices, fuse
 from utad_monai.inferers.translation_options import TranslationOptions
@@ -37,5 +36,4 @@ __all__ = [
     "fuse",
     "smooth_through_plane",
     "source_channels",
-    "starter_in_gaps",
 ]

@@ -14,7 +14,6 @@ from utad_monai.inferers.backends import slice_engine
 from utad_monai.inferers.calibration import Calibration, CohortCalibrator
 from utad_monai.keys import FOUR_MODALITIES, InferenceEngine, Modality, ModalitySet
 from utad_monai.models import TranslatorModel
-from utad_monai.models.starter import installed_starter
 from utad_monai.networks import TumourAwareGenerator
 from utad_monai.transforms import BACKGROUND, mask_tumour, present_channels
 
@@ -197,8 +196,6 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         translator: a mask-free student.
         device: where to translate.
         prob: share of the samples that are changed.
-        calibration: gives translations the cohort's intensities, as where the network will be used.
-        only_absent: whether samples that lack nothing stay as they are.
     """
 
     def __init__(
@@ -208,17 +205,12 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         *,
         device: torch.device | str = "cpu",
         prob: float = 0.5,
-        calibration: Calibration | None = None,
-        only_absent: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys)
         RandomizableTransform.__init__(self, prob)
         self.translator = translator
-        self.only_absent = only_absent
         self.modalities = translator.modalities
-        self.translate = SliceTranslator(
-            translator.generator, device, modalities=self.modalities, calibration=calibration
-        )
+        self.translate = SliceTranslator(translator.generator, device, modalities=self.modalities)
         self.target = self.modalities[0]
 
     def randomize(self, data: Any = None) -> None:
@@ -240,7 +232,7 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         present = [self.modalities[channel] for channel in present_channels(images)]
         absent = [modality for modality in self.modalities if modality not in present] if present else []
         made = images.clone()
-        for target in absent or ([] if self.only_absent else [self.target]):
+        for target in absent or [self.target]:
             sources = self.translator.sources(target, present if absent else self.modalities)
             given = {source: images[self.modalities.channel(source)][None] for source in sources}
             made[self.modalities.channel(target)] = self.translate(given, target)[0]
@@ -280,27 +272,3 @@ def calibrated_starter(
     if starter is None:
         return None
     return starter_method(starter, calibrator.fit(starter.reference_histograms), device, batch_size, flips)
-
-
-def starter_in_gaps(
-    keys: KeysCollection,
-    calibrator: CohortCalibrator,
-    *,
-    device: torch.device | str = "cpu",
-    prob: float = 0.5,
-) -> RandTranslateModalityd | None:
-    """Return what lets the starter make what samples lack, in a share of them; None without starter weights.
-
-    A network that has seen its images is not misled by them where they fill a gap later.
-
-    Args:
-        keys: keys of the images, `(4, H, W)`.
-        calibrator: gives the starter the intensities of the training cases.
-        device: where to translate.
-        prob: share of the samples that are filled.
-    """
-    starter = installed_starter()
-    if starter is None:
-        return None
-    calibration = calibrator.fit(starter.reference_histograms)
-    return RandTranslateModalityd(keys, starter, device=device, prob=prob, calibration=calibration, only_absent=True)
