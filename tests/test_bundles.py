@@ -25,6 +25,7 @@ from utad_monai import transforms
 from utad_monai.bundle.configs import bundles_dir
 from utad_monai.data import Preprocessing
 from utad_monai.losses import LossWeights
+from utad_monai.models.stages import Stage
 
 FOLDER = bundles_dir()
 TRAINING = ("teacher.json", "student.json", "segmentation.json")
@@ -38,6 +39,7 @@ OVERLAYS = {
     "multi_gpu.json": TRAINING,
     "paired.json": ("teacher.json",),
     "augmentation.json": ("segmentation.json",),
+    "gap_tolerant.json": ("segmentation.json",),
 }
 """Overlays and the bundles that they are laid over."""
 FILES = sorted(path.name for path in FOLDER.glob("*.json") if path.name not in ("metadata.json", "study.json"))
@@ -188,6 +190,29 @@ def test_preprocessing_is_written_as_the_transforms_that_models_repeat(name: str
     made = Preprocessing.of(transforms)
     assert made == Preprocessing(tuple(load(name)["frame_size_mm"]), tuple(load(name)["image_size"]))
     assert [type(one) for one in transforms.transforms] == [type(one) for one in made.transforms.transforms]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, ["RandFlipd"]),
+        ({"modality_dropout": 0.3}, ["RandFlipd", "RandDropModalitiesd"]),
+        ({"modality_dropout": load("gap_tolerant.json")["modality_dropout"]}, ["RandFlipd", "RandDropModalitiesd"]),
+    ],
+)
+def test_a_segmentation_drops_modalities_where_it_is_asked_to(settings: Config, steps: list[str]) -> None:
+    parser = ConfigParser(ConfigParser.load_config_files([FOLDER / "segmentation.json"]) | settings)
+    found = parser.get_parsed_content("train::preprocessing").transforms
+    assert [type(one).__name__ for one in found] == steps
+    assert [one.prob for one in found[1:]] == [settings.get("modality_dropout")] * (len(steps) - 1)
+
+
+def test_the_tolerant_network_does_not_take_the_place_of_the_plain_one() -> None:
+    folders = {
+        names[-1]: ConfigParser(load(*names) | {"output_dir": "run"}).get_parsed_content("stage_dir")
+        for names in (("segmentation.json",), ("segmentation.json", "gap_tolerant.json"))
+    }
+    assert list(folders.values()) == ["run/segmentation", f"run/{Stage.TOLERANT}"]
 
 
 @pytest.mark.parametrize("name", ["teacher.json", "student.json"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -123,6 +124,28 @@ def test_synthetic_volumes_lie_on_the_grid_of_their_source(pipeline: Path, tiny_
     )
     assert set(sidecar["SourceModalities"]) == set(sources) == {"flair", "t1", "t2"}
     assert sidecar["Modality"] == "t1ce"
+
+
+def test_an_evaluation_takes_up_a_network_that_tolerates_gaps(
+    pipeline: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    shutil.copytree(pipeline, output)
+    places = ("--dataset_dir", str(tiny_cohort), "--output_dir", str(output))
+    files = [str(bundles_dir() / name) for name in ("segmentation.json", "gap_tolerant.json")]
+    for command in (
+        ("training", "--config_file", str(files), *places, *SIZES, *UNET),
+        (*config("evaluate"), *places, "--starter_flips", "False"),
+    ):
+        result = run_bundle(tmp_path, *command)
+        assert result.returncode == 0, result.stderr[-3000:]
+    summary = json.loads((output / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    assert len(summary["missing_modalities"]["best"]) == 14
+    assert summary["protocol"]["segmentation_tolerant_sha256"] != summary["protocol"]["segmentation_sha256"]
+    assert "what synthesis adds" in result.stdout
+    before = json.loads((pipeline / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    assert "missing_modalities" not in before
+    assert summary["dice"] == before["dice"]
 
 
 def test_a_second_inference_gives_the_same_bytes(pipeline: Path, tiny_cohort: Path, tmp_path: Path) -> None:

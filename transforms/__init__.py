@@ -1,6 +1,7 @@
 """MONAI transforms of UTAD-MONAI: NIfTI loading, skull-stripped normalisation, tumour masking and cropping."""
 
 from utad_monai.errors import InvalidImageError
+from utad_monai.transforms.drop_modalities import RandDropModalitiesd, present_channels
 from utad_monai.transforms.grid import CommonGridd, SameGridd
 from utad_monai.transforms.labels import (
     CanonicalLabels,
@@ -57,6 +58,7 @@ __all__ = [
     "OrientLPS",
     "OrientLPSd",
     "PlaceFramed",
+    "RandDropModalitiesd",
     "SameGridd",
     "SliceFrame",
     "StoredLabels",
@@ -65,6 +67,7 @@ __all__ = [
     "brain_window",
     "from_lps",
     "mask_tumour",
+    "present_channels",
     "read_header",
     "read_nifti",
     "regions_to_labels",

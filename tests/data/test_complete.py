@@ -23,6 +23,7 @@ from utad_monai.data import (
     single_case,
 )
 from utad_monai.keys import BatchKey, Modality, Split
+from utad_monai.transforms import RandDropModalitiesd, present_channels
 
 WriteCase = Callable[..., Path]
 
@@ -47,6 +48,35 @@ def test_sample_has_all_modalities_in_order_and_the_regions(
         np.testing.assert_array_equal(sample[BatchKey.LABEL][0], labels > 0)
         np.testing.assert_array_equal(sample[BatchKey.LABEL][1], (labels == 1) | (labels == 3))
         np.testing.assert_array_equal(sample[BatchKey.LABEL][2], labels == 3)
+
+
+def dropping(cohort: PreparedCohort, prob: float | None = 0.5) -> CompleteSlices:
+    """Give training slices that lack modalities, as the bundle makes them."""
+    drop = [] if prob is None else [RandDropModalitiesd("image", prob)]
+    transform = Compose([RandFlipd(["image", "label"], prob=0.5, spatial_axis=1), *drop])
+    return CompleteSlices(cohort.store, cohort.complete_cases(Split.TRAIN), transform=transform)
+
+
+def test_dropped_modalities_go_on_where_a_saved_state_stopped(prepared_tiny_cohort: PreparedCohort) -> None:
+    data, resumed = dropping(prepared_tiny_cohort), dropping(prepared_tiny_cohort)
+    _ = [data[index] for index in range(7)]
+    state = data.state_dict()
+    wanted = [data[index][BatchKey.IMAGE] for index in range(7, 20)]
+    resumed.load_state_dict(state)
+    for index, image in zip(range(7, 20), wanted, strict=True):
+        assert torch.equal(resumed[index][BatchKey.IMAGE], image)
+    assert any(len(present_channels(image)) < 4 for image in wanted)
+
+
+def test_a_training_with_another_share_of_dropped_modalities_is_another_training(
+    prepared_tiny_cohort: PreparedCohort,
+) -> None:
+    shares = (None, 0.3, 0.5)
+    without, some, more = (dropping(prepared_tiny_cohort, share).identity() for share in shares)
+    assert "modality_dropout" not in without
+    assert (some["modality_dropout"], more["modality_dropout"]) == ([0.3], [0.5])
+    _ = (data := dropping(prepared_tiny_cohort))[0]
+    assert data.identity() == more
 
 
 def test_every_slice_of_every_case_comes_once(data: CompleteSlices, prepared_tiny_cohort: PreparedCohort) -> None:

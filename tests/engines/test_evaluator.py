@@ -11,15 +11,18 @@ from typing import Any
 import pandas
 import pytest
 import torch
+from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from utad_monai.contrast import FlatBrain
-from utad_monai.engines import TranslationEvaluator
+from utad_monai.data import Preprocessing
+from utad_monai.engines import TranslationEvaluator, gap_questions
 from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
 from utad_monai.engines.measurements import MEASUREMENTS_FILE
 from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation, image_quality
 from utad_monai.metrics.downstream import replace
+from utad_monai.models import Segmenter
 
 Case = dict[str, Any]
 Images = Mapping[Modality, Tensor]
@@ -403,6 +406,54 @@ def test_quality_by_sources_may_be_of_some_slices_alone(evaluate_several: Make, 
     of_all, of_some = summary["image_quality"]["starter"], summary["image_quality_by_sources"]["1"]["starter"]
     assert of_all != of_some
     assert of_all["mae"] == pytest.approx(of_some["mae"], rel=0.1)
+
+
+def first_source(target: Modality, available: tuple[Modality, ...]) -> Modality:
+    return next(modality for modality in available if modality != target)
+
+
+def gaps() -> list[Any]:
+    """Give what is asked where an untrained network stands for the one that tolerates gaps."""
+    torch.manual_seed(0)
+    segmenter = Segmenter(UNet(2, 4, 3, (4, 8), (2,)), Preprocessing(), arguments={})
+    return gap_questions(DownstreamSegmentation(ByModality()), segmenter, best_source=first_source)
+
+
+def test_every_route_is_measured_with_every_set_of_missing_modalities(
+    evaluate_several: Make, cases: list[Case]
+) -> None:
+    evaluator = evaluate_several(cases, Several(cases), gaps=gaps())
+    found = json.loads((evaluator.output_dir / SUMMARY_FILE).read_text())["missing_modalities"]
+    methods = ("zero_fill", "student", "starter")
+    assert len(found["subsets"]) == len(found["best"]) == 14
+    for routes in (*found["subsets"].values(), *found["by_missing"].values()):
+        assert set(routes) == {*methods, *(f"{name}+tolerant" for name in methods)}
+    assert list(found["by_missing"]) == ["1", "2", "3", "all"]
+    table = pandas.read_csv(evaluator.output_dir / MEASUREMENTS_FILE, keep_default_na=False)
+    chosen = table[(table["source"] == "flair+t1") & (table["measure"] == "dice") & (table["region"] == "WT")]
+    rows = chosen[chosen["method"] == "starter+tolerant"]
+    assert rows["target"].to_list() == ["t1ce+t2"] * 2
+    assert found["subsets"]["flair+t1"]["starter+tolerant"]["WT"]["mean"] == pytest.approx(
+        rows["value"].astype(float).mean(), abs=1e-6
+    )
+
+
+def test_without_a_tolerant_network_an_evaluation_is_what_it_was(evaluate_several: Make, cases: list[Case]) -> None:
+    assert gap_questions(DownstreamSegmentation(ByModality()), None, best_source=first_source) == []
+    plain = evaluate_several(cases, Several(cases))
+    files = {name: (plain.output_dir / name).read_bytes() for name in (TABLE_FILE, MEASUREMENTS_FILE)}
+    before = plain.summary()
+    beside = evaluate_several(cases, Several(cases), gaps=gaps())
+    assert "missing_modalities" not in before
+    assert (beside.output_dir / TABLE_FILE).read_bytes() == files[TABLE_FILE]
+    assert {**beside.summary(), "missing_modalities": None} == {**before, "missing_modalities": None}
+    more = (beside.output_dir / MEASUREMENTS_FILE).read_text().splitlines()
+    assert set(files[MEASUREMENTS_FILE].decode().splitlines()) < set(more)
+
+
+def test_a_case_that_lacks_a_modality_has_no_routes(evaluate_several: Make, evaluation_case: Make) -> None:
+    case = evaluation_case("two", [Modality.T1, Modality.T2])
+    assert "missing_modalities" not in evaluate_several([case], Several([case]), gaps=gaps()).summary()
 
 
 def test_case_of_two_modalities_has_no_subset_of_two(evaluate_several: Make, evaluation_case: Make) -> None:

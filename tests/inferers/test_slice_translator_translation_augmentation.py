@@ -72,6 +72,27 @@ def test_student_of_several_sources_starts_from_all_others(
     assert given == [(transform.target, *(m for m in Modality if m != transform.target))]
 
 
+def test_a_sample_that_lacks_modalities_gets_all_of_them_from_those_that_are_there(
+    translator: TranslatorModel, sample: dict[str, Tensor]
+) -> None:
+    lacking = {**sample, BatchKey.IMAGE: sample[BatchKey.IMAGE].clone()}
+    absent = [Modality.T1CE.channel, Modality.T2.channel]
+    lacking[BatchKey.IMAGE][absent] = -1
+    transform = RandTranslateModalityd("image", translator, prob=1.0).set_random_state(seed=0)
+    made = transform(lacking)[BatchKey.IMAGE]
+    for target, source in ((Modality.T1CE, Modality.T1), (Modality.T2, Modality.FLAIR)):
+        given = {source: lacking[BatchKey.IMAGE][source.channel][None]}
+        assert torch.equal(made[target.channel], transform.translate(given, target)[0])
+    assert torch.equal(made[:2], sample[BatchKey.IMAGE][:2])
+    assert (lacking[BatchKey.IMAGE][absent] == -1).all()
+
+
+def test_an_empty_slice_is_translated_as_before(translator: TranslatorModel) -> None:
+    transform = RandTranslateModalityd("image", translator, prob=1.0).set_random_state(seed=0)
+    empty = torch.full((4, 32, 32), -1.0)
+    assert torch.equal(transform({"image": empty})["image"], empty)
+
+
 def test_with_probability_0_nothing_changes(translator: TranslatorModel, sample: dict[str, Tensor]) -> None:
     transform = RandTranslateModalityd("image", translator, prob=0.0)
     assert torch.equal(transform(sample)[BatchKey.IMAGE], sample[BatchKey.IMAGE])

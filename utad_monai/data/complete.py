@@ -17,8 +17,8 @@ from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.data.split import read_split
 from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet, OnBadCase, Split
 from utad_monai.runtime.files import digest
-from utad_monai.runtime.random_state import restore_transform_state, transform_state
-from utad_monai.transforms import LabelsToTumourRegions
+from utad_monai.runtime.random_state import random_transforms, restore_transform_state, transform_state
+from utad_monai.transforms import LabelsToTumourRegions, RandDropModalitiesd
 
 
 class CompleteSlices(Dataset[dict[str, Any]]):
@@ -80,7 +80,11 @@ class CompleteSlices(Dataset[dict[str, Any]]):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the samples, as plain data (`utad_monai.handlers.resume.state`)."""
-        return {"modalities": list(map(str, self.modalities)), "training slices (hash)": digest(self.slices)}
+        dropped = [one.prob for one in random_transforms(self.transform) if isinstance(one, RandDropModalitiesd)]
+        return {
+            "modalities": list(map(str, self.modalities)),
+            "training slices (hash)": digest(self.slices),
+        } | ({"modality_dropout": dropped} if dropped else {})
 
 
 class EvaluationCases(Dataset[dict[str, Any]]):

@@ -1,5 +1,6 @@
 """Ignite engines: training, validation, evaluation and volume synthesis."""
 
+from utad_monai.engines.evaluations import gap_questions
 from utad_monai.engines.evaluator import CaseEvaluator, TranslationEvaluator
 from utad_monai.engines.generator_trainer import GeneratorTrainer, TranslationEvents
 from utad_monai.engines.measurements import evaluation_protocol
@@ -20,5 +21,6 @@ __all__ = [
     "ValidationMetric",
     "adam_with_decay",
     "evaluation_protocol",
+    "gap_questions",
     "linear_decay",
 ]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import combinations, permutations
 from typing import Any
 
 import pandas
+import torch
 
 from utad_monai.contrast import not_beaten
 from utad_monai.engines.measurements import SEPARATOR, Measurement, Measurements, column_of, wide_table
 from utad_monai.engines.method_on_case import MethodOnCase, Sources, of_slices
+from utad_monai.engines.routes import gap_summary, tolerant_route
 from utad_monai.keys import ImageSource, Modality, TumourRegion
 from utad_monai.metrics.downstream import DownstreamSegmentation
+from utad_monai.models import Segmenter
 from utad_monai.transforms import BACKGROUND
 
 Evaluation = Callable[[MethodOnCase, Measurements], None]
@@ -39,7 +42,7 @@ class Pairs:
         wanted = self.segmented is None or subject.method.name in self.segmented
         for source, target in permutations(images, 2):
             cells = subject.image((source,), target)
-            if wanted and images.keys() >= set(self.network.modalities):
+            if wanted and _shows(subject, self.network):
                 filled = {**images, target: subject.make((source,), target)}
                 cells = cells + subject.segmentation(self.network, filled)
             found.rows += subject.rows((source,), (target,), cells)
@@ -93,18 +96,37 @@ class MissingModalities:
     """Every set of some available modalities, the others made: the segmentation.
 
     Args:
-        network: sees all modalities.
+        network: sees all modalities; a case that lacks one of them is not segmented.
         best_source: the source of a target among the available ones, the same for all methods of one source; those
             that take several get all.
+        methods: names of the methods that are measured; all when None.
+        tolerant: whether the network was trained with modalities absent: its rows have names of their own
+            (`tolerant_route`).
     """
 
-    def __init__(self, network: DownstreamSegmentation, best_source: Callable[[Modality, Sources], Modality]) -> None:
+    def __init__(
+        self,
+        network: DownstreamSegmentation,
+        best_source: Callable[[Modality, Sources], Modality],
+        *,
+        methods: Collection[str] | None = None,
+        tolerant: bool = False,
+    ) -> None:
         self.network = network
         self.best_source = best_source
+        self.methods = methods
+        self.tolerant = tolerant
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
-        """Measure one method on one complete case."""
-        images = subject.case.images
+        """Measure one method on one case."""
+        name = subject.method.name
+        if (self.methods is None or name in self.methods) and _shows(subject, self.network):
+            rows = self._rows(subject)
+            found.rows += [row._replace(method=tolerant_route(name)) for row in rows] if self.tolerant else rows
+
+    def _rows(self, subject: MethodOnCase) -> Iterator[Measurement]:
+        seen = self.network.modalities
+        images = {modality: image for modality, image in subject.case.images.items() if modality in seen}
         for count in range(1, len(images)):
             for available in combinations(images, count):
                 missing = [modality for modality in images if modality not in available]
@@ -112,7 +134,7 @@ class MissingModalities:
                 for target in missing:
                     sources = available if subject.method.several else (self.best_source(target, available),)
                     filled[target] = subject.make(sources, target)
-                found.rows += subject.rows(available, missing, subject.segmentation(self.network, filled))
+                yield from subject.rows(available, missing, subject.segmentation(self.network, filled))
 
 
 class Augmentation:
@@ -126,11 +148,47 @@ class Augmentation:
         self.networks = networks
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
-        """Measure one complete case, on the subject of its real images."""
+        """Measure one case, on the subject of its real images, by the networks that it has all images for."""
         if subject.method.name == ImageSource.REAL:
             for name, network in self.networks.items():
+                if not _shows(subject, network):
+                    continue
                 rows = subject.rows(subject.case.images, (), subject.segmentation(network, subject.case.images))
                 found.rows += [row._replace(method=name) for row in rows]
+
+
+def _shows(subject: MethodOnCase, network: DownstreamSegmentation) -> bool:
+    """Tell whether a case has every image that a network sees."""
+    return subject.case.images.keys() >= set(network.modalities)
+
+
+ROUTES = (ImageSource.ZERO_FILL, ImageSource.STUDENT, ImageSource.STARTER)
+"""What fills the gaps of an evaluation: nothing, and what needs no mask of the tumour."""
+
+
+def gap_questions(
+    plain: DownstreamSegmentation,
+    tolerant: Segmenter | None,
+    *,
+    best_source: Callable[[Modality, Sources], Modality],
+    device: torch.device | str = "cpu",
+) -> list[Evaluation]:
+    """Return what is asked about every set of missing modalities; nothing without a network that tolerates gaps.
+
+    Args:
+        plain: the network that was trained on complete cases.
+        tolerant: the one that was trained with modalities absent.
+        best_source: see `MissingModalities`.
+        device: where to compute.
+    """
+    if tolerant is None:
+        return []
+    network = DownstreamSegmentation(tolerant.network, device, modalities=tolerant.modalities)
+    return [
+        MissingModalities(plain, best_source, methods=ROUTES),
+        MissingModalities(network, best_source, methods=ROUTES, tolerant=True),
+        Augmentation({str(ImageSource.REAL): plain, tolerant_route(ImageSource.REAL): network}),
+    ]
 
 
 TABLE_FILE = "evaluation.csv"
@@ -180,9 +238,13 @@ class EvaluationViews:
 
     def table(self) -> pandas.DataFrame:
         """Return `<method>_<measure>` and `dice_<fill>_<region>` of every case, source and target."""
-        chosen = of_slices(self.slices)
+        chosen, shown = of_slices(self.slices), {*self._methods, *FILLS}
         pairs = [
-            row for row in self.rows if SEPARATOR not in row.source and not (chosen and row.region.endswith(chosen))
+            row
+            for row in self.rows
+            if row.method in shown
+            and SEPARATOR not in row.source + row.target
+            and not (chosen and row.region.endswith(chosen))
         ]
         return wide_table(pairs, _NAMES, [*_quality_columns(self._methods), *_DICE_COLUMNS], _column)
 
@@ -206,7 +268,7 @@ class EvaluationViews:
                 for fill in FILLS.values()
             },
             "cases": int(table["case"].nunique()),
-        }
+        } | ({"missing_modalities": gaps} if (gaps := gap_summary(self.rows)) else {})
 
     @property
     def _methods(self) -> tuple[str, ...]:
@@ -218,7 +280,7 @@ class EvaluationViews:
         rows = [
             row._replace(region=row.region.removesuffix(chosen))
             for row in self.rows
-            if row.method in self.several and row.region.endswith(chosen)
+            if row.method in self.several and row.measure != "dice" and row.region.endswith(chosen)
         ]
         table = wide_table(rows, _NAMES, _quality_columns(self.several), _column)
         counts = table["source"].map(lambda sources: 1 + sources.count(SEPARATOR))

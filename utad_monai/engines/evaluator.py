@@ -102,6 +102,7 @@ class TranslationEvaluator(CaseEvaluator):
         val_handlers: handlers with an `attach` method.
         yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
         source_slices: slices of a case, evenly spaced, on which quality by number of sources is measured; 0 for all.
+        gaps: what is asked about missing modalities (`gap_questions`).
 
     Raises:
         ValueError: when there is no student among the translators, or no case to measure.
@@ -119,6 +120,7 @@ class TranslationEvaluator(CaseEvaluator):
         val_handlers: Sequence[Any] | None = None,
         yardsticks: Mapping[ImageSource | str, TranslationMethod] | None = None,
         source_slices: int = 0,
+        gaps: Sequence[Evaluation] = (),
     ) -> None:
         self.yardsticks = {ImageSource(name): method for name, method in (yardsticks or {}).items()}
         self.translators = {ImageSource(name): method for name, method in translators.items() if method is not None}
@@ -127,7 +129,7 @@ class TranslationEvaluator(CaseEvaluator):
         self.output_dir = Path(output_dir)
         self.protocol = dict(protocol)
         self.source_slices = source_slices
-        evaluations = (Pairs(segmentation, segmented=FILLS), SeveralSources(source_slices))
+        evaluations: list[Evaluation] = [Pairs(segmentation, segmented=FILLS), SeveralSources(source_slices), *gaps]
         methods = {str(name): method for name, method in {**self.translators, **self.yardsticks}.items()}
         super().__init__(
             device, val_data_loader, translators=methods, evaluations=evaluations, val_handlers=val_handlers

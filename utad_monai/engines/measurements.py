@@ -28,6 +28,10 @@ _BY_SOURCES = (
     "methods that take several sources at once, by the number of sources that they are given: mean over cases, targets "
     "and all subsets of so many of the case's other modalities"
 )
+_MISSING = (
+    "Dice with every set of modalities missing, by what fills the gaps (zero_fill: background, -1) and by the network: "
+    "trained on complete cases, or (+tolerant) with modalities absent; methods of several sources get all there are"
+)
 _CALIBRATED = "given the cohort's intensities by histograms of training patients, none of them judged (docs/complete)"
 
 
@@ -41,6 +45,7 @@ def evaluation_protocol(
     starter: TranslatorModel | None = None,
     starter_flips: bool = True,
     source_slices: int = 0,
+    tolerant: Segmenter | None = None,
 ) -> dict[str, Any]:
     """Return the protocol of an evaluation as plain data.
 
@@ -53,6 +58,7 @@ def evaluation_protocol(
         starter: the starter weights that were measured too, if there are any.
         starter_flips: whether they translated mirror images too.
         source_slices: slices of a case that were measured by number of sources; 0 for all.
+        tolerant: the segmentation network that was trained with modalities absent, if there is one.
     """
     preprocessing = cohort.store.preprocessing
     cases = [case.case_id for case in cohort.cases(split, with_segmentation=True)]
@@ -82,6 +88,7 @@ def evaluation_protocol(
         "student_sha256": student.sha256,
         "teacher_sha256": teacher.sha256,
         "segmentation_sha256": segmenter.sha256,
+        **_gaps(tolerant),
     }
 
 
@@ -103,6 +110,12 @@ def _starter(starter: TranslatorModel | None, flips: bool) -> dict[str, str]:
         return {"starter": "not measured: this installation has no starter weights of these modalities"}
     mirrored = ", mean of a translation and that of the mirror image" if flips else ""
     return {"starter": f"{MEANING}{mirrored}", "starter_sha256": starter.sha256}
+
+
+def _gaps(tolerant: Segmenter | None) -> dict[str, str]:
+    if tolerant is None:
+        return {}
+    return {"missing_modalities": _MISSING, "segmentation_tolerant_sha256": tolerant.sha256}
 
 
 def _calibration(models: Mapping[str, TranslatorModel | None]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from utad_monai.inferers.calibration import Calibration, CohortCalibrator
 from utad_monai.keys import FOUR_MODALITIES, InferenceEngine, Modality, ModalitySet
 from utad_monai.models import TranslatorModel
 from utad_monai.networks import TumourAwareGenerator
-from utad_monai.transforms import BACKGROUND, mask_tumour
+from utad_monai.transforms import BACKGROUND, mask_tumour, present_channels
 
 
 class SliceTranslator:
@@ -187,7 +187,8 @@ class MirroringTranslator:
 class RandTranslateModalityd(MapTransform, RandomizableTransform):
     """Replace one random modality of a sample by its translation from the best other one, or from all others at once.
 
-    Images are `(M, H, W)` in [-1, 1], channels in the order of the student's modalities, and are not changed in place.
+    Where a sample lacks modalities (`RandDropModalitiesd`) all of these are made, from those that are there. Images are
+    `(M, H, W)` in [-1, 1], channels in the order of the student's modalities, and are not changed in place.
     Nothing else of the sample is touched: the tumour lies where the real images have it.
 
     Args:
@@ -223,13 +224,19 @@ class RandTranslateModalityd(MapTransform, RandomizableTransform):
         self.randomize()
         if not self._do_transform:
             return changed
-        sources = self.translator.sources(self.target, self.modalities)
         for key in self.key_iterator(changed):
-            images = changed[key].clone()
-            given = {source: images[self.modalities.channel(source)][None] for source in sources}
-            images[self.modalities.channel(self.target)] = self.translate(given, self.target)[0]
-            changed[key] = images
+            changed[key] = self._with_translations(changed[key])
         return changed
+
+    def _with_translations(self, images: Tensor) -> Tensor:
+        present = [self.modalities[channel] for channel in present_channels(images)]
+        absent = [modality for modality in self.modalities if modality not in present] if present else []
+        made = images.clone()
+        for target in absent or [self.target]:
+            sources = self.translator.sources(target, present if absent else self.modalities)
+            given = {source: images[self.modalities.channel(source)][None] for source in sources}
+            made[self.modalities.channel(target)] = self.translate(given, target)[0]
+        return made
 
 
 def starter_method(

@@ -3,7 +3,7 @@
 from utad_monai.errors import CheckpointError
 from utad_monai.models.content import read_translator_content
 from utad_monai.models.earlier_stage import common_preprocessing, critics_for_student, load_stage, load_start_weights
-from utad_monai.models.segmenter import Segmenter, load_segmenter, save_segmenter
+from utad_monai.models.segmenter import Segmenter, load_segmenter, save_segmenter, tolerant_segmenter
 from utad_monai.models.translator_model import TranslatorModel, fill_from_package, load_translator, save_translator
 from utad_monai.models.weights_file import file_sha256, read_weights_only
 
@@ -23,4 +23,5 @@ __all__ = [
     "read_weights_only",
     "save_segmenter",
     "save_translator",
+    "tolerant_segmenter",
 ]

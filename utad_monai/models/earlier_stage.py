@@ -105,13 +105,13 @@ def _grown(start: TumourAwareGenerator, generator: TumourAwareGenerator) -> dict
     return grown
 
 
-def common_preprocessing(models: Sequence[TranslatorModel | Segmenter]) -> Preprocessing:
-    """Return the preprocessing that all models were trained with.
+def common_preprocessing(models: Sequence[TranslatorModel | Segmenter | None]) -> Preprocessing:
+    """Return the preprocessing that all models were trained with; None stands for one that is not there.
 
     Raises:
         CheckpointError: when they differ: their results cannot be compared.
     """
-    first, *others = (model.preprocessing for model in models)
+    first, *others = (model.preprocessing for model in models if model is not None)
     if any(other != first for other in others):
         raise CheckpointError("the models", "were trained with different preprocessing", "train all stages alike")
     return first

@@ -15,7 +15,7 @@ from utad_monai.errors import CheckpointError
 from utad_monai.keys import FOUR_MODALITIES, Modality
 from utad_monai.models.content import UNUSABLE, ModelKind, read_content, save_content
 from utad_monai.models.filling import filled, refuse_absurd_preprocessing
-from utad_monai.models.stages import present_model
+from utad_monai.models.stages import Stage, model_path, present_model
 from utad_monai.models.weights_file import file_sha256
 
 
@@ -74,3 +74,13 @@ def load_segmenter(path: str | Path) -> Segmenter:
     return Segmenter(
         network, preprocessing, arguments=description["unet"], modalities=modalities, sha256=file_sha256(path)
     )
+
+
+def tolerant_segmenter(output_dir: str | Path) -> Segmenter | None:
+    """Read the network of a run that was trained with modalities absent; None where none was trained.
+
+    Raises:
+        CheckpointError: when its file is not a sound segmentation network of this project.
+    """
+    path = model_path(output_dir, Stage.TOLERANT)
+    return load_segmenter(path) if path.is_file() else None

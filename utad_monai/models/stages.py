@@ -28,6 +28,8 @@ class Stage(StrEnum):
     TEACHER = "teacher"
     STUDENT = "student"
     SEGMENTATION = "segmentation"
+    TOLERANT = "segmentation_tolerant"
+    """The segmentation network that was trained with modalities absent; nothing needs it."""
     SYNTHETIC = "synthetic"
     EVALUATION = "evaluation"
 

@@ -36,7 +36,7 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
 
 def transform_state(transform: Any) -> list[RandomState]:
     """Return the state of every MONAI transform with random numbers of its own, at any depth, in order."""
-    return [_numpy_state(found.R) for found in _randomizable(transform)]
+    return [_numpy_state(found.R) for found in random_transforms(transform)]
 
 
 def restore_transform_state(transform: Any, states: list[RandomState]) -> None:
@@ -45,21 +45,21 @@ def restore_transform_state(transform: Any, states: list[RandomState]) -> None:
     Raises:
         ValueError: when these are other transforms.
     """
-    for found, state in zip(_randomizable(transform), states, strict=True):
+    for found, state in zip(random_transforms(transform), states, strict=True):
         _restore_numpy(found.R, state)
 
 
-def _randomizable(node: Any) -> Iterator[Randomizable]:
+def random_transforms(node: Any) -> Iterator[Randomizable]:
     """Yield all random transforms; a Compose is walked by its attributes: its length would seed them anew."""
     if isinstance(node, (list, tuple)):
         for item in node:
-            yield from _randomizable(item)
+            yield from random_transforms(item)
         return
     if isinstance(node, Randomizable):
         yield node
     for name, value in sorted(getattr(node, "__dict__", {}).items()):
         if isinstance(value, (list, tuple, Randomizable)) and name != "R":
-            yield from _randomizable(value)
+            yield from random_transforms(value)
 
 
 def _numpy_state(generator: np.random.RandomState) -> RandomState:

@@ -25,7 +25,7 @@ from utad_monai.apps.report.html_report import write_report
 from utad_monai.apps.report.study_figures import write_study_figures
 from utad_monai.apps.study import StudyPlan
 from utad_monai.data import EvaluationCases, Preprocessing, prepare_cohort, single_case
-from utad_monai.engines import TranslationEvaluator
+from utad_monai.engines import TranslationEvaluator, gap_questions
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import SecondInput
 from utad_monai.metrics import DownstreamSegmentation
@@ -69,6 +69,11 @@ def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factor
         DataLoader(cases, batch_size=1, collate_fn=single_case),
         translators={"student": SliceTranslator(generator)},
         segmentation=DownstreamSegmentation(network),
+        gaps=gap_questions(
+            DownstreamSegmentation(network),
+            Segmenter(UNet(**UNET), tiny_preprocessing, arguments=UNET),
+            best_source=TranslatorModel(generator, tiny_preprocessing).best_source,
+        ),
         output_dir=output / "evaluation",
         protocol={"split": "test", "cohort": "<script>alert(1)</script>", "test_cases": ["a", ATTACK]},
     )
@@ -121,6 +126,19 @@ def test_every_measured_method_and_fill_is_in_the_tables(report: Path) -> None:
     page = report.read_text(encoding="utf-8")
     for name in ("student", "copy_source", "real", "synthesized", "zero_fill"):
         assert f'<th scope="row">{name}</th>' in page
+
+
+def test_every_set_of_missing_modalities_has_its_best_route_and_what_synthesis_adds(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    table = page[page.index("<caption>Missing modalities") :].split("</table>")[0]
+    for available in ("flair", "t1ce, t2", "flair, t1, t1ce"):
+        assert f'<th scope="row">{available}</th>' in table
+    assert table.count("<tr>") == 1 + 14
+    summary = json.loads((report.parent / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    best = [region for of in summary["missing_modalities"]["best"].values() for region in of.values()]
+    assert all(f'<td class="text">{region["route"]}</td>' in table for region in best)
+    assert table.count("nothing <span") == sum(not region["synthesis_adds"] for region in best)
+    assert "zero_fill+tolerant" in page
 
 
 def test_without_an_evaluation_the_command_to_run_is_named(tmp_path: Path, tiny_cohort: Path) -> None:

@@ -57,6 +57,18 @@ def test_methods_of_several_sources_have_a_row_per_number(summary: dict[str, Any
     assert not any("number" in line for line in summary_lines(summary))
 
 
+def test_the_best_route_of_every_set_is_printed_with_what_synthesis_adds(summary: dict[str, Any]) -> None:
+    adds = {"route": "starter+tolerant", "mean": 0.8, "gain_mean": 0.05, "synthesis_adds": True}
+    nothing = {"route": "zero_fill+tolerant", "mean": 0.7, "gain_mean": -0.01, "synthesis_adds": False}
+    alone = {"route": "zero_fill", "mean": 0.6}
+    best = {"flair+t2": {"WT": adds}, "t1": {"WT": nothing}, "t2": {"WT": alone}}
+    text = [line.split() for line in summary_lines(summary | {"missing_modalities": {"best": best}})]
+    assert ["flair", "t2", "0.800", "starter+tolerant", "0.050"] in text
+    assert ["t1", "0.700", "zero_fill+tolerant", "nothing"] in text
+    assert ["t2", "0.600", "zero_fill", "nothing"] in text
+    assert not any("synthesis" in line for line in summary_lines(summary))
+
+
 def test_protocol_is_shown_with_the_number_of_cases(summary: dict[str, Any]) -> None:
     text = "\n".join(summary_lines(summary))
     assert "Protocol (3 cases):" in text

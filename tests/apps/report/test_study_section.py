@@ -27,6 +27,16 @@ def test_cells_are_those_of_the_result_table(finished_study: Path, tiny_plan: St
     assert len(section["comparisons"]) == results["reference"].notna().sum()
 
 
+def test_the_routes_of_a_study_are_read_from_its_long_table(finished_study: Path, tiny_plan: StudyPlan) -> None:
+    section = study_section(finished_study)
+    assert section is not None
+    assert len(section["gaps"]["best"]) == 14
+    routes = set(section["gaps"]["by_missing"]["all"])
+    assert {"zero_fill", "zero_fill+tolerant", tiny_plan.reference, f"{tiny_plan.reference}+tolerant"} <= routes
+    assert not any(route.startswith(("real", "stargan", "utad_teacher")) for route in routes)
+    assert set(section["gaps"]["complete"]) == {"real", "real+tolerant"}
+
+
 def test_a_missing_number_is_none_and_a_small_p_is_marked(finished_study: Path, tmp_path: Path) -> None:
     results = pandas.read_csv(finished_study / StudyFile.RESULTS)
     results.loc[results["method"] == "stargan", ["mean", "p_holm"]] = [float("nan"), 0.01]

@@ -12,6 +12,7 @@ from utad_monai.apps.study.plan import (
     AUGMENTED_SEGMENTATION,
     SEGMENTATION,
     TEACHER,
+    TOLERANT_SEGMENTATION,
     StudyMethod,
     load_plan,
     single_segmentation,
@@ -39,7 +40,7 @@ def test_the_methods_that_look_or_need_masks_say_so() -> None:
 
 def test_every_segmentation_network_that_measures_is_trained() -> None:
     names = {segmenter.name for segmenter in load_plan("demo").segmenters}
-    assert names == {SEGMENTATION, AUGMENTED_SEGMENTATION, *map(single_segmentation, Modality)}
+    assert names == {SEGMENTATION, AUGMENTED_SEGMENTATION, TOLERANT_SEGMENTATION, *map(single_segmentation, Modality)}
 
 
 def test_students_bring_their_teacher_and_the_reference_is_always_there() -> None:
@@ -108,9 +109,10 @@ def test_models_lie_where_other_bundles_look(tmp_path: Path) -> None:
     assert plan.stage_dir(TEACHER, tmp_path) == tmp_path / Stage.TEACHER
     assert plan.stage_dir("utad_a", tmp_path) == tmp_path / Stage.STUDENT
     assert plan.stage_dir(SEGMENTATION, tmp_path) == tmp_path / Stage.SEGMENTATION
+    assert plan.stage_dir(TOLERANT_SEGMENTATION, tmp_path) == tmp_path / Stage.TOLERANT
     assert plan.stage_dir("stargan", tmp_path) == tmp_path / "methods" / "stargan"
     folders = [plan.stage_dir(training.name, tmp_path) for training in plan.trainings]
-    assert len(set(folders)) == len(folders) == 19
+    assert len(set(folders)) == len(folders) == 20
 
 
 def test_what_a_training_builds_on_is_trained_too() -> None:

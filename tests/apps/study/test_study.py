@@ -16,9 +16,11 @@ from utad_monai.data import CohortError, PreparedCohort
 from utad_monai.keys import Modality
 from utad_monai.models import starter
 
+TOLERANT = {"zero_fill+tolerant", "utad_a+tolerant"}
 BASELINES = {"real", "copy_source", "zero_fill", "flat_brain", "contrast_map", "paired_contrast_map"}
 if (Path(starter.__file__).parent / starter.STARTER_FILE).is_file():
     BASELINES |= {"starter"}
+    TOLERANT |= {"starter+tolerant"}
 
 
 def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, tiny_plan: StudyPlan) -> None:
@@ -28,9 +30,10 @@ def test_the_result_has_every_protocol_metric_and_method(finished_study: Path, t
     assert set(translation["metric"]) == set(METRICS)
     assert set(translation["method"]) == methods
     assert len(translation) == len(METRICS) * len(methods)
-    assert set(results[results["protocol"] == StudyProtocol.MISSING]["method"]) == methods
+    assert set(results[results["protocol"] == StudyProtocol.MISSING]["method"]) == methods | TOLERANT
     assert set(results[results["protocol"] == StudyProtocol.DISTRIBUTION]["method"]) == methods - {"real"}
-    assert set(results[results["protocol"] == StudyProtocol.AUGMENTATION]["method"]) == {"real", "real_and_synthetic"}
+    trainings = set(results[results["protocol"] == StudyProtocol.AUGMENTATION]["method"])
+    assert trainings == {"real", "real_and_synthetic", "real+tolerant"}
 
 
 def test_the_tables_have_one_row_per_case_and_question(finished_study: Path, tiny_plan: StudyPlan) -> None:
@@ -40,8 +43,8 @@ def test_the_tables_have_one_row_per_case_and_question(finished_study: Path, tin
         for name in (StudyFile.PAIRS, StudyFile.SUBSETS, StudyFile.AUGMENTATION, StudyFile.DISTRIBUTION)
     )
     assert len(pairs) == cases * 12 * methods
-    assert len(subsets) == cases * 14 * methods
-    assert len(augmentation) == cases * 2
+    assert len(subsets) == cases * 14 * (methods + len(TOLERANT))
+    assert len(augmentation) == cases * 3
     assert len(distribution) == (methods - 1) * len(Modality)
     assert not pairs.duplicated(["case", "source", "target", "method"]).any()
     assert not subsets.duplicated(["case", "available", "method"]).any()

@@ -19,8 +19,9 @@ from torch import Tensor
 from utad_monai.apps.study.plan import METHODS_DIR
 from utad_monai.engines import TranslationEvaluator
 from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
-from utad_monai.engines.measurements import MEASUREMENTS_FILE
+from utad_monai.engines.measurements import MEASUREMENTS_FILE, SEPARATOR
 from utad_monai.handlers.health import CHECKS
+from utad_monai.keys import TumourRegion
 from utad_monai.models.stages import HEALTH_FILE, Stage
 from utad_monai.runtime.files import read_table
 
@@ -95,7 +96,7 @@ _PROTOCOL = (
     *("cohort", "split", "grid", "window", "data_range", "region", "checkpoint_choice"),
     *("tissue_classes", "tissue_order", "tissue_contrast"),
     *("starter", "calibration", "flat_brain", "contrast_map", "paired_contrast_map"),
-    "image_quality_by_sources",
+    *("image_quality_by_sources", "missing_modalities"),
 )
 
 
@@ -127,7 +128,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     lines += _by_sources(summary.get("image_quality_by_sources", {}))
     regions = tuple(next(iter(summary["dice"].values()), {}))
     lines += ["", "Dice of the segmentation when one modality is:", *_table(summary["dice"], regions)]
-    return lines
+    return lines + _missing_modalities(summary.get("missing_modalities", {}))
 
 
 def _by_sources(by_sources: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> list[str]:
@@ -135,6 +136,18 @@ def _by_sources(by_sources: Mapping[str, Mapping[str, Mapping[str, float | None]
     methods = dict.fromkeys(name for quality in by_sources.values() for name in quality)
     rows = {f"{name} {count}": by_sources[count][name] for name in methods for count in by_sources}
     return ["", "Image quality by number of sources:", *_table(rows, _SHOWN)] if rows else []
+
+
+def _missing_modalities(gaps: Mapping[str, Any]) -> list[str]:
+    """Return the best route for the whole tumour with every set of available modalities; empty without any."""
+    if not gaps:
+        return []
+    lines = ["", "Dice WT with modalities missing, the best route, and what synthesis adds to the best one without:"]
+    for available, regions in gaps["best"].items():
+        best = regions[TumourRegion.WT]
+        gain = f"{_number(best.get('gain_mean'))}" if best.get("synthesis_adds") else "nothing"
+        lines.append(f"  {available.replace(SEPARATOR, ' '):<16} {_number(best['mean'])}  {best['route']:<20} {gain}")
+    return lines
 
 
 def _table(rows: Mapping[str, Mapping[str, float | None]], columns: tuple[str, ...]) -> list[str]:

@@ -16,6 +16,8 @@ from utad_monai.apps.report.page import protocol_lines
 from utad_monai.apps.report.study_figures import CAPTIONS_FILE, FIGURES_DIR
 from utad_monai.apps.study.measuring import read_study_table, yardstick_lines
 from utad_monai.apps.study.results import StudyFile, StudyProtocol, outside_intervals
+from utad_monai.engines.measurements import Measurement
+from utad_monai.engines.routes import gap_summary
 
 SIGNIFICANT = 0.05
 """Corrected p-values below it are marked."""
@@ -64,6 +66,7 @@ def study_section(output: Path) -> dict[str, Any] | None:
     results = read_study_table(output / StudyFile.RESULTS)
     protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
     return {
+        "gaps": _gaps(output / StudyFile.MEASUREMENTS),
         "reference": protocol["reference"],
         "yardsticks": yardstick_lines(results, protocol),
         "methods": protocol.pop("methods"),
@@ -72,6 +75,14 @@ def study_section(output: Path) -> dict[str, Any] | None:
         "comparisons": list(_comparisons(results)),
         "figures": list(_figures(output / FIGURES_DIR)),
     }
+
+
+def _gaps(path: Path) -> dict[str, Any]:
+    """Return what is known of missing modalities; empty for a study of an earlier version."""
+    if not path.is_file():
+        return {}
+    measured = read_study_table(path).fillna({"case": "", "source": "", "target": ""})
+    return gap_summary(map(Measurement._make, measured.itertuples(index=False)))
 
 
 def _table(

@@ -26,6 +26,7 @@ from utad_monai.keys import Split
 from utad_monai.metrics.segmentation import HAUSDORFF_PROTOCOL
 from utad_monai.metrics.statistics import STATISTICS_PROTOCOL
 from utad_monai.metrics.unpaired import DISTRIBUTION_PROTOCOL
+from utad_monai.models import tolerant_segmenter
 from utad_monai.models.stages import HISTORY_FILE
 from utad_monai.models.starter import installed_starter
 from utad_monai.runtime.files import read_table, write_json, write_table
@@ -90,6 +91,7 @@ def _protocol(plan: StudyPlan, cohort: PreparedCohort, output: Path) -> dict[str
         models.get(TEACHER, reference),
         load_study_segmenter(plan, output),
         starter=installed_starter(),
+        tolerant=tolerant_segmenter(output),
     )
     described = {}
     for method in plan.trainings:

@@ -11,14 +11,21 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from utad_monai.apps.study.plan import AUGMENTED_SEGMENTATION, SEGMENTATION, StudyPlan, single_segmentation
+from utad_monai.apps.study.plan import (
+    AUGMENTED_SEGMENTATION,
+    SEGMENTATION,
+    TOLERANT_SEGMENTATION,
+    StudyPlan,
+    single_segmentation,
+)
 from utad_monai.apps.study.results import StudyProtocol
 from utad_monai.contrast import TranslationMethod, fit_yardsticks, not_beaten
 from utad_monai.data import EvaluationCases, PreparedCohort, prepare_cohort, single_case
 from utad_monai.data.quality.finding import empty_split, policy_of
 from utad_monai.engines import CaseEvaluator
-from utad_monai.engines.evaluations import Alone, Augmentation, Evaluation, MissingModalities, Pairs
+from utad_monai.engines.evaluations import ROUTES, Alone, Augmentation, Evaluation, MissingModalities, Pairs
 from utad_monai.engines.measurements import Measurements
+from utad_monai.engines.routes import tolerant_route
 from utad_monai.inferers import Calibration, CohortCalibrator, SliceTranslator
 from utad_monai.inferers.slice_translator import starter_method
 from utad_monai.keys import ImageSource, Modality, Split, TumourRegion
@@ -218,12 +225,17 @@ class _Measurement:
     def _questions(self, reference: TranslatorModel, device: torch.device) -> list[Evaluation]:
         complete, augmented = (self._downstream(name, device) for name in (SEGMENTATION, AUGMENTED_SEGMENTATION))
         trainings = {str(ImageSource.REAL): complete, str(ImageSource.REAL_AND_SYNTHETIC): augmented}
-        return [
+        questions: list[Evaluation] = [
             Pairs(complete),
             Alone({modality: self._downstream(single_segmentation(modality), device) for modality in Modality}),
             MissingModalities(complete, reference.best_source),
-            Augmentation(trainings),
         ]
+        if TOLERANT_SEGMENTATION in {segmenter.name for segmenter in self.plan.segmenters}:
+            tolerant = self._downstream(TOLERANT_SEGMENTATION, device)
+            routes = {*ROUTES, self.plan.reference}
+            questions.append(MissingModalities(tolerant, reference.best_source, methods=routes, tolerant=True))
+            trainings[tolerant_route(ImageSource.REAL)] = tolerant
+        return [*questions, Augmentation(trainings)]
 
     def _downstream(self, name: str, device: torch.device) -> DownstreamSegmentation:
         segmenter = load_study_segmenter(self.plan, self.output, name)

@@ -20,6 +20,8 @@ SEGMENTATION = "segmentation"
 """The segmentation network on four real modalities."""
 AUGMENTED_SEGMENTATION = "segmentation_augmented"
 """The same, trained on real and synthetic images."""
+TOLERANT_SEGMENTATION = "segmentation_tolerant"
+"""The same, trained with modalities absent; a study's config may lack it."""
 
 METHODS_DIR = "methods"
 """Folder of the study's output where every other training keeps its model."""
@@ -97,7 +99,12 @@ class StudyPlan:
 
     def stage_dir(self, name: str, output: Path) -> Path:
         """Return where a training keeps its model: teacher, student and segmentation where other bundles look."""
-        places = {TEACHER: Stage.TEACHER, self.reference: Stage.STUDENT, SEGMENTATION: Stage.SEGMENTATION}
+        places = {
+            TEACHER: Stage.TEACHER,
+            self.reference: Stage.STUDENT,
+            SEGMENTATION: Stage.SEGMENTATION,
+            TOLERANT_SEGMENTATION: Stage.TOLERANT,
+        }
         return output / places[name] if name in places else output / METHODS_DIR / name
 
 
