@@ -116,7 +116,7 @@ _GROUPS: Mapping[str, Kind] = {
     "device": Kind(f"a device of this machine: {', '.join(_DEVICES)}", _is_there),
     # the cohort and its slices
     "seed": _ANY,
-    "validation_fraction test_fraction tumour_fraction min_brain_fraction": _SHARE,
+    "validation_fraction test_fraction tumour_fraction min_brain_fraction modality_dropout": _SHARE,
     "frame_size_mm": _list("two numbers above 0, in mm, such as [240,200]", _number(above=0), 2, 2),
     "image_size": _SIZE,
     "lower_percentile upper_percentile": _number(0, 100),
