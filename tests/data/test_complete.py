@@ -14,6 +14,7 @@ from monai.transforms import Compose, RandFlipd
 from monai.utils import set_determinism
 
 from utad_monai.data import (
+    CohortError,
     CompleteSlices,
     EvaluationCases,
     PreparedCohort,
@@ -176,3 +177,8 @@ def test_random_transforms_draw_anew_for_every_sample_of_a_seeded_run(prepared_t
     finally:
         set_determinism(seed=None)
     assert 0.25 < sum(same) / len(same) < 0.75
+
+
+def test_no_complete_case_is_an_error_and_no_silent_training(prepared_tiny_cohort: PreparedCohort) -> None:
+    with pytest.raises(CohortError, match="no case with flair, t1, t1ce, t2 and a segmentation"):
+        CompleteSlices(prepared_tiny_cohort.store, [])

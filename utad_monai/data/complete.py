@@ -30,6 +30,9 @@ class CompleteSlices(Dataset[dict[str, Any]]):
         min_brain_fraction: slices with a smaller share of brain pixels are left out.
         transform: applied to every sample, for instance a random flip of MONAI.
         modalities: channels of the image.
+
+    Raises:
+        CohortError: when there is no slice.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class CompleteSlices(Dataset[dict[str, Any]]):
             for place, brain_pixels in enumerate(case.brain_pixels)
             if brain_pixels >= pixels
         ]
+        if not self.slices:
+            raise empty_split(f"case with {', '.join(self.modalities)} and a segmentation to train or validate on")
 
     def __len__(self) -> int:
         """Return the number of slices."""

@@ -21,7 +21,7 @@ from torch.optim import Adam
 from torch.utils.data import DataLoader
 
 from tests.random_flip import random_flip
-from utad_monai.data import CompleteSlices, EpochSampler, PreparedCohort, UnpairedSlices
+from utad_monai.data import CohortError, CompleteSlices, EpochSampler, PreparedCohort, UnpairedSlices
 from utad_monai.engines import TranslationTrainer, linear_decay
 from utad_monai.handlers import (
     DistillationHandler,
@@ -352,3 +352,10 @@ def test_a_teacher_and_a_student_input_are_different_trainings(
     other.resume = ExactResume(tmp_path / "resume", other.parts)
     with pytest.raises(ResumeError, match=r"generator \(layers\) was"):
         other.resume.run(other.trainer)
+
+
+def test_a_training_without_a_batch_is_an_error(prepared_tiny_cohort: PreparedCohort, tmp_path: Path) -> None:
+    training = Training(prepared_tiny_cohort, tmp_path)
+    training.trainer.state.epoch_length = 0
+    with pytest.raises(CohortError, match="there is no batch to train on"):
+        training.resume.run(training.trainer)

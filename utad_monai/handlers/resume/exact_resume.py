@@ -19,6 +19,7 @@ from ignite.engine import Engine, Events
 from monai.data.utils import worker_init_fn
 from monai.engines import Trainer
 
+from utad_monai.data.quality.finding import SPLIT_FILE, CohortError
 from utad_monai.errors import UserError
 from utad_monai.handlers.resume.state import (
     ResumeError,
@@ -193,11 +194,13 @@ class ExactResume:
         """Train, from the newest state on if there is one.
 
         Raises:
+            CohortError: when there is not a single batch to train on.
             LoadingError: when a process that loads batches failed or was killed.
             ResumeError: when there are states, but of another training or all damaged.
             Interruption: when a signal ended the training; its state is saved.
         """
         self.attach(trainer)
+        _refuse_empty(trainer)
         trainer.logger.addFilter(_is_said_once)
         try:
             with self.signals:
@@ -315,3 +318,11 @@ def _go_to(engine: Trainer, epoch: int, batches: int) -> None:
     if _can_go_to(engine):
         loader = training_loader(engine)
         loader.sampler.go_to(epoch, batches * (loader.batch_size or 1))  # type: ignore[attr-defined]
+
+
+def _refuse_empty(trainer: Trainer) -> None:
+    """Stop a training that has not a single batch: ignite would skip it without an error."""
+    if trainer.state.epoch_length == 0:
+        loader = training_loader(trainer)
+        reason = f"there is no batch to train on: {len(loader.dataset)} slices, and a batch has {loader.batch_size}"
+        raise CohortError.of(SPLIT_FILE, reason, "add patients, or give a smaller batch")
