@@ -469,7 +469,7 @@ def test_method_that_is_not_there_is_left_out(evaluate_several: Make, cases: lis
 
 
 def test_protocols_of_others_are_in_the_long_table_and_the_summary_and_change_no_other_file(
-    prepared_tiny_cohort: PreparedCohort, tiny_cohort: Path, case_loader: Make, tmp_path: Path
+    prepared_tiny_cohort: PreparedCohort, case_loader: Make, tmp_path: Path
 ) -> None:
     store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("test")
     found = {}
@@ -481,7 +481,7 @@ def test_protocols_of_others_are_in_the_long_table_and_the_summary_and_change_no
             segmentation=DownstreamSegmentation(ByModality()),
             output_dir=tmp_path / name,
             protocol={},
-            whole_volumes=WholeVolumes(name, dataset_dir=tiny_cohort, store=store, windows={}),
+            whole_volumes=WholeVolumes(name, cohort=prepared_tiny_cohort, windows={}),
         )
         evaluator.run()
         found[name] = evaluator

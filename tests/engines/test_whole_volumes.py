@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,10 +30,10 @@ def case(cohort: PreparedCohort) -> EvaluatedCase:
 
 
 @pytest.fixture
-def volumes(cohort: PreparedCohort, tiny_cohort: Path) -> Any:
+def volumes(cohort: PreparedCohort) -> Any:
     """Give `volumes(*protocols)`."""
     windows = typical_windows(cohort.cases("train"))
-    return lambda *names: WholeVolumes(names, dataset_dir=tiny_cohort, store=cohort.store, windows=windows)
+    return lambda *names: WholeVolumes(names, cohort=cohort, windows=windows)
 
 
 def measure(whole: WholeVolumes, case: EvaluatedCase, method: Method) -> dict[tuple[str, str, str, str], float]:
@@ -93,10 +92,8 @@ def test_neither_the_truth_nor_nothing_is_measured_and_ours_looks_at_no_volume(
     assert volumes("ours").in_words == {}
 
 
-def test_a_modality_that_nobody_trained_with_is_written_as_unit(
-    cohort: PreparedCohort, tiny_cohort: Path, case: EvaluatedCase
-) -> None:
-    whole = WholeVolumes("brasyn", dataset_dir=tiny_cohort, store=cohort.store, windows={})
+def test_a_modality_that_nobody_trained_with_is_written_as_unit(cohort: PreparedCohort, case: EvaluatedCase) -> None:
+    whole = WholeVolumes("brasyn", cohort=cohort, windows={})
     found = measure(whole, case, Method.of("student", true_target(case)))
     assert found["t1", "t2", "brasyn_ssim", "WT"] > 0.9
 

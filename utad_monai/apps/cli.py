@@ -351,6 +351,7 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Slices that are translated at once.")] = 16,
     on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
+    label_set: LabelSetOption = "",
 ) -> None:
     """Measure a model beside a copy of the source, a flat brain and a contrast map, on patients with segmentations."""
     from utad_monai.apps.evaluate import evaluate_cohort, show_evaluated
@@ -366,6 +367,7 @@ def evaluate(
         batch_size=batch_size,
         device=str(local_device()),
         on_bad_case=on_bad_case,
+        label_set=label_set,
     )
     show_evaluated(evaluated)
 

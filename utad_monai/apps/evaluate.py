@@ -79,6 +79,7 @@ def evaluate_cohort(
     batch_size: int = 16,
     device: torch.device | str = "cpu",
     on_bad_case: OnBadCase = OnBadCase.REFUSE,
+    label_set: str | Path = "",
 ) -> Evaluated:
     """Measure a model beside a copy of the source, a flat brain and the contrast map, from every single source.
 
@@ -92,6 +93,7 @@ def evaluate_cohort(
         batch_size: slices in one pass.
         device: where to translate.
         on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
+        label_set: what segmentations mean: the name of a label set or a file; empty for what the cohort says.
 
     Raises:
         CohortError: for a bad cohort or split, or when there is no case to measure.
@@ -100,13 +102,15 @@ def evaluate_cohort(
     output, chosen = Path(output_dir), chosen_protocols(protocols)
     translator = load_starter() if model is None else load_translator(model)
     with locked_folder(output):
-        cohort = prepare_cohort(dataset_dir, output, translator.preprocessing, on_bad_case=on_bad_case)
+        cohort = prepare_cohort(
+            dataset_dir, output, translator.preprocessing, on_bad_case=on_bad_case, label_set=label_set
+        )
         dataset = EvaluationCases(cohort.store, cohort.cases(split, with_segmentation=True))
         evaluator = CaseEvaluator(
             device,
             DataLoader(dataset, batch_size=1, collate_fn=single_case),
             translators=_methods(translator, cohort, dataset, flips=flips, batch_size=batch_size, device=device),
-            evaluations=_evaluations(chosen, dataset_dir, cohort),
+            evaluations=_evaluations(chosen, cohort),
         )
         evaluator.run()
         return _written(output, evaluator.measurements.rows, chosen, len(dataset))
@@ -133,11 +137,9 @@ def _methods(
     }
 
 
-def _evaluations(
-    protocols: Sequence[EvaluationProtocol], dataset_dir: str | Path, cohort: PreparedCohort
-) -> list[Evaluation]:
+def _evaluations(protocols: Sequence[EvaluationProtocol], cohort: PreparedCohort) -> list[Evaluation]:
     windows = typical_windows(cohort.cases(Split.TRAIN), cohort.store.preprocessing.modalities)
-    volumes = WholeVolumes(protocols, dataset_dir=dataset_dir, store=cohort.store, windows=windows)
+    volumes = WholeVolumes(protocols, cohort=cohort, windows=windows)
     ours = [Pairs(None)] if EvaluationProtocol.OURS in protocols else []
     return [*ours, volumes]
 

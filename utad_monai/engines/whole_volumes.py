@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
-from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pandas
 from torch import Tensor
 
-from utad_monai.data import Case, look_for_cases
+from utad_monai.data import PreparedCohort
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.preprocessing import LoadedCase, normalise_case
-from utad_monai.data.slice_store import SliceStore
 from utad_monai.engines.measurements import SEPARATOR, Measurement, Measurements, long_table
 from utad_monai.engines.method_on_case import MethodOnCase
 from utad_monai.keys import EvaluationProtocol, ImageSource, Modality, TumourRegion
@@ -61,8 +58,7 @@ class WholeVolumes:
 
     Args:
         protocols: whose; nothing is measured for ours, which looks at slices.
-        dataset_dir: the cohort.
-        store: its prepared slices.
+        cohort: the cases that are evaluated, with their files.
         windows: typical intensities of each modality in the training cohort, in file units; [0, 1] of one without.
     """
 
@@ -70,25 +66,19 @@ class WholeVolumes:
         self,
         protocols: str | Sequence[str],
         *,
-        dataset_dir: str | Path,
-        store: SliceStore,
+        cohort: PreparedCohort,
         windows: Mapping[Modality, IntensityWindow],
     ) -> None:
         self.protocols = chosen_protocols(protocols)
         self.measures = [measure for protocol in self.protocols for measure in VOLUME_MEASURES[protocol]]
-        self.store, self.windows = store, windows
-        self._dataset_dir = dataset_dir
+        self.store, self.windows = cohort.store, windows
+        self._cases = cohort.found
         self._last: tuple[str, _Patient] | None = None
 
     @property
     def in_words(self) -> dict[str, str]:
         """What the numbers of each protocol mean."""
         return {str(protocol): PROTOCOL_IN_WORDS[protocol] for protocol in self.protocols if VOLUME_MEASURES[protocol]}
-
-    @cached_property
-    def _cases(self) -> Mapping[str, Case]:
-        found = look_for_cases(self._dataset_dir, self.store.preprocessing.modalities)
-        return {case.case_id: case for case in found.cases}
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
         """Measure one method on one case."""
