@@ -83,14 +83,15 @@ def test_brasyn_without_a_tumour_is_perfect_and_undefined_inside() -> None:
     assert math.isnan(inside)
 
 
-def test_selfrdb_is_the_ssim_of_scikit_image_of_slices_over_their_means(noisy: WholeVolume) -> None:
+@pytest.mark.parametrize("brightest", [600, 20_000])
+def test_selfrdb_is_the_ssim_of_scikit_image_of_slices_over_their_means(noisy: WholeVolume, brightest: float) -> None:
+    real, made = noisy.real.clone(), noisy.made
+    real[20, 20, 20:50] = brightest  # a large range: the constants count, and with them whose covariance it is
     values = []
     for index in range(27, 50):
-        real, made = (
-            volume[:, :, index].numpy() / volume[:, :, index].numpy().mean() for volume in (noisy.real, noisy.made)
-        )
-        values.append(structural_similarity(real, made, data_range=real.max()))
-    assert selfrdb_ssim(noisy) == pytest.approx(np.mean(values), abs=1e-5)
+        left, right = (volume[:, :, index].numpy() / volume[:, :, index].numpy().mean() for volume in (real, made))
+        values.append(structural_similarity(left, right, data_range=left.max()))
+    assert selfrdb_ssim(whole(made, real)) == pytest.approx(np.mean(values), abs=2e-6)
 
 
 def test_selfrdb_does_not_look_below_slice_27() -> None:
