@@ -52,7 +52,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, tiny_cohort: Path) -> Pat
         ("training", *config("teacher"), *places, *SIZES, *NETWORKS, *SCHEDULE, *CRITICS),
         ("training", *config("student"), *places, *SCHEDULE, *CRITICS),
         (*config("inference"), *places, "--split", "test", "--targets", "['t1ce']"),
-        (*config("evaluate"), *places),
+        (*config("evaluate"), *places, "--protocol", "brasyn"),
     ]
     for command in commands:
         result = run_bundle(cwd, *command)
@@ -87,8 +87,10 @@ def test_the_summary_has_the_promised_form(pipeline: Path) -> None:
     summary = json.loads((pipeline / "evaluation" / "summary.json").read_text(encoding="utf-8"))
     assert set(summary) == {
         *("protocol", "image_quality", "image_quality_by_pair", "image_quality_by_sources", "below_contrast_map"),
-        *("dice", "cases"),
+        *("dice", "cases", "other_protocols"),
     }
+    assert set(summary["other_protocols"]["brasyn"]) >= {"student", "teacher", "copy_source", "contrast_map"}
+    assert "3-D SSIM" in summary["protocol"]["brasyn"]
     yardsticks = {"copy_source", "flat_brain", "contrast_map", "paired_contrast_map"}
     assert set(summary["image_quality"]) - {"starter"} == {"student", "teacher"} | yardsticks
     assert ("starter" in summary["image_quality"]) is ("starter_sha256" in summary["protocol"])

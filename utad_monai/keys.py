@@ -327,6 +327,19 @@ class ImageSource(StrEnum):
     """A training on real images and on translations."""
 
 
+class EvaluationProtocol(StrEnum):
+    """By whose rules translations are measured (`utad_monai.metrics.protocols` has them in words)."""
+
+    OURS = "ours"
+    """Brain and tumour pixels alone, on the model's slices."""
+    UTAD128 = "utad128"
+    """Whole slices of 128 x 128 pixels, as UTAD-Net's paper."""
+    BRASYN = "brasyn"
+    """Masked volumes, as the BraSyn challenge."""
+    SELFRDB = "selfrdb"
+    """Whole slices over their means, as SelfRDB's code."""
+
+
 class FusionMethod(StrEnum):
     """How translations of several source modalities become one image."""
 

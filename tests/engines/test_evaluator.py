@@ -15,10 +15,11 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from utad_monai.contrast import FlatBrain
-from utad_monai.data import Preprocessing
+from utad_monai.data import EvaluationCases, PreparedCohort, Preprocessing
 from utad_monai.engines import TranslationEvaluator, gap_questions
 from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
 from utad_monai.engines.measurements import MEASUREMENTS_FILE
+from utad_monai.engines.whole_volumes import WholeVolumes
 from utad_monai.keys import BatchKey, ImageSource, Modality
 from utad_monai.metrics import DownstreamSegmentation, image_quality
 from utad_monai.metrics.downstream import replace
@@ -465,3 +466,31 @@ def test_method_that_is_not_there_is_left_out(evaluate_several: Make, cases: lis
     evaluator = evaluate_several(cases, None)
     assert list(evaluator.summary()["image_quality"]) == ["student", "copy_source"]
     assert not any(column.startswith("starter") for column in table_of(evaluator))
+
+
+def test_protocols_of_others_are_in_the_long_table_and_the_summary_and_change_no_other_file(
+    prepared_tiny_cohort: PreparedCohort, case_loader: Make, tmp_path: Path
+) -> None:
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("test")
+    found = {}
+    for name in ("ours", "utad128"):
+        evaluator = TranslationEvaluator(
+            "cpu",
+            case_loader([EvaluationCases(store, cases)[0]]),
+            translators={"student": darken},
+            segmentation=DownstreamSegmentation(ByModality()),
+            output_dir=tmp_path / name,
+            protocol={},
+            whole_volumes=WholeVolumes(name, cohort=prepared_tiny_cohort, windows={}),
+        )
+        evaluator.run()
+        found[name] = evaluator
+    ours, others = (table_of(found[name]) for name in found)
+    pandas.testing.assert_frame_equal(ours, others)
+    assert "other_protocols" not in found["ours"].summary()
+    rows = [row for row in found["utad128"].measurements.rows if row.measure == "utad128_ssim"]
+    assert {row.method for row in rows} == {"student", "copy_source"}
+    summary = json.loads((tmp_path / "utad128" / SUMMARY_FILE).read_text())
+    values = [row.value for row in rows if row.method == "student"]
+    mean = summary["other_protocols"]["utad128"]["student"]["utad128_ssim"]["mean"]
+    assert mean == pytest.approx(sum(values) / len(values))

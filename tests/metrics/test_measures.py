@@ -14,13 +14,17 @@ from utad_monai.metrics.measures import (
     SEGMENTATION_MEASURES,
     SET_MEASURES,
     SOURCE_MEASURES,
+    VOLUME_MEASURES,
     Segmentation,
     TranslatedVolume,
     column,
     measured,
 )
 
-EVERY = (*IMAGE_MEASURES, *SOURCE_MEASURES, *SEGMENTATION_MEASURES, *ALONE_MEASURES, *SET_MEASURES)
+EVERY = (
+    *(*IMAGE_MEASURES, *SOURCE_MEASURES, *SEGMENTATION_MEASURES, *ALONE_MEASURES, *SET_MEASURES),
+    *(measure for measures in VOLUME_MEASURES.values() for measure in measures),
+)
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import typer
 from utad_monai import __version__
 from utad_monai.errors import expected_cause
 from utad_monai.keys import (
+    EvaluationProtocol,
     FusionMethod,
     InferenceEngine,
     IntensityRange,
     Modality,
     OnBadCase,
     Placing,
+    Split,
     TreeLayout,
     VoxelType,
 )
@@ -325,6 +327,49 @@ def complete(
     show_completed(completed, output_dir)
     if not completed.flawless:
         raise typer.Exit(2)
+
+
+@app.command()
+def evaluate(
+    dataset_dir: Annotated[
+        Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
+    ],
+    output_dir: Annotated[
+        Path, typer.Option("--output", help="Folder for the results; a split.csv in it says who is tested.")
+    ],
+    model: Annotated[Path | None, typer.Option(help="Model file; by default the starter weights.")] = None,
+    protocol: Annotated[
+        list[EvaluationProtocol] | None, typer.Option(help="By whose rules to measure (may be repeated).")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which patients to measure.")] = Split.TEST,
+    flips: Annotated[
+        bool | None,
+        typer.Option(
+            "--flips/--no-flips",
+            help="Also translate mirror images and average: twice the time. Default for the starter weights.",
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Slices that are translated at once.")] = 16,
+    on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
+    label_set: LabelSetOption = "",
+) -> None:
+    """Measure a model beside a copy of the source, a flat brain and a contrast map, on patients with segmentations."""
+    from utad_monai.apps.evaluate import evaluate_cohort, show_evaluated
+    from utad_monai.runtime.parallel import local_device
+
+    evaluated = evaluate_cohort(
+        dataset_dir,
+        output_dir,
+        model,
+        protocols=protocol or [EvaluationProtocol.OURS],
+        split=split,
+        flips=flips,
+        batch_size=batch_size,
+        device=str(local_device()),
+        on_bad_case=on_bad_case,
+        label_set=label_set,
+    )
+    show_evaluated(evaluated)
 
 
 @app.command("import-checkpoint")

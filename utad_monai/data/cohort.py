@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 
 from utad_monai.data.complete import EvaluationCases
@@ -31,10 +32,13 @@ class PreparedCohort:
     Attributes:
         store: all prepared slices.
         split: the split of each case.
+        found: the files of each case; empty where they are not known.
     """
 
     store: SliceStore
     split: dict[str, Split]
+    _: KW_ONLY
+    found: Mapping[str, Case] = field(default_factory=dict)
 
     def cases(self, split: Split | str, with_segmentation: bool = False) -> list[SlicedCase]:
         """Return the cases of one split, by name; only those with a segmentation when asked."""
@@ -113,7 +117,8 @@ def prepare_cohort(
     cases = _with_copies_joined(cases, store)
     split = keep_split(cases, output_dir, validation_fraction, test_fraction, seed)
     settle([*found.problems, *problems], policy, output_dir, len(store.cases))
-    cohort = PreparedCohort(_of_patients(store, cases), split)
+    by_name = {case.case_id: case for case in cases}
+    cohort = PreparedCohort(_of_patients(store, cases), split, found=by_name)
     if not cohort.cases(Split.TRAIN, with_segmentation=True):
         reason = "leaves no training case with a segmentation"
         raise CohortError.of(Path(output_dir) / SPLIT_FILE, reason, "add cases with segmentations, or edit the split")

@@ -28,23 +28,23 @@ class Pairs:
     """Every source to every target: the image, and the segmentation with that one modality replaced.
 
     Args:
-        network: a case that lacks one of its modalities is not segmented.
+        network: a case that lacks one of its modalities is not segmented; without a network none is.
         segmented: names of the methods whose images are segmented; all when None.
     """
 
-    def __init__(self, network: DownstreamSegmentation, segmented: Collection[str] | None = None) -> None:
+    def __init__(self, network: DownstreamSegmentation | None, segmented: Collection[str] | None = None) -> None:
         self.network = network
         self.segmented = segmented
 
     def __call__(self, subject: MethodOnCase, found: Measurements) -> None:
         """Measure one method on one case."""
         images = subject.case.images
-        wanted = self.segmented is None or subject.method.name in self.segmented
+        network = self.network if self.segmented is None or subject.method.name in self.segmented else None
         for source, target in permutations(images, 2):
             cells = subject.image((source,), target)
-            if wanted and _shows(subject, self.network):
+            if network is not None and _shows(subject, network):
                 filled = {**images, target: subject.make((source,), target)}
-                cells = cells + subject.segmentation(self.network, filled)
+                cells = cells + subject.segmentation(network, filled)
             found.rows += subject.rows((source,), (target,), cells)
 
 

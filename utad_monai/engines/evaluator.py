@@ -24,7 +24,14 @@ from utad_monai.engines.evaluations import (
 )
 from utad_monai.engines.measurements import MEASUREMENTS_FILE, Measurements, long_table
 from utad_monai.engines.method_on_case import BASELINES, EvaluatedCase, Method, MethodOnCase
-from utad_monai.keys import ImageSource
+from utad_monai.engines.whole_volumes import (
+    OTHERS_MEASURES,
+    MethodMeans,
+    WholeVolumes,
+    means_as_data,
+    means_by_protocol,
+)
+from utad_monai.keys import EvaluationProtocol, ImageSource
 from utad_monai.metrics.downstream import DownstreamSegmentation
 from utad_monai.runtime.files import write_json, write_table
 
@@ -103,6 +110,7 @@ class TranslationEvaluator(CaseEvaluator):
         yardsticks: what the methods must beat (`utad_monai.contrast.fit_yardsticks`), by name.
         source_slices: slices of a case, evenly spaced, on which quality by number of sources is measured; 0 for all.
         gaps: what is asked about missing modalities (`gap_questions`).
+        whole_volumes: measures by the protocols of others, too; the summary has them under `other_protocols`.
 
     Raises:
         ValueError: when there is no student among the translators, or no case to measure.
@@ -121,6 +129,7 @@ class TranslationEvaluator(CaseEvaluator):
         yardsticks: Mapping[ImageSource | str, TranslationMethod] | None = None,
         source_slices: int = 0,
         gaps: Sequence[Evaluation] = (),
+        whole_volumes: WholeVolumes | None = None,
     ) -> None:
         self.yardsticks = {ImageSource(name): method for name, method in (yardsticks or {}).items()}
         self.translators = {ImageSource(name): method for name, method in translators.items() if method is not None}
@@ -130,6 +139,9 @@ class TranslationEvaluator(CaseEvaluator):
         self.protocol = dict(protocol)
         self.source_slices = source_slices
         evaluations: list[Evaluation] = [Pairs(segmentation, segmented=FILLS), SeveralSources(source_slices), *gaps]
+        self.whole_volumes = whole_volumes
+        if whole_volumes is not None:
+            evaluations.append(whole_volumes)
         methods = {str(name): method for name, method in {**self.translators, **self.yardsticks}.items()}
         super().__init__(
             device, val_data_loader, translators=methods, evaluations=evaluations, val_handlers=val_handlers
@@ -141,7 +153,7 @@ class TranslationEvaluator(CaseEvaluator):
         """What `evaluation.csv` and `summary.json` show of the measurements."""
         several = [method.name for method in self.methods if method.several]
         return EvaluationViews(
-            self.measurements.rows,
+            [row for row in self.measurements.rows if row.measure not in OTHERS_MEASURES],
             list(self.translators),
             yardsticks=list(self.yardsticks),
             several=several,
@@ -149,8 +161,15 @@ class TranslationEvaluator(CaseEvaluator):
         )
 
     def summary(self) -> dict[str, Any]:
-        """Return what `summary.json` holds: the protocol and `EvaluationViews.summary`."""
-        return {"protocol": self.protocol} | self.views.summary()
+        """Return what `summary.json` holds: the protocol, `EvaluationViews.summary` and `other_protocols`."""
+        others = {"other_protocols": means_as_data(means)} if (means := self.other_protocols()) else {}
+        return {"protocol": self.protocol} | self.views.summary() | others
+
+    def other_protocols(self) -> dict[str, MethodMeans]:
+        """Return the tables of the protocols of others that were followed too."""
+        if self.whole_volumes is None:
+            return {}
+        return means_by_protocol(self.measurements.rows, map(EvaluationProtocol, self.whole_volumes.in_words))
 
     def _write(self, _: Engine) -> None:
         write_table(self.output_dir / MEASUREMENTS_FILE, long_table(self.measurements.rows))

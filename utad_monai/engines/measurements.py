@@ -46,6 +46,7 @@ def evaluation_protocol(
     starter_flips: bool = True,
     source_slices: int = 0,
     tolerant: Segmenter | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the protocol of an evaluation as plain data.
 
@@ -59,6 +60,7 @@ def evaluation_protocol(
         starter_flips: whether they translated mirror images too.
         source_slices: slices of a case that were measured by number of sources; 0 for all.
         tolerant: the segmentation network that was trained with modalities absent, if there is one.
+        others: the protocols of others that were followed too, in words by name.
     """
     preprocessing = cohort.store.preprocessing
     cases = [case.case_id for case in cohort.cases(split, with_segmentation=True)]
@@ -79,6 +81,7 @@ def evaluation_protocol(
         **TISSUE_PROTOCOL,
         **YARDSTICK_PROTOCOL,
         "image_quality_by_sources": _by_sources(source_slices),
+        **(others or {}),
         **_starter(starter, starter_flips),
         **_calibration({"starter": starter, "student": student, "teacher": teacher}),
         "dice": DICE_PROTOCOL,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-from utad_monai.keys import TumourRegion
+from utad_monai.keys import EvaluationProtocol, TumourRegion
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality, multi_scale_ssim
+from utad_monai.metrics.protocols import WholeVolume, masked_ssim, selfrdb_ssim, utad128_ssim
 from utad_monai.metrics.segmentation import lesion_volume_change, region_dice, region_hausdorff
 from utad_monai.metrics.sharpness import sharpness
 from utad_monai.metrics.tissue_contrast import tissue_contrast
@@ -27,6 +28,8 @@ TISSUE = "tissue"
 """The brain without tumour and without its border."""
 FRAME = "frame"
 """Whole slices that show brain, with background."""
+HEALTHY = "healthy"
+"""Whole volumes with background, the tumour set to 0."""
 
 Subject = TypeVar("Subject")
 Values = Mapping[str, float] | Mapping[TumourRegion, float]
@@ -105,7 +108,7 @@ class Measure(Generic[Subject]):
     needs_neighbours: bool = False
 
 
-_PREFIX = {BRAIN: "", TISSUE: "", FRAME: "", "WT": "tumour_", "TC": "core_", "ET": "enhancing_"}
+_PREFIX = {BRAIN: "", TISSUE: "", FRAME: "", HEALTHY: "healthy_", "WT": "tumour_", "TC": "core_", "ET": "enhancing_"}
 """What stands before the name of an image measure, by region."""
 
 
@@ -153,12 +156,31 @@ SET_MEASURES: tuple[Measure[ImageSets], ...] = (
     Measure("kid", False, function=lambda sets: {FRAME: kernel_distance(*sets)}),
 )
 """Of all translations of a method to a target, as a set."""
+VOLUME_MEASURES: Mapping[EvaluationProtocol, tuple[Measure[WholeVolume], ...]] = {
+    EvaluationProtocol.OURS: (),
+    EvaluationProtocol.UTAD128: (Measure("utad128_ssim", True, function=lambda v: {FRAME: utad128_ssim(v)}),),
+    EvaluationProtocol.BRASYN: (
+        Measure(
+            "brasyn_ssim",
+            True,
+            function=lambda v: {
+                str(TumourRegion.WT): v.in_tumour[0],
+                HEALTHY: masked_ssim(v.real, v.made, ~v.tumour)[0],
+            },
+        ),
+        Measure("brasyn_ssim_inside", True, function=lambda v: {TumourRegion.WT: v.in_tumour[1]}),
+    ),
+    EvaluationProtocol.SELFRDB: (Measure("selfrdb_ssim", True, function=lambda v: {FRAME: selfrdb_ssim(v)}),),
+}
+"""Of a translation as a volume on the patient's grid, by the protocols of others; ours are `IMAGE_MEASURES`."""
 
 _SEGMENTED = {measure.name for measure in (*SEGMENTATION_MEASURES, *ALONE_MEASURES)}
+_EVERY: tuple[tuple[Measure[Any], ...], ...] = (
+    *(IMAGE_MEASURES, SOURCE_MEASURES, SEGMENTATION_MEASURES, ALONE_MEASURES, SET_MEASURES),
+    *VOLUME_MEASURES.values(),
+)
 HIGHER_IS_BETTER: Mapping[str, bool | None] = {
-    measure.name: measure.higher_is_better
-    for measures in (IMAGE_MEASURES, SOURCE_MEASURES, SEGMENTATION_MEASURES, ALONE_MEASURES, SET_MEASURES)
-    for measure in measures
+    measure.name: measure.higher_is_better for measures in _EVERY for measure in measures
 }
 """Which way is better, by measure."""
 

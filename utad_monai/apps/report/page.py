@@ -16,6 +16,7 @@ import typer
 from PIL import Image
 from torch import Tensor
 
+from utad_monai.apps.evaluate import table_lines
 from utad_monai.apps.study.plan import METHODS_DIR
 from utad_monai.engines import TranslationEvaluator
 from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
@@ -104,6 +105,8 @@ def show_summary(evaluator: TranslationEvaluator) -> None:
     """Print the summary of an evaluation and the paths of its files."""
     for line in summary_lines(evaluator.summary()):
         typer.echo(line)
+    for protocol, methods in evaluator.other_protocols().items():
+        typer.echo("\n".join(["", *table_lines(protocol, methods)]))
     files = [str(evaluator.output_dir / name) for name in (MEASUREMENTS_FILE, TABLE_FILE)]
     typer.echo(f"written: {', '.join(files)} and {evaluator.output_dir / SUMMARY_FILE}")
 
