@@ -93,7 +93,7 @@ def test_every_slice_of_every_case_comes_once(data: CompleteSlices, prepared_tin
     assert set(places) == wanted
 
 
-@pytest.mark.parametrize(("fraction", "slices"), [(0.0, 10), (0.1, 8), (0.4, 2), (0.9, 0)])
+@pytest.mark.parametrize(("fraction", "slices"), [(0.0, 10), (0.1, 8), (0.4, 2)])
 def test_slices_with_little_brain_are_left_out(
     prepared_tiny_cohort: PreparedCohort, fraction: float, slices: int
 ) -> None:
@@ -182,3 +182,6 @@ def test_random_transforms_draw_anew_for_every_sample_of_a_seeded_run(prepared_t
 def test_no_complete_case_is_an_error_and_no_silent_training(prepared_tiny_cohort: PreparedCohort) -> None:
     with pytest.raises(CohortError, match="no case with flair, t1, t1ce, t2 and a segmentation"):
         CompleteSlices(prepared_tiny_cohort.store, [])
+    complete = prepared_tiny_cohort.complete_cases(Split.TEST)
+    with pytest.raises(CohortError, match="no case with"):
+        CompleteSlices(prepared_tiny_cohort.store, complete, min_brain_fraction=0.9)
