@@ -17,6 +17,7 @@ import torch
 from utad_monai.keys import (
     AdversarialGame,
     AutocastType,
+    EvaluationProtocol,
     FusionMethod,
     InferenceEngine,
     IntensityRange,
@@ -158,7 +159,8 @@ _GROUPS: Mapping[str, Kind] = {
     "resume": _one_of(ResumePolicy),
     "slice_sizes": _list("a list of pairs of whole numbers from 32 on, multiples of 16", _SIZE, 1),
     "size_shares": _list("a list of numbers from 0 on", _WEIGHT, 1),
-    # inference
+    # evaluation and inference
+    "protocol": _one_of(EvaluationProtocol),
     "fusion": _one_of(FusionMethod),
     "intensities": _one_of(IntensityRange, ""),
     "dtype": _one_of(VoxelType),

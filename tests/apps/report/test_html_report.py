@@ -227,8 +227,10 @@ def test_slices_show_brain_and_change_with_the_target(page: webdriver.Chrome) ->
 
 
 def test_a_heading_sorts_its_table(page: webdriver.Chrome) -> None:
-    table = page.find_elements(By.CSS_SELECTOR, "table.sortable")[2]
-    heading = next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "student ssim")
+    tables = page.find_elements(By.CSS_SELECTOR, "table.sortable")
+    headings = [button for table in tables for button in table.find_elements(By.TAG_NAME, "button")]
+    heading = next(button for button in headings if button.text == "student ssim")
+    table = heading.find_element(By.XPATH, "ancestor::table")
     column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("student ssim")
     heading.click()
     values = [

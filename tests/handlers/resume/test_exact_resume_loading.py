@@ -105,7 +105,8 @@ def test_a_failure_of_a_worker_ends_the_training_in_one_line(tmp_path: Path, wha
     assert len(errors) == 1, ended.stderr
     assert "a process that loads batches failed: " in errors[0]
     assert said in errors[0]
-    assert "Traceback" not in ended.stderr
+    # torch tells of a dead worker by an exception in whatever runs: within a `__del__` Python prints that it ignored it
+    assert "Traceback" not in ended.stderr.partition("Exception ignored in")[0]
 
 
 @pytest.mark.command_line

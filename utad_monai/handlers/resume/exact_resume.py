@@ -197,7 +197,8 @@ class ExactResume:
             CohortError: when there is not a single batch to train on.
             LoadingError: when a process that loads batches failed or was killed.
             ResumeError: when there are states, but of another training or all damaged.
-            Interruption: when a signal ended the training; its state is saved.
+            Interruption: when a signal ended the training; its state is saved, or, where a worker had only begun, an
+                earlier one is the newest.
         """
         self.attach(trainer)
         _refuse_empty(trainer)
@@ -208,6 +209,8 @@ class ExactResume:
         except BaseException as error:
             kill_loader_workers()
             if _OF_A_WORKER in str(error) or (training_loader(trainer).num_workers and isinstance(error, _BROKEN)):
+                if self.signals.signal_number:  # a worker that had only begun died of the same signal
+                    raise Interruption(self.signals.signal_number) from error
                 raise LoadingError.of(error) from error
             raise
         finally:
@@ -324,5 +327,5 @@ def _refuse_empty(trainer: Trainer) -> None:
     """Stop a training that has not a single batch: ignite would skip it without an error."""
     if trainer.state.epoch_length == 0:
         loader = training_loader(trainer)
-        reason = f"there is no batch to train on: {len(loader.dataset)} slices, and a batch has {loader.batch_size}"
+        reason = f"there is no batch to train on: fewer slices than the {loader.batch_size} of a batch"
         raise CohortError.of(SPLIT_FILE, reason, "add patients, or give a smaller batch")
