@@ -87,6 +87,9 @@ def test_no_knob_takes_everything(knob: str) -> None:
         ("device", ["cpu"], ["cuda:99", "gpu", "", "meta", -1, None, "cpu:x"]),
         ("val_metric", ["paired_ssim"], ["ssim", None]),
         ("smooth_mm", [0, 1.5], [-1, "1mm"]),
+        ("pairs", ["never", "auto"], ["always", True, None]),
+        ("pair_patients", [0, 4], [-1, 0.5, "all"]),
+        ("protocol", ["ours", ["utad128", "brasyn"]], ["theirs", [], ["ours", "theirs"], None]),
     ],
 )
 def test_kinds_hold_their_ranges(knob: str, good: list[Any], bad: list[Any]) -> None:

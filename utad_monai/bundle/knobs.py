@@ -79,6 +79,11 @@ def _list(expected: str, one: Kind, least: int = 0, most: float = math.inf) -> K
     )
 
 
+def _one_or_several(kind: Kind) -> Kind:
+    several = _list("", kind, 1)
+    return Kind(f"{kind.expected}, or a list of them", lambda value: kind.fits(value) or several.fits(value))
+
+
 def _or_none(kind: Kind) -> Kind:
     return Kind(f"{kind.expected}, or None", lambda value: value is None or kind.fits(value))
 
@@ -160,7 +165,7 @@ _GROUPS: Mapping[str, Kind] = {
     "slice_sizes": _list("a list of pairs of whole numbers from 32 on, multiples of 16", _SIZE, 1),
     "size_shares": _list("a list of numbers from 0 on", _WEIGHT, 1),
     # evaluation and inference
-    "protocol": _one_of(EvaluationProtocol),
+    "protocol": _one_or_several(_one_of(EvaluationProtocol)),
     "fusion": _one_of(FusionMethod),
     "intensities": _one_of(IntensityRange, ""),
     "dtype": _one_of(VoxelType),
