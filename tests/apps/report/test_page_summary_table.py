@@ -82,7 +82,8 @@ def test_empty_evaluation_is_shown_without_numbers(summary: dict[str, Any]) -> N
 
 
 def test_files_are_named(summary: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    evaluator: Any = SimpleNamespace(summary=lambda: summary, output_dir=Path("out") / "evaluation")
+    folder = Path("out") / "evaluation"
+    evaluator: Any = SimpleNamespace(summary=lambda: summary, output_dir=folder, other_protocols=dict)
     show_summary(evaluator)
     shown = capsys.readouterr().out
     assert "student" in shown
