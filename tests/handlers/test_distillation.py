@@ -178,3 +178,17 @@ def test_use_outside_a_training_step_is_refused(teacher: TumourAwareGenerator, b
         handler(Engine(lambda *_: None))
     with pytest.raises(RuntimeError, match="inside the training step"):
         handler(make_trainer(student_from_teacher(teacher, "complete"), teacher, [batch]))
+
+
+def test_a_student_follows_the_true_target_where_there_is_one(
+    teacher: TumourAwareGenerator, batch: dict[str, Any]
+) -> None:
+    truth = torch.full_like(batch[BatchKey.IMAGE], 0.25)
+    paired = batch | {BatchKey.TARGET_IMAGE: truth, BatchKey.PAIRED: torch.tensor([True, True])}
+    student = student_from_teacher(teacher, StudentScheme.COMPLETE)
+    trainer = make_trainer(student, teacher, [paired])
+    trainer.run()
+    assert trainer.translation is not None
+    expected = (trainer.translation.image - 0.25).abs().mean()
+    found = trainer.state.output[str(LossTerm.IMAGE_DISTILLATION)]
+    assert found == pytest.approx(float(expected), rel=1e-5)

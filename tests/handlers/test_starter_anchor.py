@@ -185,3 +185,45 @@ def test_outside_a_training_step_it_is_refused(starter: Path, prepared_tiny_coho
     anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"))
     with pytest.raises(RuntimeError, match="inside the training step"):
         anchor(Engine(lambda _engine, _batch: None))
+
+
+def with_truth(batch: dict[str, Any], paired: list[bool]) -> dict[str, Any]:
+    return batch | {
+        BatchKey.TARGET_IMAGE: torch.full_like(batch[BatchKey.IMAGE], 0.25),
+        BatchKey.PAIRED: torch.tensor(paired),
+    }
+
+
+@pytest.mark.parametrize("path", ["starter", ""])
+def test_a_paired_sample_is_held_at_its_true_target(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort, path: str
+) -> None:
+    cases = prepared_tiny_cohort.cases("train")
+    anchor = StarterAnchor(starter if path else "", prepared_tiny_cohort.store, cases=cases, pairs="auto")
+    trainer = make_trainer(anchor, with_truth(batch, [True, False]))
+    trainer.run()
+    assert trainer.translation is not None
+    expected = (trainer.translation.image[0] - 0.25).abs().mean()
+    assert trainer.state.output[str(LossTerm.ANCHOR)] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_nothing_is_painted_where_every_sample_has_its_target(
+    starter: Path, batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = prepared_tiny_cohort.cases("train")
+    anchor = StarterAnchor(starter, prepared_tiny_cohort.store, cases=cases, pairs="auto")
+    monkeypatch.setattr(anchor, "painted", None)
+    trainer = make_trainer(anchor, with_truth(batch, [True, True]))
+    trainer.run()
+    assert trainer.translation is not None
+    expected = (trainer.translation.image - 0.25).abs().mean()
+    assert trainer.state.output[str(LossTerm.ANCHOR)] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_without_start_weights_and_pairs_nothing_is_added(
+    batch: dict[str, Any], prepared_tiny_cohort: PreparedCohort
+) -> None:
+    anchor = StarterAnchor("", prepared_tiny_cohort.store, cases=prepared_tiny_cohort.cases("train"), pairs="auto")
+    trainer = make_trainer(anchor, batch)
+    trainer.run()
+    assert str(LossTerm.ANCHOR) not in trainer.state.output

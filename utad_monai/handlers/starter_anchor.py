@@ -97,15 +97,18 @@ class StarterAnchor:
         if not isinstance(engine, TranslationTrainer) or engine.translation is None or engine.translation_batch is None:
             raise RuntimeError("an anchor works inside the training step of a TranslationTrainer")
         batch = engine.translation_batch
-        if self.starter is not None:
-            held, counts = batch.truth_or(self.painted(batch)), batch.source_modality != batch.target_modality
-        elif batch.target_image is not None and batch.paired is not None:
-            held, counts = batch.target_image, batch.paired
-        else:
-            return
+        held, counts = self._held(batch)
         if bool(counts.any()):
             image, painted, mask = engine.translation.image, held, batch.tumour_mask
             engine.generator_terms |= anchor_terms(image[counts], painted[counts], mask[counts], engine.loss_weights)
+
+    def _held(self, batch: TranslationBatch) -> tuple[Tensor, Tensor]:
+        """Return what translations are held at, `(B, 1, H, W)`, and which samples count, `(B,)` bool."""
+        if batch.target_image is not None and batch.paired is not None and (self.starter is None or batch.paired.all()):
+            return batch.target_image, batch.paired
+        if self.starter is None:
+            return batch.source_image, torch.zeros_like(batch.source_modality, dtype=torch.bool)
+        return batch.truth_or(self.painted(batch)), batch.source_modality != batch.target_modality
 
     @torch.no_grad()
     def painted(self, batch: TranslationBatch) -> Tensor:
