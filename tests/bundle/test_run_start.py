@@ -17,7 +17,7 @@ CHECKS = ("print_expected_errors_plainly", "refuse_unknown_overrides", "refuse_w
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace every step but the seeding; give the names of those that ran."""
     ran: list[str] = []
-    names = (*CHECKS, "keep_freed_memory", "wait_asleep", "hold_folder")
+    names = (*CHECKS, "keep_freed_memory", "hold_folder")
     for name in names:
         monkeypatch.setattr(start, name, lambda *_, name=name: ran.append(name))
     monkeypatch.setattr(start.parallel, "start", lambda: ran.append("processes"))
@@ -26,7 +26,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_errors_are_plain_and_overrides_checked_before_the_folder_is_held(steps: list[str], tmp_path: Path) -> None:
     start.begin(tmp_path)
-    assert steps == [*CHECKS, "keep_freed_memory", "wait_asleep", "hold_folder"]
+    assert steps == [*CHECKS, "keep_freed_memory", "hold_folder"]
 
 
 @pytest.mark.usefixtures("steps")

@@ -24,7 +24,6 @@ from utad_monai.runtime.workers import (
     keep_freed_memory,
     kill_loader_workers,
     map_in_threads,
-    wait_asleep,
     worker_pool,
 )
 
@@ -153,43 +152,6 @@ def test_freed_memory_is_not_mapped_anew() -> None:
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
-
-
-def sleepers() -> int:
-    return sum(thread.name == "wait_asleep" for thread in threading.enumerate())
-
-
-@pytest.mark.parametrize("variable", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", ""])
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-        monkeypatch.delenv(name, raising=False)
-    if variable:
-        monkeypatch.setenv(variable, "1")
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    wait_asleep.cache_clear()
-    before = sleepers()
-    assert wait_asleep() is wait_asleep() is not bool(variable)
-    assert sleepers() == before + (not variable)
-    wait_asleep.cache_clear()
-
-
-def test_one_thread_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    wait_asleep.cache_clear()
-    assert not wait_asleep()
-    wait_asleep.cache_clear()
-
-
-def test_more_threads_than_processors_are_open_so_that_openmp_waits_briefly() -> None:
-    code = (
-        "import os, torch; torch.set_num_threads(len(os.sched_getaffinity(0)) + 1); torch.ones(2**20).add_(1);"
-        "from utad_monai.runtime.workers import wait_asleep; count = lambda: len(os.listdir('/proc/self/task'));"
-        "before = count(); assert wait_asleep(); assert count() >= before + torch.get_num_threads()"
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP", "GOMP"))}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_loader_workers_are_killed_and_torch_does_not_complain() -> None:

@@ -23,6 +23,7 @@ from utad_monai.keys import (
     VoxelType,
 )
 from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
+from utad_monai.runtime.openmp import wait_briefly
 from utad_monai.runtime.signals import Interruption, interruptible
 
 _MODALITIES = "[flair|t1|t1ce|t2|...]"
@@ -47,6 +48,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command; an expected error ends in plain lines and its exit code, SIGTERM in 143, SIGINT in 130."""
+    wait_briefly()
     try:
         with interruptible():
             app()

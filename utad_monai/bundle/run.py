@@ -29,7 +29,7 @@ from utad_monai.errors import expected_cause
 from utad_monai.runtime import parallel
 from utad_monai.runtime.console import print_expected_errors_plainly, visible
 from utad_monai.runtime.folder_lock import hold_folder
-from utad_monai.runtime.workers import keep_freed_memory, wait_asleep
+from utad_monai.runtime.workers import keep_freed_memory
 
 
 def check() -> None:
@@ -51,7 +51,7 @@ def check() -> None:
 
 
 def begin(folder: str | Path, seed: int | None = None, processes: bool = False) -> None:
-    """Check (`check`), share the processor with others, hold the folder, and seed every random generator.
+    """Check (`check`), keep freed memory, hold the folder, and seed every random generator.
 
     Args:
         folder: what the bundle writes; no other run may write there meanwhile.
@@ -65,7 +65,6 @@ def begin(folder: str | Path, seed: int | None = None, processes: bool = False) 
     """
     check()
     keep_freed_memory()
-    wait_asleep()
     if processes:
         parallel.start()
     hold_folder(folder)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -128,37 +127,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""With which users say themselves how threads wait."""
-
-
-@cache
-def wait_asleep() -> bool:
-    """Let torch's threads sleep while they wait for each other, and return whether they do from now on.
-
-    As it comes, GNU's OpenMP waits awake for milliseconds at the end of every operation. Beside another busy program a
-    thread then waits for one that is not running, on the processor that this one needs: a training stands still. The
-    library waits briefly when it has more threads than there are processors (GOMP_SPINCOUNT in its manual). A
-    variable would have to be set before torch is imported, which `python -m monai.bundle` does first, so there are
-    more threads: those of one that computes once, and sleeps for ever. Results stay the same, bit for bit.
-    """
-    if torch.get_num_threads() == 1 or any(name in os.environ for name in _WAIT_VARIABLES):
-        return False
-    ready = threading.Event()
-    threading.Thread(target=_open_a_team, args=(ready,), name="wait_asleep", daemon=True).start()
-    return ready.wait(timeout=60)
-
-
-_LARGE_ENOUGH = 2**20
-"""Numbers that torch divides among its threads."""
-
-
-def _open_a_team(ready: threading.Event) -> None:
-    torch.ones(_LARGE_ENOUGH).add_(1)
-    ready.set()
-    threading.Event().wait()
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
