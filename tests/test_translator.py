@@ -7,6 +7,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,14 @@ def test_shape_and_affine_are_the_sources(student: Translator, case_folder: Path
     assert bool(((made > 0) == (image != 0)).all())
 
 
-def test_a_whole_case_is_what_the_command_writes(student: Translator, case_folder: Path, tmp_path: Path) -> None:
+def test_a_whole_case_is_what_the_command_writes(
+    student: Translator, case_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(student.volumes.options, uncertainty=True)
+    monkeypatch.setattr(student.volumes, "options", options)
     made = student.complete(case_folder)
     (case,) = find_cases(case_folder)
-    settings = CompletionSettings(dtype="float32")
+    settings = CompletionSettings(dtype="float32", options=options)
     CaseCompleter(student.volumes, tmp_path / "out", settings=settings).complete(case)
     assert set(made) == {T1CE, T2}
     for modality, completed in made.items():

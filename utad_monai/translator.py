@@ -75,7 +75,7 @@ class Translator:
 
     Examples:
         >>> from utad_monai import Translator
-        >>> translator = Translator.from_checkpoint("student/model.safetensors")
+        >>> translator = Translator.from_checkpoint("student/model.safetensors", uncertainty=True)
         >>> t2 = translator.translate("case/case_t1.nii.gz", source="t1", target="t2")
         >>> t2.shape, t2.affine.shape
         (torch.Size([1, 24, 20, 12]), torch.Size([4, 4]))

@@ -28,8 +28,11 @@ def test_there_is_nothing_to_fuse_for_a_model_of_several_sources(student_transla
     asked = TranslationOptions(fusion="mean")
     assert asked.of_model(several).fusion is FusionMethod.BEST
     assert asked.of_model(student_translator).fusion is FusionMethod.MEAN
-    assert asked.of_model(several).uncertainty is False
-    assert asked.of_model(student_translator).uncertainty is True
+
+
+def test_disagreement_is_written_only_when_it_is_asked(student_translator: TranslatorModel) -> None:
+    assert TranslationOptions(fusion="mean").of_model(student_translator).uncertainty is False
+    assert TranslationOptions(uncertainty=True).of_model(student_translator).uncertainty is True
 
 
 def test_what_the_model_decided_stays_when_it_is_asked_again(student_translator: TranslatorModel) -> None:

@@ -163,7 +163,7 @@ def test_target_image_that_exists_is_not_looked_at(model: TranslatorModel, case:
 
 
 def test_flips_average_a_translation_with_that_of_the_mirror_image(model: TranslatorModel, loaded: LoadedCase) -> None:
-    made = make(model, loaded, (SOURCE,), flips=True)
+    made = make(model, loaded, (SOURCE,), flips=True, uncertainty=True)
     plain = make(model, loaded, (SOURCE,))
     assert made.uncertainty is not None
     assert not np.array_equal(made.volume, plain.volume)

@@ -240,12 +240,12 @@ def complete(
     ] = None,
     smooth_mm: Annotated[float, typer.Option(min=0, help="Smooth across slices: sigma in mm; 0: no smoothing.")] = 0.0,
     uncertainty: Annotated[
-        bool | None,
+        bool,
         typer.Option(
             "--uncertainty/--no-uncertainty",
-            help="Write a map of how much translations differ. Default for models of one source.",
+            help="Write a map of how much translations differ; it hardly says where errors are.",
         ),
-    ] = None,
+    ] = False,
     intensities: Annotated[
         IntensityRange | None,
         typer.Option(

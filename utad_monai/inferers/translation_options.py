@@ -22,7 +22,7 @@ class TranslationOptions:
             None: for starter weights alone, which it makes better for twice the time.
         smooth_mm: standard deviation of a Gaussian from slice to slice, in mm; 0 for none.
         uncertainty: whether translations that do not count are made too, for the disagreement: of all sources, or of a
-            model of several sources from each one alone. None: by models of one source.
+            model of several sources from each one alone. Off by default: disagreement hardly says where the error is.
         engine: what computes; engines differ in the last bits.
 
     Raises:
@@ -32,7 +32,7 @@ class TranslationOptions:
     fusion: FusionMethod | str = FusionMethod.BEST
     flips: bool | None = None
     smooth_mm: float = 0.0
-    uncertainty: bool | None = None
+    uncertainty: bool = False
     engine: InferenceEngine | str = InferenceEngine.TORCH
 
     def __post_init__(self) -> None:
@@ -53,6 +53,5 @@ class TranslationOptions:
             self,
             fusion=FusionMethod.BEST if several else self.fusion,  # there is nothing to fuse
             flips=is_starter(model) if self.flips is None else self.flips,
-            uncertainty=not several if self.uncertainty is None else self.uncertainty,
             engine=usable_engine(self.engine, model.generator.base_channels, device),
         )

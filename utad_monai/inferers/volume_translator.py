@@ -240,8 +240,8 @@ class VolumeTranslator:
         return both_ways(self.slices, images, target) if self.options.flips else self.slices(images, target)[None]
 
     def _disagree(self, fused: FusedSlices) -> bool:
-        """Tell whether there is a disagreement to write; mirror images alone are none of a model of several sources."""
-        return fused.translations > 1 and (bool(self.options.uncertainty) or not self.slices.several)
+        """Tell whether a disagreement is asked, and there is one."""
+        return fused.translations > 1 and self.options.uncertainty
 
     def _brain(self, loaded: LoadedCase, fused: FusedSlices) -> Tensor:
         """Return `(X, Y, Z)`: where a source that counts shows brain."""

@@ -69,7 +69,7 @@ def stamps(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_sidecar_says_where_everything_comes_from(
     completer: Any, case: Case, student_translator: TranslatorModel
 ) -> None:
-    result = completer(fusion="mean").complete(case)
+    result = completer(fusion="mean", uncertainty=True).complete(case)
     (volume,) = result.made
     sidecar = json.loads((case.images[T2].parents[2] / "out" / "a" / "a_t1_synthetic.json").read_text())
     assert volume.details == sidecar

@@ -42,7 +42,7 @@ def test_description_is_json_and_does_not_depend_on_which_targets_are_asked(
         "fusion": "median",
         "flips": False,
         "smooth_mm": 1.5,
-        "uncertainty": True,
+        "uncertainty": False,
         "intensities": "training",
         "dtype": "int16",
         "engine": "torch",

@@ -300,7 +300,7 @@ def made(
     case = stored("oblique")
 
     def _made(**arguments: Any) -> tuple[SyntheticVolume, Path]:
-        volumes = VolumeTranslator(student_translator, **arguments)
+        volumes = VolumeTranslator(student_translator, **{"uncertainty": True, "flips": False} | arguments)
         return volumes.translate(volumes.load(case), TARGET), case.images[SOURCE]
 
     return _made
