@@ -103,7 +103,7 @@ def test_target_is_mirrored_with_its_sources(some_have_pairs: SliceStore) -> Non
 def test_never_is_the_unpaired_data_set(prepared_tiny_cohort: PreparedCohort) -> None:
     cases = prepared_tiny_cohort.cases(Split.TRAIN)
     never = training_slices(prepared_tiny_cohort.store, cases, pairs="never", pair_patients=2, several=True, seed=4)
-    plain = UnpairedSlices(prepared_tiny_cohort.store, cases, seed=4)
+    plain = UnpairedSlices(prepared_tiny_cohort.store, cases, several=True, seed=4)
     assert type(never) is UnpairedSlices
     assert never.identity() == plain.identity()
     assert BatchKey.TARGET_IMAGE not in never[0]

@@ -102,6 +102,22 @@ def test_no_key_holds_a_second_modality_of_the_patient(data: UnpairedSlices) -> 
     assert set(sample[BatchKey.TUMOUR_MASK].unique().tolist()) <= {0.0, 1.0}
 
 
+def test_several_sources_are_the_patients_own_and_never_the_target(prepared_tiny_cohort: PreparedCohort) -> None:
+    store = prepared_tiny_cohort.store
+    data = UnpairedSlices(store, prepared_tiny_cohort.cases("train"), several=True, seed=3)
+    modalities, counts = store.preprocessing.modalities, set()
+    for sample in (data[number] for number in range(60)):
+        source, target = sample[BatchKey.SOURCE_MODALITY], sample[BatchKey.TARGET_MODALITY]
+        held = [channel for channel, image in enumerate(sample[BatchKey.IMAGE]) if bool((image > BACKGROUND).any())]
+        assert source in held
+        assert target not in held or held == [source] == [target]
+        counts.add(len(held))
+        for channel in held:
+            whole = store.image(sample[BatchKey.CASE_ID], modalities[channel])
+            np.testing.assert_array_equal(sample[BatchKey.IMAGE][channel], whole[sample[BatchKey.SLICE_INDEX]])
+    assert counts == {1, 2, 3}
+
+
 def test_sample_depends_on_seed_and_number_alone(prepared_tiny_cohort: PreparedCohort) -> None:
     data, again = (make(prepared_tiny_cohort, seed=3, transform=random_flip()) for _ in range(2))
     expected = [data[index] for index in range(8)]

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from monai.transforms import Compose
 
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.data.unpaired import UnpairedSlices
-from utad_monai.keys import BatchKey, Modality, Pairs
-from utad_monai.transforms import BACKGROUND
+from utad_monai.keys import BatchKey, Pairs
 
 _logger = logging.getLogger(__name__)
-_FURTHER_SOURCE = 0.6
-"""Probability of each further modality of the patient to be a source, too."""
 
 
 def training_slices(
@@ -26,7 +22,6 @@ def training_slices(
     *,
     pairs: Pairs | str = Pairs.NEVER,
     pair_patients: int = 0,
-    several: bool = False,
     **options: Any,
 ) -> UnpairedSlices:
     """Return the samples that a teacher or student is trained on.
@@ -36,12 +31,11 @@ def training_slices(
         cases: training cases.
         pairs: whether a patient's true target is looked at.
         pair_patients: of `PairedSlices`.
-        several: of `PairedSlices`.
         options: of `UnpairedSlices`.
     """
     if Pairs(pairs) is Pairs.NEVER:
         return UnpairedSlices(store, cases, **options)
-    return PairedSlices(store, cases, pair_patients=pair_patients, several=several, **options)
+    return PairedSlices(store, cases, pair_patients=pair_patients, **options)
 
 
 class PairedSlices(UnpairedSlices):
@@ -54,9 +48,9 @@ class PairedSlices(UnpairedSlices):
         store: prepared slices.
         cases: cases to draw from; those without a segmentation are passed over.
         pair_patients: of how many patients the pairs count, drawn by the seed; of all when 0.
-        several: whether samples hold several sources, each in its channel, the others absent.
         tumour_fraction: of `UnpairedSlices`.
         min_brain_fraction: of `UnpairedSlices`.
+        several: of `UnpairedSlices`.
         transform: of `UnpairedSlices`; a spatial one lists `TARGET_IMAGE`, too.
         seed: seed of all draws.
 
@@ -73,9 +67,9 @@ class PairedSlices(UnpairedSlices):
         cases: Sequence[SlicedCase],
         *,
         pair_patients: int = 0,
-        several: bool = False,
         tumour_fraction: float = 0.0,
         min_brain_fraction: float = 0.02,
+        several: bool = False,
         transform: Compose | None = None,
         seed: int = 0,
     ) -> None:
@@ -84,10 +78,10 @@ class PairedSlices(UnpairedSlices):
             cases,
             tumour_fraction=tumour_fraction,
             min_brain_fraction=min_brain_fraction,
+            several=several,
             transform=transform,
             seed=seed,
         )
-        self.several = several
         having = sorted({case.patient_id for case in self.cases if len(case.modalities) > 1})
         order = np.random.default_rng(seed).permutation(len(having))[: pair_patients or None]
         self.pair_patients = frozenset(having[place] for place in order)
@@ -96,31 +90,18 @@ class PairedSlices(UnpairedSlices):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the samples, as plain data."""
-        return super().identity() | {"pairs": sorted(self.pair_patients), "several sources": self.several}
+        return super().identity() | {"pairs": sorted(self.pair_patients)}
 
     def _drawn(self, draw: np.random.Generator) -> dict[str, Any]:
         sample = super()._drawn(draw)
         case = self._pairs.get(sample[BatchKey.CASE_ID])
-        modalities = self.store.preprocessing.modalities
-        source = modalities[sample[BatchKey.SOURCE_MODALITY]]
-        others = [modality for modality in case.modalities if modality != source] if case else []
-        target = others[draw.integers(len(others))] if others else None
-        further = [modality for modality in others if modality != target and draw.random() < _FURTHER_SOURCE]
-        image = sample[BatchKey.IMAGE]
-        if self.several:
-            sample[BatchKey.IMAGE] = torch.full((len(modalities), *image.shape[1:]), BACKGROUND)
-            for modality in (source, *further):
-                sample[BatchKey.IMAGE][modalities.channel(modality)] = self._slice(sample, modality)[0]
-        if target is not None:
-            sample[BatchKey.TARGET_MODALITY] = modalities.channel(target)
-        return sample | {
-            BatchKey.TARGET_IMAGE: image.clone() if target is None else self._slice(sample, target),
-            BatchKey.PAIRED: target is not None,
-        }
+        channel = self.store.preprocessing.modalities.channel
+        others = [one for one in case.modalities if channel(one) != sample[BatchKey.SOURCE_MODALITY]] if case else []
+        if not others:
+            return sample | {BatchKey.TARGET_IMAGE: sample[BatchKey.IMAGE].clone(), BatchKey.PAIRED: False}
+        target = others[draw.integers(len(others))]
+        true_target = {BatchKey.TARGET_IMAGE: self._slice(sample, target), BatchKey.PAIRED: True}
+        return sample | {BatchKey.TARGET_MODALITY: channel(target)} | true_target
 
     def _patients(self) -> set[str]:
         return {case.patient_id for case in self.cases}
-
-    def _slice(self, sample: dict[str, Any], modality: Modality) -> torch.Tensor:
-        pixels = self.store.image(sample[BatchKey.CASE_ID], modality)[sample[BatchKey.SLICE_INDEX]]
-        return torch.from_numpy(pixels.astype(np.float32))[None]

@@ -24,11 +24,13 @@ from utad_monai.transforms import BACKGROUND
 
 _FLIP = "RandFlipd"
 """MONAI's own: it is followed by whatever looks up the true slice (`BatchKey.MIRRORED`)."""
+_FURTHER_SOURCE = 0.6
+"""Probability of each further modality of the patient to be a source, too."""
 _Index = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class UnpairedSlices(Dataset[dict[str, Any]]):
-    """Slices for training: every sample is one image of one modality, never two modalities of one patient.
+    """Slices for training: images of a patient and a target modality, never the patient's own image of the target.
 
     Sample `i` depends on `(seed, i)` alone, whatever was drawn before: any worker, rank or resumed run draws the same.
 
@@ -38,6 +40,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         tumour_fraction: share of samples that are drawn from slices with tumour (0 draws from all brain slices alike,
             as published).
         min_brain_fraction: slices with a smaller share of brain pixels are not drawn.
+        several: whether samples hold several sources, each in its channel, the absent ones background; else one.
         transform: changes samples, dictionaries of `BatchKey` with `BRAIN` beside, which is left out at the end; its
             random transforms draw from the sample's own stream, one after the other. A spatial one lists every key of
             an image or mask.
@@ -57,12 +60,15 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
         *,
         tumour_fraction: float = 0.0,
         min_brain_fraction: float = 0.02,
+        several: bool = False,
         transform: Compose | None = None,
         seed: int = 0,
     ) -> None:
         self.store = store
         self.cases = [case for case in cases if case.tumour_pixels is not None]
         self.tumour_fraction = tumour_fraction
+        self.several = several
+        self._by_name = {case.case_id: case for case in self.cases}
         self.transform = transform
         self.seed = seed
         self.pair_patients: frozenset[str] = frozenset()
@@ -83,10 +89,13 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Draw sample `index` (any non-negative integer) as a dictionary of `BatchKey` entries.
 
-        The image is `(1, H, W)` float32 in [-1, 1] with background exactly -1, mask and labels are `(1, H, W)`.
+        The image is `(1, H, W)`, of several sources `(M, H, W)`, float32 in [-1, 1] with background exactly -1; mask
+        and labels are `(1, H, W)`.
         """
         draw = np.random.default_rng((self.seed, index))
         sample = self._drawn(draw)
+        if self.several:
+            sample[BatchKey.IMAGE] = self._sources(sample, draw)
         if self.transform is not None:
             sample = self._transformed(sample, self.transform, draw)
         return sample | {BatchKey.BETWEEN: torch.from_numpy(draw.random(2, np.float32))}
@@ -113,6 +122,24 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             BatchKey.MIRRORED: False,
         }
 
+    def _sources(self, sample: dict[str, Any], draw: np.random.Generator) -> torch.Tensor:
+        """Return `(M, H, W)`: the source, and each further modality of the patient but the target by chance."""
+        image, modalities = sample[BatchKey.IMAGE], self.store.preprocessing.modalities
+        source, target = sample[BatchKey.SOURCE_MODALITY], sample[BatchKey.TARGET_MODALITY]
+        stacked = torch.full((len(modalities), *image.shape[1:]), BACKGROUND)
+        stacked[source] = image[0]
+        if source == target:
+            return stacked
+        for modality in self._by_name[sample[BatchKey.CASE_ID]].modalities:
+            channel = modalities.channel(modality)
+            if channel not in (source, target) and draw.random() < _FURTHER_SOURCE:
+                stacked[channel] = self._slice(sample, modality)[0]
+        return stacked
+
+    def _slice(self, sample: dict[str, Any], modality: Modality) -> torch.Tensor:
+        pixels = self.store.image(sample[BatchKey.CASE_ID], modality)[sample[BatchKey.SLICE_INDEX]]
+        return torch.from_numpy(pixels.astype(np.float32))[None]
+
     def _transformed(self, sample: dict[str, Any], transform: Compose, draw: np.random.Generator) -> dict[str, Any]:
         """Run the transform; what is random in it goes on in the sample's own stream of draws."""
         stream = np.random.RandomState(draw.bit_generator)
@@ -134,6 +161,7 @@ class UnpairedSlices(Dataset[dict[str, Any]]):
             "tumour_fraction": self.tumour_fraction,
             "smallest brain in pixels": self._min_pixels,
             "flip": any(type(one).__name__ == _FLIP for one in self._random),
+            "several sources": self.several,
             "training cases": len(self.cases),
             "training slices (hash)": digest(cases),
         } | ({"random transforms": others} if others else {})
