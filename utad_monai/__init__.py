@@ -16,6 +16,9 @@ __all__ = ["Translator", "__version__"]
 
 __version__ = "0.1.0"
 
+if sys.platform == "win32":
+    raise ImportError("utad-monai works on Linux and macOS; on Windows, use it in WSL 2 or in a container")
+
 sys.meta_path.append(EarlierNames())
 
 

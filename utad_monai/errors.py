@@ -100,14 +100,14 @@ class OutputError(UserError, OSError):
         return cls(path, error.strerror or str(error), f"{first}, or choose another output folder")
 
 
-def required_module(name: str, purpose: str, extra: str, otherwise: str) -> Any:
+def required_module(name: str, purpose: str, extra: str, otherwise: str = "") -> Any:
     """Import a library of an extra.
 
     Args:
         name: the library.
         purpose: what needs it.
         extra: of this project, which installs it.
-        otherwise: how to do without.
+        otherwise: how to do without; empty where nothing can.
 
     Raises:
         MissingLibraryError: when it is not installed, naming the command.
@@ -115,7 +115,7 @@ def required_module(name: str, purpose: str, extra: str, otherwise: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        remedy = f'pip install "utad-monai[{extra}]", or {otherwise}'
+        remedy = f'pip install "utad-monai[{extra}]"' + (f", or {otherwise}" if otherwise else "")
         raise MissingLibraryError("", f"{purpose}: {name} is not installed", remedy) from error
 
 

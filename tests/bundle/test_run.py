@@ -17,6 +17,7 @@ from utad_monai.bundle import run as running
 from utad_monai.bundle.configs import UnknownOverrideError, WrongValueError, bundles_dir
 from utad_monai.bundle.run import run_configs
 from utad_monai.bundle.trust import ConfigFileError, UntrustedConfigError
+from utad_monai.errors import MissingLibraryError
 from utad_monai.models.stages import MissingStageError
 
 
@@ -155,6 +156,70 @@ def test_command_separates_configs_from_overrides(calls: list[dict[str, Any]]) -
     result = CliRunner().invoke(app, ["run", "teacher", "demo", "--run-id", "run", "--", "--seed", "7", "--flip=False"])
     assert result.exit_code == 0, result.output
     assert (calls[0]["seed"], calls[0]["flip"], calls[0]["run_id"]) == (7, False, "run")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["teacher", "demo", "--run-id", "run", "--seed", "7", "--flip=False", "--output_dir", "out"],
+        ["--run-id=run", "teacher", "demo", "--seed=7", "--flip", "False", "--output_dir=out"],
+        ["teacher", "demo", "--seed", "7", "--flip", "False", "--output_dir", "out", "--run-id", "run"],
+        ["teacher", "demo", "--seed", "7", "--run-id", "run", "--", "--flip", "False", "--output_dir", "out"],
+    ],
+    ids=" ".join,
+)
+def test_overrides_need_no_separator(calls: list[dict[str, Any]], words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["run", *words])
+    assert result.exit_code == 0, result.output
+    assert [Path(name).stem for name in calls[0]["config_file"]] == ["teacher", "demo"]
+    given = {key: calls[0][key] for key in ("seed", "flip", "run_id", "output_dir")}
+    assert given == {"seed": 7, "flip": False, "run_id": "run", "output_dir": "out"}
+
+
+def test_negative_numbers_are_values_of_overrides(calls: list[dict[str, Any]]) -> None:
+    assert CliRunner().invoke(app, ["run", "teacher", "--seed", "-1"]).exception.args[0].startswith("--seed -1: needs")
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["teacher", "--max_epoch", "3"], "--max_epoch: the config has no such key; did you mean --max_epochs?"),
+        (["teacher", "--trsut"], "--trsut: the config has no such key; the keys are those of the config file"),
+        (["--seed", "3", "teacher"], "no config is named before the overrides; write utad-monai run NAME --key value"),
+        (["teacher", "-m", "3"], "-m: no packaged bundle has this name"),
+    ],
+    ids=str,
+)
+def test_a_mistyped_override_ends_the_command_in_one_line(
+    calls: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    line: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["utad-monai", "run", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert printed[0].startswith(f"error: {line}")
+    assert calls == []
+
+
+@pytest.mark.parametrize("program", ["utad-monai", "/lib/monai/bundle/__main__.py"])
+def test_without_mlflow_nothing_begins(
+    calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    tracked = ["--tracking", "mlflow"]
+    config_file = ["run", "training", "--config_file", str(bundles_dir() / "teacher.json")]
+    monkeypatch.setattr(sys, "argv", [program, *config_file, *tracked])
+    with pytest.raises(MissingLibraryError, match=r'mlflow is not installed; pip install "utad-monai\[tracking\]"'):
+        running.begin(tmp_path / "out") if "monai" in Path(program).parts else run_configs(["teacher", *tracked])
+    assert calls == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["2024", "1e3", "None", "[x]", "a,b", "True", "{x}", "0x10", "-1", "'q'"])

@@ -41,9 +41,14 @@ LabelSetOption = Annotated[
 app = typer.Typer(
     help="Make missing MRI modalities of brain tumour patients, and measure how good they are.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _examples(*commands: str) -> str:
+    """Return what stands below the help of a command: whole commands that work, which the tests hold to it."""
+    return "\n\n".join(("Examples:" if len(commands) > 1 else "Example:", *commands))  # typer may join other lines
 
 
 def main() -> None:
@@ -79,7 +84,7 @@ def _common(
     """Make missing MRI modalities of brain tumour patients, and measure how good they are."""
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai phantom cohort --cases 4 --seed 7"))
 def phantom(
     output_dir: Annotated[Path, typer.Argument(help="Folder for the cohort.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 24,
@@ -96,7 +101,7 @@ def phantom(
     typer.echo(f"{cases} synthetic cases in {folder}")
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai bundles"))
 def bundles() -> None:
     """Print the folder of the packaged bundle configs."""
     from utad_monai.bundle.configs import bundles_dir
@@ -104,12 +109,19 @@ def bundles() -> None:
     typer.echo(bundles_dir())
 
 
-@app.command("run")
+@app.command(
+    "run",
+    context_settings={"ignore_unknown_options": True},  # they are overrides
+    epilog=_examples(
+        "utad-monai run teacher demo --dataset_dir cohort --output_dir run",
+        "utad-monai run student demo --dataset_dir cohort --output_dir run",
+    ),
+)
 def run_stage(
     configs: Annotated[
         list[str],
         typer.Argument(
-            metavar="CONFIG... [-- --key value...]",
+            metavar="CONFIG [--KEY VALUE]",
             help="Names of packaged bundles, or config files; then settings to change.",
         ),
     ],
@@ -117,15 +129,15 @@ def run_stage(
     trust: Annotated[bool, typer.Option("--trust", help="Run configs that could run any code; only your own.")] = False,
     logging_file: Annotated[str, typer.Option(help="A logging config; by default the packaged one.")] = "",
 ) -> None:
-    """Run a bundle, such as: utad-monai run teacher demo -- --dataset_dir COHORT --output_dir OUT."""
+    """Run one stage of a training, an inference or an evaluation: a bundle, with settings of yours."""
     from utad_monai.bundle.run import run_configs
 
     run_configs(configs, run_id, trust, logging_file)
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai demo", "utad-monai demo --dataset cohort --output trial"))
 def demo(
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for all results.")] = Path("demo"),
+    output_dir: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path("demo"),
     dataset_dir: Annotated[
         str, typer.Option("--dataset", help="Folder of a cohort; by default the built-in phantom.")
     ] = "",
@@ -137,7 +149,7 @@ def demo(
     run_demo(output_dir, dataset_dir, on_bad_case)
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai report demo", "utad-monai report trial --dataset cohort"))
 def report(
     output_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     dataset_dir: Annotated[
@@ -152,9 +164,9 @@ def report(
     typer.echo(f"written: {write_report(output_dir, dataset_dir or default_dataset_dir(), max_cases)}")
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai study", "utad-monai study --dataset cohort --preset paper --output study"))
 def study(
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for all results.")] = Path("study"),
+    output_dir: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path("study"),
     dataset_dir: Annotated[
         str, typer.Option("--dataset", help="Folder of a cohort; by default the built-in phantom.")
     ] = "",
@@ -202,15 +214,24 @@ def study(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "utad-monai complete cohort --output completed",
+        "utad-monai complete cohort -m model.safetensors -o completed --layout nnunet",
+    )
+)
 def complete(
     dataset_dir: Annotated[
         Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
     ],
-    output_dir: Annotated[Path, typer.Option("--output", help="Folder for the results; not inside the cohort.")],
+    output_dir: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; not inside the cohort.")],
     model: Annotated[
         Path | None,
-        typer.Option(help="Model file of a student, or a package (folder or zip); by default the starter weights."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model file of a student, or a package (folder or zip); by default the starter weights.",
+        ),
     ] = None,
     target: Annotated[
         list[Modality] | None,
@@ -331,15 +352,22 @@ def complete(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "utad-monai evaluate cohort --output evaluated",
+        "utad-monai evaluate cohort -m model.safetensors -o evaluated",
+    )
+)
 def evaluate(
     dataset_dir: Annotated[
         Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
     ],
     output_dir: Annotated[
-        Path, typer.Option("--output", help="Folder for the results; a split.csv in it says who is tested.")
+        Path, typer.Option("--output", "-o", help="Folder for the results; a split.csv in it says who is tested.")
     ],
-    model: Annotated[Path | None, typer.Option(help="Model file; by default the starter weights.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Model file; by default the starter weights.")
+    ] = None,
     protocol: Annotated[
         list[EvaluationProtocol] | None, typer.Option(help="By whose rules to measure (may be repeated).")
     ] = None,
@@ -374,7 +402,7 @@ def evaluate(
     show_evaluated(evaluated)
 
 
-@app.command("import-checkpoint")
+@app.command("import-checkpoint", epilog=_examples("utad-monai import-checkpoint G.ckpt run/teacher/model.safetensors"))
 def import_checkpoint(
     state_dict: Annotated[Path, typer.Argument(help="State dict of the published generator.")],
     output: Annotated[Path, typer.Argument(help="Model file to write.")],
@@ -396,7 +424,7 @@ def import_checkpoint(
     typer.echo(f"written: {output}")
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai check cohort", "utad-monai check cohort --json check.json"))
 def check(
     dataset_dir: Annotated[
         Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
@@ -419,7 +447,7 @@ def check(
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
+@app.command(epilog=_examples("utad-monai package run/student/model.safetensors packages --name mine"))
 def package(
     model: Annotated[Path, typer.Argument(help="A student's model file, or an older package.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder in which the package is made.")],
@@ -441,7 +469,11 @@ def package(
         typer.echo(line)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "utad-monai prepare raw cohort --dry-run", "utad-monai prepare raw cohort --n4 --brain-mask hd-bet"
+    )
+)
 def prepare(
     raw: Annotated[Path, typer.Argument(help="Folder with one folder of images per case, or a CSV table of files.")],
     output_dir: Annotated[Path, typer.Argument(help="Folder for the prepared cohort.")],

@@ -71,7 +71,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UnknownOverrideError: naming the key and the closest known one.
     """
-    options = _options_of_a_run(arguments)
+    options = options_of_a_run(arguments)
     if not options:
         return
     config = ConfigParser(config=ConfigParser.load_config_files(_file_list(options[_CONFIG])))
@@ -89,7 +89,7 @@ def refuse_wrong_values(arguments: Sequence[str] | None = None) -> None:
     Raises:
         WrongValueError: naming the knob, its value and what it must be.
     """
-    options = _options_of_a_run(arguments)
+    options = options_of_a_run(arguments)
     if not options:
         return
     config = ConfigParser(config=ConfigParser.load_config_files(_file_list(options[_CONFIG])))
@@ -184,8 +184,12 @@ def _misread(config: ConfigParser, text: str) -> bool:
     return bool(_REFERENCE.fullmatch(read)) and not refers_to_a_key(config, read)
 
 
-def _options_of_a_run(arguments: Sequence[str] | None) -> dict[str, str]:
-    """Return the options of `python -m monai.bundle run` with a config; none of other commands and callers."""
+def options_of_a_run(arguments: Sequence[str] | None = None) -> dict[str, str]:
+    """Return the options of `python -m monai.bundle run` with a config; none of other commands and callers.
+
+    Args:
+        arguments: the command line after the program's name; by default this process's own.
+    """
     if arguments is None:
         arguments = sys.argv[1:] if "monai" in Path(sys.argv[0]).parts else ()
     options = dict(_options(arguments))

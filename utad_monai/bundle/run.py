@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fire.parser import DefaultParseValue
@@ -18,6 +18,7 @@ from utad_monai.bundle.configs import (
     bundles_dir,
     kind_of,
     literal_path,
+    options_of_a_run,
     refers_to_a_key,
     refuse_unknown_overrides,
     refuse_values,
@@ -25,7 +26,7 @@ from utad_monai.bundle.configs import (
 )
 from utad_monai.bundle.knobs import PATH
 from utad_monai.bundle.trust import ConfigFileError, refuse_unsafe_logging, refuse_untrusted, refuse_untrusted_file
-from utad_monai.errors import expected_cause
+from utad_monai.errors import expected_cause, required_module
 from utad_monai.runtime import parallel
 from utad_monai.runtime.console import print_expected_errors_plainly, visible
 from utad_monai.runtime.folder_lock import hold_folder
@@ -39,10 +40,12 @@ def check() -> None:
 
     Raises:
         UnknownOverrideError: when an override names no key of the config.
+        MissingLibraryError: when the run is to be tracked and MLflow is not installed.
         SystemExit: with code 2, when a value is wrong; MONAI would end in code 1.
     """
     print_expected_errors_plainly()
     refuse_unknown_overrides()
+    _require_tracking(options_of_a_run())
     try:
         refuse_wrong_values()
     except WrongValueError as error:
@@ -60,6 +63,7 @@ def begin(folder: str | Path, seed: int | None = None, processes: bool = False) 
 
     Raises:
         UnknownOverrideError: when an override names no key of the config.
+        MissingLibraryError: when the run is to be tracked and MLflow is not installed.
         SystemExit: when a value is wrong.
         FolderInUseError: when another run holds the folder.
     """
@@ -98,11 +102,14 @@ def run_configs(
         UntrustedConfigError: when something that is not trusted could run code.
         ConfigFileError: when a config or an override cannot be used.
         UnknownOverrideError: when an override names no key.
+        MissingLibraryError: when the run is to be tracked and MLflow is not installed.
         WrongValueError: when a knob has a value that it must not have.
     """
     packaged = bundles_dir().resolve()
     first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
     configs, overrides = words[:first], words[first:]
+    if not configs:
+        raise ConfigFileError("", "no config is named before the overrides", "write utad-monai run NAME --key value")
     files = [_file(name) for name in configs]
     texts = _texts(overrides)
     given = {key: DefaultParseValue(text) for key, text in texts.items()}
@@ -115,6 +122,7 @@ def run_configs(
             refuse_unsafe_logging(logging_file)
     paths = [str(file) for file in files]
     refuse_unknown_overrides(["run", "--config_file", json.dumps(paths), *overrides])
+    _require_tracking(texts)
     content = ConfigParser.load_config_files(paths)
     config = ConfigParser(config=content)
     given |= {key: _path(config, text) for key, text in texts.items() if kind_of(config, key) is PATH}
@@ -131,6 +139,12 @@ def run_configs(
         if cause := expected_cause(error):
             raise cause from None
         raise
+
+
+def _require_tracking(options: Mapping[str, str]) -> None:
+    """Say that MLflow is missing before anything is prepared; MONAI would after that, in a page of traceback."""
+    if _TRACKING[0] in options:
+        required_module("mlflow", "--tracking mlflow", "tracking", "leave --tracking out")
 
 
 def _file(name: str) -> Path:
