@@ -62,6 +62,11 @@ _KNOWN_NOISE = (
 """Beginnings of warnings of libraries that nobody can act on."""
 
 
+def _leave_out_noise() -> None:
+    for message in _KNOWN_NOISE:
+        warnings.filterwarnings("ignore", message)
+
+
 def begin(folder: str | Path, seed: int | None = None, processes: bool = False) -> None:
     """Check (`check`), keep freed memory, hold the folder, begin its log, and seed every random generator.
 
@@ -76,8 +81,7 @@ def begin(folder: str | Path, seed: int | None = None, processes: bool = False) 
         FolderInUseError: when another run holds the folder.
     """
     check()
-    for message in _KNOWN_NOISE:
-        warnings.filterwarnings("ignore", message)
+    _leave_out_noise()
     keep_freed_memory()
     if processes:
         parallel.start()
@@ -104,7 +108,9 @@ def run_bundle(*, config_file: Sequence[str | Path], **given: Any) -> None:
 def open_bundle(config_file: Sequence[str | Path], **given: Any) -> ConfigWorkflow:
     """Return a bundle that has done its first steps (`begin`) and not run yet; the arguments are `run_bundle`'s."""
     with _trusted(config_file):
-        return create_workflow(config_file=[str(file) for file in config_file], **given)  # type: ignore[no-any-return]
+        workflow: ConfigWorkflow = create_workflow(config_file=[str(file) for file in config_file], **given)
+    _leave_out_noise()  # what `begin` left out, the block's end let in again
+    return workflow
 
 
 @contextmanager

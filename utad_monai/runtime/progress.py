@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +36,15 @@ def without_bars() -> Iterator[None]:
 def on_a_terminal() -> bool:
     """Tell whether standard error is a terminal, on which a line can be drawn anew."""
     return sys.stderr.isatty()
+
+
+def _width() -> dict[str, Any]:
+    """Return how wide a bar is: as the terminal, or 80 where that does not know its width and nothing would show."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return {"dynamic_ncols": True} if columns else {"ncols": 80}
 
 
 class _Lines:
@@ -84,7 +94,7 @@ def progress_bar(
         "disable": bool(_silenced) or not show,
     }
     if on_a_terminal():
-        return tqdm(jobs, mininterval=0.5, dynamic_ncols=True, **common)  # type: ignore[return-value]
+        return tqdm(jobs, mininterval=0.5, **_width(), **common)  # type: ignore[return-value]
     common |= {"file": _Lines(sys.stderr), "bar_format": _LINE, "delay": SECONDS_BETWEEN_LINES}
     return tqdm(jobs, mininterval=SECONDS_BETWEEN_LINES, miniters=0, **common)  # type: ignore[return-value]
 
@@ -155,9 +165,7 @@ _journeys: list[tuple[Journey, tqdm[Any]]] = []
 @contextmanager
 def shown_together(journey: Journey) -> Iterator[Journey]:
     """Show one bar over all stages while the block runs; on no terminal, each stage's lines say how far all are."""
-    bar: tqdm[Any] = tqdm(
-        total=100, desc="All stages", bar_format=_BAR_OF_ALL, disable=not on_a_terminal(), dynamic_ncols=True
-    )
+    bar: tqdm[Any] = tqdm(total=100, desc="All stages", bar_format=_BAR_OF_ALL, disable=not on_a_terminal(), **_width())
     _journeys.append((journey, bar))
     try:
         yield journey

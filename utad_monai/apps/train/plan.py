@@ -28,7 +28,7 @@ _TITLES = {
     Stage.STUDENT: "student, distilled from the teacher: needs no mask",
     Stage.EVALUATION: "evaluation",
 }
-_PLACES = ("dataset_dir", "output_dir", "stage_dir", "teacher_dir", "resume", "pairs")
+_PLACES = ("dataset_dir", "output_dir", "stage_dir", "teacher_dir", "pairs")
 
 
 @dataclass(frozen=True)

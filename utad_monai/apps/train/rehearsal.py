@@ -25,7 +25,7 @@ from utad_monai.bundle.run import open_bundle
 from utad_monai.data import PreparedCohort
 from utad_monai.handlers import SegmentationEvaluator, flat
 from utad_monai.handlers.resume.state import iterations_done
-from utad_monai.keys import Split
+from utad_monai.keys import ResumePolicy, Split
 from utad_monai.models.stages import Stage, model_path
 from utad_monai.runtime.progress import without_bars
 
@@ -109,7 +109,8 @@ def estimate(runs: Sequence[StageRun], output: Path, cohort: PreparedCohort) -> 
     timing: Timing | None = None
     with _rehearsal_folder(output) as folder, _quiet():
         for run in runs:
-            done, finished = iterations_done(output / run.stage / "resume")
+            anew = run.given.get("resume") == ResumePolicy.NEVER
+            done, finished = (0, False) if anew else iterations_done(output / run.stage / "resume")
             if run.stage not in TRAININGS:
                 seconds[run.stage] = _evaluation_seconds(run, cohort, timing)
             elif finished:
@@ -153,7 +154,12 @@ def rehearse(run: StageRun, folder: Path, output: Path) -> Timing:
         folder: receives what it writes.
         output: folder of the run, where a teacher may be; else that of the rehearsal teaches the student.
     """
-    given = {**run.given, "stage_dir": literal_path(folder / run.stage), "resume": "never", "val_interval": _EPOCHS}
+    given = {
+        **run.given,
+        "stage_dir": literal_path(folder / run.stage),
+        "resume": str(ResumePolicy.NEVER),
+        "val_interval": _EPOCHS,
+    }
     if run.stage is Stage.STUDENT:
         there = model_path(output, Stage.TEACHER).is_file()
         given["teacher_dir"] = literal_path((output if there else folder) / Stage.TEACHER)
