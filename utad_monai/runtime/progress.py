@@ -39,12 +39,12 @@ def on_a_terminal() -> bool:
 
 
 def _width() -> dict[str, Any]:
-    """Return how wide a bar is: as the terminal, or 80 where that does not know its width and nothing would show."""
+    """Return the room of a bar: the terminal's, or 80x24 where that does not know its size and nothing would show."""
     try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        known = all(os.get_terminal_size(sys.stderr.fileno()))
     except (OSError, ValueError):
-        columns = 0
-    return {"dynamic_ncols": True} if columns else {"ncols": 80}
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
 
 
 class _Lines:
