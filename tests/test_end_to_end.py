@@ -165,7 +165,7 @@ def test_a_missing_predecessor_names_the_command_to_run(tiny_cohort: Path, tmp_p
     assert result.returncode == 1
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert "bundles/teacher.json" in errors[0]
+    assert "utad-monai run teacher -- --output_dir" in errors[0]
     assert "Traceback" not in result.stderr
 
 

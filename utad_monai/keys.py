@@ -264,6 +264,17 @@ class Pairs(StrEnum):
     """Where a patient has the target: translations are held at it, and start from all sets of the patient's images."""
 
 
+class TrainPreset(StrEnum):
+    """Which sizes the trainings of a cohort have."""
+
+    AUTO = "auto"
+    """What fits the machine."""
+    DEMO = "demo"
+    """Slices of 96x80 pixels of 2.5 mm: for processors."""
+    FULL = "full"
+    """Slices of 192x160 pixels of 1.25 mm: for a GPU."""
+
+
 class OnBadCase(StrEnum):
     """What happens when cases of a cohort cannot be used."""
 

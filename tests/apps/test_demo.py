@@ -54,6 +54,8 @@ def test_it_ends_with_where_everything_is(
     for stage in (Stage.TEACHER, Stage.STUDENT, Stage.SEGMENTATION):
         assert str(tmp_path / stage / "model.safetensors") in written
     assert str(tmp_path / "evaluation" / "summary.json") in written
+    assert f"next: utad-monai report {tmp_path} --dataset cohort\n" in written
+    assert f"utad-monai complete cohort --model {tmp_path / 'student' / 'model.safetensors'}" in written
     assert written.splitlines()[-1] == str(tmp_path / "preview.png")
 
 

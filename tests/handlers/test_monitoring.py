@@ -14,8 +14,8 @@ from ignite.handlers import TerminateOnNan
 from monai.handlers import MLFlowHandler, from_engine
 
 from utad_monai.handlers import TrainingHistory, TrainingProgress, scalars, with_every_loss
-from utad_monai.handlers import monitoring as progress
 from utad_monai.keys import LossTerm, OutputKey
+from utad_monai.runtime import progress
 
 
 def test_names_and_values_are_plain() -> None:
@@ -69,9 +69,10 @@ class Bar:
 
     made: list[Bar]
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, _jobs: None, **arguments: Any) -> None:
         self.arguments = arguments
         self.n = arguments["initial"]
+        self.total = arguments["total"]
         self.texts: list[str] = []
         self.closed = 0
         Bar.made.append(self)
@@ -134,6 +135,24 @@ def test_resumed_training_starts_at_its_iteration(bars: list[Bar]) -> None:
     engine.run([0, 0], max_epochs=3)
     assert bars[0].arguments["initial"] == 4
     assert bars[0].n == bars[0].arguments["total"] == 6
+
+
+def test_a_validation_is_seen(bars: list[Bar]) -> None:
+    validator = Engine(lambda *_: None)
+    engine = Engine(lambda *_: {"loss": 1.0})
+    TrainingProgress("Training", validator=validator).attach(engine)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: validator.run([0, 0]))
+    engine.run([0], max_epochs=1)
+    assert bars[0].texts == ["loss 1.000", "validating 0/2", "validating 1/2", "validating 2/2"]
+
+
+def test_an_epoch_is_a_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(lambda *_: [{"loss": torch.tensor(0.5), "pred": torch.zeros(2)}])
+    TrainingHistory(tmp_path / "history.csv").attach(engine)
+    with caplog.at_level("INFO", "utad_monai"):
+        engine.run([0, 0], max_epochs=1)
+    assert caplog.messages == ["epoch 1 of 1: loss 0.5"]
+    assert list(pandas.read_csv(tmp_path / "history.csv").columns) == ["epoch", "iteration", "loss"]
 
 
 def test_a_run_with_a_time_budget_has_no_known_length(bars: list[Bar]) -> None:

@@ -18,6 +18,7 @@ from utad_monai.handlers import (
     RegularValidation,
     StopOnNonFinite,
     TimeBudget,
+    TrainingCurves,
     TrainingHistory,
     TrainingProgress,
     flat,
@@ -59,6 +60,7 @@ def test_history_is_written_after_the_validation_that_it_records(tmp_path: Path)
         RegularValidation,
         TensorBoardStatsHandler,
         TrainingHistory,
+        TrainingCurves,
         HealthMonitor,
         TrainingProgress,
     ]

@@ -211,8 +211,8 @@ def test_damaged_description_is_refused(bare_package: Path, text: str) -> None:
     ("change", "reason"),
     [
         (lambda content: content.pop("kind"), "no description"),
-        (lambda content: content.update(kind="segmenter"), "is a segmenter"),
-        (lambda content: content.update(format=99), "of format 99"),
+        (lambda content: content.update(kind="segmenter"), "holds a segmentation network"),
+        (lambda content: content.update(format=99), "newer or unknown form .99"),
         (lambda content: content["description"].pop("preprocessing"), "unusable description"),
         (lambda content: content["description"]["generator"].update(base_channels=4), "does not fit"),
         (lambda content: content["description"]["generator"].update(danger=1), "unusable description"),
@@ -256,7 +256,7 @@ def test_nothing_in_the_weights_is_run(bare_package: Path, tmp_path: Path, monke
 
 
 def test_package_is_no_segmenter(bare_package: Path) -> None:
-    with pytest.raises(CheckpointError, match="is a translator of format 2, not a segmenter"):
+    with pytest.raises(CheckpointError, match=r"holds a translation model .*, not a segmentation network"):
         load_segmenter(bare_package)
 
 

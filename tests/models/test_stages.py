@@ -24,7 +24,7 @@ def test_missing_model_names_the_command_that_makes_it(tmp_path: Path, stage: St
     with pytest.raises(MissingStageError) as missing:
         existing_model(tmp_path, stage)
     text = str(missing.value)
-    assert f"monai.bundle run training --config_file bundles/{stage}.json --output_dir {tmp_path}" in text
+    assert f"utad-monai run {stage} -- --output_dir {tmp_path}" in text
     assert str(tmp_path / stage / "model.safetensors") in text
     assert "\n" not in text
     assert (bundles_dir() / f"{stage}.json").is_file()

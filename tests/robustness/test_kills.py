@@ -66,7 +66,7 @@ def test_signal_ends_it_in_order_with_an_account_of_what_is_done(
     process.send_signal(number)
     _, text = process.communicate(timeout=60)
     assert process.returncode == code, text
-    assert f"interrupted by {number.name}: what is finished is kept" in text
+    assert f"interrupted by {number.name}: what is finished is kept; run the same command again to go on" in text
     assert "Traceback" not in text
     assert len(pandas.read_csv(output / MANIFEST_FILE)) < CASES
     assert not [path for path in output.rglob(".*") if path.is_file()]

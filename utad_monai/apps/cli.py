@@ -17,12 +17,14 @@ from utad_monai.keys import (
     IntensityRange,
     Modality,
     OnBadCase,
+    Pairs,
     Placing,
     Split,
+    TrainPreset,
     TreeLayout,
     VoxelType,
 )
-from utad_monai.runtime.console import TRACEBACK_VARIABLE, visible
+from utad_monai.runtime.console import TRACEBACK_VARIABLE, counted, show_error, show_next
 from utad_monai.runtime.openmp import wait_briefly
 from utad_monai.runtime.signals import Interruption, interruptible
 
@@ -58,14 +60,14 @@ def main() -> None:
         with interruptible():
             app()
     except Interruption as error:
-        typer.echo(f"interrupted by {error.signal.name}: what is finished is kept", err=True)
+        kept = "what is finished is kept; run the same command again to go on"
+        typer.echo(f"interrupted by {error.signal.name}: {kept}", err=True)
         raise
     except Exception as error:
         cause = expected_cause(error)
         if cause is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
-        for line in str(cause).splitlines():
-            typer.echo(f"error: {visible(line)}", err=True)
+        show_error(cause)
         raise SystemExit(getattr(cause, "exit_code", 1)) from None
 
 
@@ -98,7 +100,7 @@ def phantom(
         folder = write_phantom_cohort(output_dir, cases, seed, spacing_mm)
     except (ValueError, FileExistsError) as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{cases} synthetic cases in {folder}")
+    typer.echo(f"{counted(cases, 'synthetic case')} in {folder}")
 
 
 @app.command(epilog=_examples("utad-monai bundles"))
@@ -132,7 +134,7 @@ def run_stage(
     """Run one stage of a training, an inference or an evaluation: a bundle, with settings of yours."""
     from utad_monai.bundle.run import run_configs
 
-    run_configs(configs, run_id, trust, logging_file)
+    show_next(run_configs(configs, run_id, trust, logging_file))
 
 
 @app.command(epilog=_examples("utad-monai demo", "utad-monai demo --dataset cohort --output trial"))
@@ -147,6 +149,47 @@ def demo(
     from utad_monai.apps.demo import run_demo
 
     run_demo(output_dir, dataset_dir, on_bad_case)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog=_examples(
+        "utad-monai train cohort --output run", "utad-monai train cohort --output run --max_epochs 30 --decay_epochs 15"
+    ),
+)
+def train(
+    context: typer.Context,
+    dataset_dir: Annotated[
+        Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
+    ],
+    output_dir: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results; not inside the cohort.")],
+    preset: Annotated[
+        TrainPreset, typer.Option(help="Sizes: demo (processors), full (a GPU), or what fits this machine.")
+    ] = TrainPreset.AUTO,
+    pairs: Annotated[
+        Pairs, typer.Option(help="auto: patients who have several images are used as pairs; never: unpaired.")
+    ] = Pairs.AUTO,
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
+    label_set: LabelSetOption = "",
+) -> None:
+    """Train on a cohort: all stages, with the time they will take, and a report. The same command resumes.
+
+    Any setting of the stages can follow, such as --max_epochs 30.
+    """
+    from utad_monai.apps.train import TrainSettings, train_cohort
+
+    settings = TrainSettings(
+        dataset_dir,
+        output_dir,
+        preset=preset,
+        pairs=pairs,
+        device=device,
+        on_bad_case=on_bad_case,
+        label_set=label_set,
+        overrides=context.args,
+    )
+    train_cohort(settings)
 
 
 @app.command(epilog=_examples("utad-monai report demo", "utad-monai report trial --dataset cohort"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from monai.bundle import run as run_bundle
 
 from utad_monai.apps.report.figures import write_preview
 from utad_monai.bundle.configs import bundles_dir, literal_path
+from utad_monai.bundle.run import run_bundle
 from utad_monai.engines.evaluations import SUMMARY_FILE
 from utad_monai.keys import OnBadCase
 from utad_monai.models.stages import Stage, model_path
 from utad_monai.phantom.cohort import default_dataset_dir
+from utad_monai.runtime.console import show_next
 from utad_monai.runtime.folder_lock import locked_folder
 
 
@@ -87,7 +89,16 @@ def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> 
         config = [str(bundles_dir() / name) for name in (step.bundle, *step.overlays)]
         run_bundle(run_id=step.run_id, config_file=config, **common, **step.overrides)
     _show_paths(output, time.monotonic() - begin)
+    show_next(_next_commands(output, dataset_dir))
     typer.echo(write_preview(output, dataset))
+
+
+def _next_commands(output: Path, dataset_dir: str) -> list[str]:
+    """Return what makes one file of the results, and what the student is for."""
+    option = ["--dataset", dataset_dir] if dataset_dir else []
+    model, completed = str(model_path(output, Stage.STUDENT)), str(output / "completed")
+    complete = ["utad-monai", "complete", dataset_dir or "COHORT", "--model", model, "--output", completed]
+    return [shlex.join(["utad-monai", "report", str(output), *option]), shlex.join(complete)]
 
 
 def _show_paths(output: Path, seconds: float) -> None:

@@ -76,7 +76,7 @@ def refuse_unknown_overrides(arguments: Sequence[str] | None = None) -> None:
         return
     config = ConfigParser(config=ConfigParser.load_config_files(_file_list(options[_CONFIG])))
     for name in options:
-        if name not in _OF_MONAI and not _has(config, name):
+        if name not in _OF_MONAI and not has_key(config, name):
             raise UnknownOverrideError("", _advice(name, config))
 
 
@@ -162,7 +162,7 @@ def literal_path(path: str | Path) -> str:
 def refers_to_a_key(config: ConfigParser, text: str) -> bool:
     """Tell whether a text is a reference, such as `@output_dir`, to a key that a config has."""
     refers = _REFERENCE.fullmatch(text)
-    return refers is not None and _has(config, refers[1])
+    return refers is not None and has_key(config, refers[1])
 
 
 def _is_code(config: ConfigParser, value: Any) -> bool:
@@ -216,7 +216,7 @@ def _file_list(text: str) -> list[str]:
     return [str(item) for item in parsed] if isinstance(parsed, (list, tuple)) else [str(parsed)]
 
 
-def _has(config: ConfigParser, name: str) -> bool:
+def has_key(config: ConfigParser, name: str) -> bool:
     """Tell whether a config has a key such as `train::trainer::max_epochs`, looking into lists by number."""
     node: Any = config.get()
     for part in name.lstrip("+").replace("#", "::").split("::"):

@@ -18,6 +18,7 @@ from utad_monai.data.quality.mix_up import cases_with_equal_voxels
 from utad_monai.data.slice_store import SlicedCase, SliceStore, prepare_sound_slices
 from utad_monai.data.split import keep_split, read_split
 from utad_monai.keys import OnBadCase, Split
+from utad_monai.runtime.console import counted
 from utad_monai.runtime.files import write_json
 
 _NAMED = 5
@@ -157,7 +158,8 @@ def _name_unsegmented(cases: list[Case]) -> None:
     if without:
         more = ", ..." if len(without) > _NAMED else ""
         names = ", ".join(without[:_NAMED]) + more
-        _logger.warning("%d cases miss a segmentation (seg) and do not train: %s", len(without), names)
+        miss = "misses a segmentation (seg) and does" if len(without) == 1 else "miss a segmentation (seg) and do"
+        _logger.warning("%s %s not train: %s", counted(len(without), "case"), miss, names)
 
 
 def describe(cases: list[Case], dataset_dir: str | Path) -> str:
@@ -167,4 +169,5 @@ def describe(cases: list[Case], dataset_dir: str | Path) -> str:
     modalities = ", ".join(f"{modality} {counts[modality]}" for modality in cases[0].modalities)
     segmented = sum(case.segmentation is not None for case in cases)
     patients = len({case.patient_id for case in cases})
-    return f"{dataset_dir}: {layouts}, {len(cases)} cases of {patients} patients ({modalities}, seg {segmented})"
+    counts_in_words = f"{counted(len(cases), 'case')} of {counted(patients, 'patient')}"
+    return f"{dataset_dir}: {layouts}, {counts_in_words} ({modalities}, seg {segmented})"

@@ -12,6 +12,7 @@ from monai.transforms import Compose
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.data.unpaired import UnpairedSlices
 from utad_monai.keys import BatchKey, Pairs
+from utad_monai.runtime.console import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class PairedSlices(UnpairedSlices):
         having = sorted({case.patient_id for case in self.cases if len(case.modalities) > 1})
         order = np.random.default_rng(seed).permutation(len(having))[: pair_patients or None]
         self.pair_patients = frozenset(having[place] for place in order)
-        _logger.info("training with pairs of %d of %d patients", len(self.pair_patients), len(self._patients()))
+        patients = counted(len(self._patients()), "patient")
+        _logger.info("training with pairs of %d of %s", len(self.pair_patients), patients)
         self._pairs = {case.case_id: case for case in self.cases if case.patient_id in self.pair_patients}
 
     def identity(self) -> dict[str, Any]:

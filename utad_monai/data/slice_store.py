@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.case import SEGMENTATION
@@ -25,6 +24,7 @@ from utad_monai.data.quality.mix_up import voxel_digests
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_folder, read_record
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms import BACKGROUND, IntensityWindow
 
@@ -208,7 +208,7 @@ def _prepare_all(
     problems: list[Finding] = []
     jobs = [(case, entry, preprocessing) for case, entry in waiting]
     results = map_in_threads(_prepare_one, jobs, workers)
-    bar = tqdm(results, total=len(jobs), desc="Preparing slices", unit="case", disable=not progress)
+    bar = progress_bar(results, "Preparing slices", total=len(jobs), unit="case", show=progress)
     for found in bar:
         problems.extend(found)
     return problems

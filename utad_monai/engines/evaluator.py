@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
-from tqdm import tqdm
 
 from utad_monai.contrast import TranslationMethod
 from utad_monai.data.quality.finding import empty_split
@@ -34,6 +33,7 @@ from utad_monai.engines.whole_volumes import (
 from utad_monai.keys import EvaluationProtocol, ImageSource
 from utad_monai.metrics.downstream import DownstreamSegmentation
 from utad_monai.runtime.files import write_json, write_table
+from utad_monai.runtime.progress import StageBar
 
 
 class CaseEvaluator(Evaluator):
@@ -66,17 +66,23 @@ class CaseEvaluator(Evaluator):
         self.methods = (*BASELINES, *(Method.of(name, translate) for name, translate in translators.items()))
         self.evaluations = tuple(evaluations)
         self.measurements = Measurements()
+        self._bar: StageBar | None = None
         super().__init__(device=device, val_data_loader=val_data_loader, val_handlers=val_handlers, decollate=False)
         self.add_event_handler(Events.STARTED, self._open)
-        self.add_event_handler(Events.COMPLETED, self._close)
+
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]
+        """Measure every case; the progress bar ends with it, however that comes."""
+        try:
+            super().run(global_epoch)
+        finally:
+            if self._bar is not None:
+                self._bar.close()
 
     def _open(self, _: Engine) -> None:
         self.measurements = Measurements()
         total = (self.state.epoch_length or 0) * len(self.methods)
-        self._bar = tqdm(total=total, desc="Evaluating", unit="method")
-
-    def _close(self, _: Engine) -> None:
-        self._bar.close()
+        self._bar = StageBar("Evaluating", total, unit="method")
+        self._asked = 0
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
         """Measure one case and return its rows of the long table under `rows`."""
@@ -85,7 +91,9 @@ class CaseEvaluator(Evaluator):
             subject = MethodOnCase(case, method)
             for ask in self.evaluations:
                 ask(subject, self.measurements)
-            self._bar.update()
+            self._asked += 1
+            if self._bar is not None:
+                self._bar.advance_to(self._asked)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return {"rows": self.measurements.rows[before:]}
 

@@ -1,5 +1,6 @@
 """Handlers: everything around the training step."""
 
+from utad_monai.handlers.curves import TrainingCurves, training_curves
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, flat, scalars, with_every_loss
@@ -32,12 +33,14 @@ __all__ = [
     "Teaching",
     "TimeBudget",
     "TrainAsOne",
+    "TrainingCurves",
     "TrainingHistory",
     "TrainingProgress",
     "flat",
     "handlers_of_this_rank",
     "scalars",
     "stateful_parts",
+    "training_curves",
     "training_handlers",
     "typical_windows",
     "validation_handlers",

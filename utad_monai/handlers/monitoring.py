@@ -1,7 +1,8 @@
-"""What a training shows of itself: history, progress bar, trackers."""
+"""What a training shows of itself: history, progress, trackers."""
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,10 +12,16 @@ from typing import Any
 import pandas
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
-from tqdm import tqdm
 
 from utad_monai.keys import OutputKey
 from utad_monai.runtime.files import write_table
+from utad_monai.runtime.progress import StageBar
+
+_logger = logging.getLogger(__name__)
+_SHOWN = (OutputKey.LOSS, OutputKey.CRITIC_LOSS)
+"""The losses that a line has room for."""
+_ASIDE = "validation_"
+"""How scores begin that a line has no room for."""
 
 
 def scalars(output: Mapping[str, float]) -> dict[str, float]:
@@ -42,16 +49,22 @@ class TrainingHistory:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def _add(self, engine: Engine) -> None:
-        for name, value in engine.state.output.items():  # type: ignore[union-attr]
-            self._sums[str(name)] += value
+        for name, value in _losses(engine.state.output).items():
+            self._sums[name] += value
 
     def __call__(self, engine: Engine) -> None:
-        """Write the epoch's row."""
+        """Write the epoch's row, and a line of it to the log."""
         length = engine.state.epoch_length or 1
         row = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
-        self.rows.append(row | {name: value / length for name, value in self._sums.items()} | self._validation(engine))
+        losses = {name: value / length for name, value in self._sums.items()}
+        scores = self._validation(engine)
+        self.rows.append(row | losses | scores)
         self._sums.clear()
         write_table(self.path, pandas.DataFrame(self.rows))
+        said = {str(name): losses[name] for name in _SHOWN if name in losses}
+        said |= {name: value for name, value in scores.items() if not name.startswith(_ASIDE)}
+        text = ", ".join(f"{name} {value:.4g}" for name, value in said.items())
+        _logger.info("epoch %d of %s: %s", engine.state.epoch, engine.state.max_epochs, text)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far and the sums of the current epoch."""
@@ -69,17 +82,19 @@ class TrainingHistory:
 
 
 class TrainingProgress:
-    """Show iterations done, iterations to do and the current losses on one line.
+    """Show iterations done, iterations to do and the current losses on one line, and validations while they run.
 
     Args:
         description: what is being trained.
         minutes: time budget of the run; with one, how many iterations there will be is not known.
+        validator: the engine of the validations; None for none.
     """
 
-    def __init__(self, description: str, minutes: float = 0.0) -> None:
+    def __init__(self, description: str, minutes: float = 0.0, *, validator: Engine | None = None) -> None:
         self.description = description
         self.minutes = minutes
-        self._bar: tqdm[Any] | None = None
+        self.validator = validator
+        self._bar: StageBar | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""
@@ -87,34 +102,40 @@ class TrainingProgress:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
+        if self.validator is not None:
+            self.validator.add_event_handler(Events.STARTED | Events.ITERATION_COMPLETED, self._validating)
 
     def _open(self, engine: Engine) -> None:
         total = None if self.minutes else (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
-        self._bar = tqdm(total=total, initial=engine.state.iteration, desc=self.description, unit="it", mininterval=0.5)
+        self._bar = StageBar(self.description, total, unit="it", initial=engine.state.iteration)
 
     def _advance(self, engine: Engine) -> None:
+        if self._bar is not None:  # a resumed run begins further on
+            losses = _losses(engine.state.output)
+            text = ", ".join(f"{name} {losses[name]:.3f}" for name in _SHOWN if name in losses)
+            self._bar.advance_to(engine.state.iteration, text)
+
+    def _validating(self, validator: Engine) -> None:
         if self._bar is not None:
-            losses = _losses_text(engine)
-            self._bar.set_postfix_str(losses, refresh=False)
-            self._bar.update(engine.state.iteration - self._bar.n)  # a resumed run begins further on
+            done, all_ = validator.state.iteration, validator.state.epoch_length
+            self._bar.say(f"validating {done}/{all_}" if all_ else "validating")
 
     def _close(self, _: Engine) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
     def _fail(self, engine: Engine, error: BaseException) -> None:
         self._close(engine)
         raise error
 
 
-def _losses_text(engine: Engine) -> str:
-    output: Any = engine.state.output
-    if isinstance(output, list):  # MONAI's supervised trainer decollates its output
-        output = output[0] if output else {}
-    if not isinstance(output, dict):
-        return ""
-    shown = (OutputKey.LOSS, OutputKey.CRITIC_LOSS)
-    return ", ".join(f"{name} {float(output[name]):.3f}" for name in shown if name in output)
+def _losses(output: Any) -> dict[str, float]:
+    """Return the losses of an iteration, also of MONAI's supervised trainer, which gives one output per image."""
+    if isinstance(output, list):
+        first = output[0] if output else {}
+        output = {OutputKey.LOSS: first[OutputKey.LOSS]} if OutputKey.LOSS in first else {}
+    return scalars(output) if isinstance(output, Mapping) else {}
 
 
 def with_every_loss(handlers: Sequence[Any]) -> list[Any]:

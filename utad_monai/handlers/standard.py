@@ -12,6 +12,7 @@ from torch import nn
 
 from utad_monai.data import EvaluationCases, PreparedCohort
 from utad_monai.engines import Optimisation
+from utad_monai.handlers.curves import TrainingCurves
 from utad_monai.handlers.distillation import DistillationHandler
 from utad_monai.handlers.health import HealthMonitor
 from utad_monai.handlers.monitoring import TrainingHistory, TrainingProgress, flat, scalars
@@ -23,7 +24,7 @@ from utad_monai.handlers.starter_anchor import StarterAnchor
 from utad_monai.handlers.validation import RegularValidation, SegmentationEvaluator
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import Split
-from utad_monai.models.stages import MODEL_FILE
+from utad_monai.models.stages import HISTORY_FILE, MODEL_FILE
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 
 _LOGGED_ITERATIONS = 10
@@ -59,7 +60,7 @@ def training_handlers(
 
     Args:
         description: shown beside the progress bar.
-        stage_dir: receives `history.csv`, `health.csv` and TensorBoard's files.
+        stage_dir: receives `history.csv`, `progress.png`, `health.csv` and TensorBoard's files.
         validator: runs every `val_interval` epochs.
         val_interval: epochs from one validation to the next.
         average: of the generator's weights.
@@ -68,6 +69,7 @@ def training_handlers(
         health: whether the balance of critics and generator is watched.
     """
     watched = [HealthMonitor(folder=stage_dir, validator=validator)] if health else []
+    history = TrainingHistory(Path(stage_dir) / HISTORY_FILE, validator)
     log = TensorBoardStatsHandler(log_dir=str(stage_dir), output_transform=scalars, iteration_log=_LOGGED_ITERATIONS)
     return [
         average,
@@ -76,9 +78,10 @@ def training_handlers(
         time_budget,
         RegularValidation(validator, val_interval),
         log,
-        TrainingHistory(Path(stage_dir) / "history.csv", validator),
+        history,
+        TrainingCurves(stage_dir, history, validator=validator),
         *watched,
-        TrainingProgress(description, time_budget.minutes),
+        TrainingProgress(description, time_budget.minutes, validator=validator),
     ]
 
 

@@ -38,6 +38,14 @@ class ModelKind(StrEnum):
 
 _FORMATS = {ModelKind.TRANSLATOR: 2, ModelKind.SEGMENTER: 1}
 """Raised whenever the description of a kind gets another form."""
+_IN_WORDS = {
+    str(ModelKind.TRANSLATOR): "a translation model (teacher, student or starter)",
+    str(ModelKind.SEGMENTER): "a segmentation network",
+}
+_GIVE = {
+    ModelKind.TRANSLATOR: "give the model of a student, such as student/model.safetensors of a run",
+    ModelKind.SEGMENTER: "give the model of a segmentation, such as segmentation/model.safetensors of a run",
+}
 
 
 def save_content(
@@ -76,11 +84,17 @@ def read_content(path: str | Path, kind: ModelKind) -> dict[str, Any]:
         content = read_weights_only(path)  # written by an earlier version
     if not isinstance(content, dict) or not {"kind", "weights", "description"} <= set(content):
         raise CheckpointError(path, "has no description: unexpected or missing keys")
-    if content["kind"] != kind or content.get("format") != _FORMATS[kind]:
-        found = f"{content['kind']!s:.40} of format {content.get('format')!s:.40}"
-        raise CheckpointError(path, f"is a {found}, not a {kind} of format {_FORMATS[kind]}")
+    if content["kind"] != kind:
+        raise CheckpointError(path, f"holds {_named(content['kind'])}, not {_named(kind)}", _GIVE[kind])
+    if content.get("format") != _FORMATS[kind]:
+        reason = f"has a newer or unknown form ({content.get('format')!s:.40}; this version reads {_FORMATS[kind]})"
+        raise CheckpointError(path, reason, "update utad-monai, or use a model of this version")
     refuse_absurd_description(path, content["description"])
     return content
+
+
+def _named(kind: Any) -> str:
+    return _IN_WORDS.get(str(kind), f"something else ({kind!s:.40})")
 
 
 def read_translator_content(path: str | Path) -> dict[str, Any]:

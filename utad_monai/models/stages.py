@@ -18,6 +18,10 @@ EARLIER_MODEL_FILE = "model.pt"
 HISTORY_FILE = "history.csv"
 """Name of a training's course, one row per epoch, beside the model."""
 
+PROGRESS_FILE = "progress.png"
+"""Name of the picture of that course."""
+LOG_FILE = "log.txt"
+"""Name of the text log of a training: its messages, with their times."""
 HEALTH_FILE = "health.csv"
 """Name of a training's health, one row per epoch, beside the model."""
 
@@ -44,18 +48,19 @@ class MissingStageError(UserError, FileNotFoundError):
     Args:
         stage: the earlier stage.
         path: where its result was expected.
+        command: what makes it; by default the bundle as it comes.
     """
 
-    def __init__(self, stage: Stage, path: Path) -> None:
+    def __init__(self, stage: Stage, path: Path, command: str = "") -> None:
         self.stage = stage
-        run_id = "" if stage in (Stage.SYNTHETIC, Stage.EVALUATION) else " training"
-        bundle = _BUNDLES.get(stage, str(stage))
-        super().__init__(
-            path,
-            f"the {stage} result is missing",
-            f"make it first with: python -m monai.bundle run{run_id} --config_file bundles/{bundle}.json "
-            f"--output_dir {path.parent.parent} (and the same --dataset_dir)",
-        )
+        command = command or f"utad-monai run {bundle_of(stage)} -- --output_dir {path.parent.parent}"
+        missing = "" if "--dataset_dir" in command else " (and the same --dataset_dir)"
+        super().__init__(path, f"the {stage} result is missing", f"make it first with: {command}{missing}")
+
+
+def bundle_of(stage: Stage) -> str:
+    """Return the name of the bundle that runs a stage."""
+    return _BUNDLES.get(stage, str(stage))
 
 
 class StudyError(UserError, RuntimeError):

@@ -34,6 +34,7 @@ from utad_monai.phantom.mr_signal import SEQUENCES, TISSUES, PulseSequence, add_
 from utad_monai.phantom.tumour import blend_tumour, draw_lesion, grow_tumour
 from utad_monai.runtime.files import atomic_path, home_dir, write_table
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.progress import progress_bar
 
 ImageArray = npt.NDArray[np.int16]
 
@@ -252,7 +253,7 @@ def _write_cases(folder: Path, numbers: list[int], make: Callable[[int], Phantom
     load_template()  # once, before the threads ask for it
     with ThreadPoolExecutor(min(len(numbers), os.cpu_count() or 1)) as pool:
         jobs = [pool.submit(_write_case, folder, number, make) for number in numbers]
-        bar = tqdm(as_completed(jobs), "Writing phantom", len(jobs), unit="case", disable=not progress)
+        bar = progress_bar(as_completed(jobs), "Writing phantom", total=len(jobs), unit="case", show=progress)
         for job in bar:
             job.result()
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from utad_monai.keys import BatchKey, Modality
 from utad_monai.phantom.acquisition import (
@@ -31,6 +30,7 @@ from utad_monai.phantom.patient import PatientVariation, draw_patient
 from utad_monai.phantom.plane import BrainSlices, paint_slices
 from utad_monai.runtime.files import atomic_folder, digest, home_dir
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
 
 _SIZE, _PIXEL_MM = (192, 160), 1.25
@@ -117,7 +117,7 @@ class TeachingBrains:
         with locked_folder(path.parent, shared=True, deep=False), atomic_folder(path) as folder:
             fractions = np.lib.format.open_memmap(folder / "fractions.npy", "w+", np.uint8, shape)
             tumour = np.lib.format.open_memmap(folder / "tumour.npy", "w+", np.bool_, (self.slices, *_SIZE))
-            bar = tqdm(range(0, self.slices, _AT_ONCE), "Painting brains", unit_scale=_AT_ONCE, disable=not progress)
+            bar = progress_bar(range(0, self.slices, _AT_ONCE), "Painting brains", unit_scale=_AT_ONCE, show=progress)
             for first in bar:
                 places = range(first, min(first + _AT_ONCE, self.slices))
                 painted = self._painted(places)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from utad_monai.errors import expected_cause
+from utad_monai.errors import every_failure_is_of, expected_cause
 from utad_monai.runtime.signals import interruptible
 
 TRACEBACK_VARIABLE = "UTAD_MONAI_TRACEBACK"
@@ -61,6 +61,67 @@ def plain_log() -> Iterator[None]:
         logger.propagate = before[1]
 
 
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_of_the_run = ExitStack()
+"""What belongs to the bundle that runs: its text log, and bars that messages do not cut."""
+
+
+def begin_log(path: Path | None) -> None:
+    """Let messages leave bars whole, and write them to a text log with their times; that of the run before ends.
+
+    Errors that are raised are not said a second time by ignite, nor is the end by a signal, which is no error.
+
+    Args:
+        path: the log; what is in it stays. None for no log.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    _of_the_run.close()
+    root = logging.getLogger()
+    if path is not None:
+        with every_failure_is_of(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(_LogLine(_LOG_FORMAT, "%Y-%m-%d %H:%M:%S"))
+        root.addHandler(handler)
+        _of_the_run.callback(handler.close)
+        _of_the_run.callback(root.removeHandler, handler)
+    _of_the_run.enter_context(logging_redirect_tqdm())
+    for each in root.handlers:
+        each.addFilter(_is_not_raised)
+
+
+class _LogLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
+
+
+def _is_not_raised(record: logging.LogRecord) -> bool:
+    """Tell whether a line is more than ignite's copy of an error, or of a signal, that is raised."""
+    return "terminating due to exception" not in record.getMessage()
+
+
+def show_error(error: BaseException) -> None:
+    """Write an expected error to standard error, a line each, and to the log of the run."""
+    for line in str(error).splitlines():
+        sys.stderr.write(f"error: {visible(line)}\n")
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(logging.makeLogRecord({"levelno": logging.ERROR, "levelname": "ERROR", "msg": str(error)}))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what is counted: `1 case`, `2 cases`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def show_next(commands: Sequence[str]) -> None:
+    """Print the commands that may come next; nothing where there is none."""
+    for place, command in enumerate(commands):
+        sys.stdout.write(f"{'or:   ' if place else 'next: '}{visible(command)}\n")
+
+
 def print_expected_errors_plainly() -> None:
     """Make this process end with `error: <text>` and exit code 1 on an expected error.
 
@@ -75,7 +136,6 @@ def print_expected_errors_plainly() -> None:
         if cause is None or os.environ.get(TRACEBACK_VARIABLE):
             previous(kind, error, traceback)
             return
-        for line in str(cause).splitlines():
-            sys.stderr.write(f"error: {visible(line)}\n")
+        show_error(cause)
 
     sys.excepthook = hook

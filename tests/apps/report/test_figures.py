@@ -14,7 +14,6 @@ from utad_monai.apps.report.figures import (
     feature_error_figure,
     interval_figure,
     missing_figure,
-    training_curves,
     translation_figure,
 )
 from utad_monai.keys import Modality, TumourRegion
@@ -59,21 +58,6 @@ def test_feature_errors_show_one_pixel_per_channel(tmp_path: Path) -> None:
     assert np.nan_to_num(error).ravel().argmax() == 7
     assert np.ma.masked_invalid(error).count() == 10
     assert all(np.isfinite(axis.images[0].norm.vmax) for axis in figure.axes if axis.images)
-    assert saved(figure, tmp_path / "figure.png")
-
-
-def test_curves_show_every_recorded_term(tmp_path: Path) -> None:
-    history = pandas.DataFrame(
-        {
-            "epoch": [1, 2, 3],
-            "critic_loss": [3.0, 2, 1],
-            "generator/cycle": [0.3, 0.2, 0.1],
-            "unpaired_score": [np.nan, -0.5, -0.4],
-        }
-    )
-    figure = training_curves(history)
-    assert [len(axis.lines) for axis in figure.axes] == [1, 1, 1]
-    assert len(figure.axes[2].lines[0].get_xdata()) == 2
     assert saved(figure, tmp_path / "figure.png")
 
 

@@ -142,7 +142,7 @@ def test_every_set_of_missing_modalities_has_its_best_route_and_what_synthesis_a
 
 
 def test_without_an_evaluation_the_command_to_run_is_named(tmp_path: Path, tiny_cohort: Path) -> None:
-    with pytest.raises(MissingStageError, match=r"monai.bundle run --config_file bundles/evaluate.json"):
+    with pytest.raises(MissingStageError, match=r"utad-monai run evaluate -- --output_dir"):
         write_report(tmp_path, tiny_cohort)
 
 

@@ -343,6 +343,17 @@ def test_a_segmentation_training_goes_on_between_epochs(
     assert SegmentationTraining(prepared_tiny_cohort, tmp_path / "cut", workers).run() == whole
 
 
+def test_a_state_from_before_the_history_was_kept_is_taken_on(
+    prepared_tiny_cohort: PreparedCohort, tmp_path: Path
+) -> None:
+    whole = SegmentationTraining(prepared_tiny_cohort, tmp_path / "whole").run()
+    with pytest.raises(Killed):
+        SegmentationTraining(prepared_tiny_cohort, tmp_path / "cut", kill_at=12).run()
+    later = SegmentationTraining(prepared_tiny_cohort, tmp_path / "cut")
+    later.resume.stateful["history"] = TrainingHistory(tmp_path / "cut" / "history.csv")
+    assert later.run() == whole
+
+
 def test_a_teacher_and_a_student_input_are_different_trainings(
     prepared_tiny_cohort: PreparedCohort, tmp_path: Path
 ) -> None:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from monai.data import MetaTensor
-from tqdm import tqdm
 
 from utad_monai.data.case_volumes import load_volumes
 from utad_monai.data.layouts import Case, look_for_cases
@@ -21,6 +20,7 @@ from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, S
 from utad_monai.data.quality.mix_up import duplicates_across, mix_up_warnings, voxel_digests
 from utad_monai.data.quality.soundness import case_warnings
 from utad_monai.keys import Modality
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms.load import ORIENTATION
 
@@ -215,8 +215,7 @@ def check_cohort(
         return CohortReport(root, (), findings=error.problems)
     check = partial(check_case, preprocessing=preprocessing or Preprocessing())
     results = map_in_threads(check, found.cases, workers or os.cpu_count() or 1)
-    # on a terminal only: a log file has no use for a bar
-    bar = tqdm(results, total=len(found.cases), desc="Checking", unit="case", disable=None if progress else True)
+    bar = progress_bar(results, "Checking", total=len(found.cases), unit="case", show=progress)
     reports = tuple(bar)
     copies = duplicates_across((report.case, report.digests) for report in reports)
     return CohortReport(root, reports, findings=(*found.problems, *found.warnings, *copies))

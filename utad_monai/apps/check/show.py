@@ -21,7 +21,7 @@ from utad_monai.data.layouts.case import SEGMENTATION
 from utad_monai.data.layouts.label_choice import LabelChoice
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
-from utad_monai.runtime.console import visible
+from utad_monai.runtime.console import counted, visible
 from utad_monai.runtime.files import atomic_path
 
 SCHEMA = 1
@@ -160,7 +160,7 @@ def _show_head(report: CohortReport, console: Console) -> None:
     for choice, count in report.label_sets:
         cases = f"{count} case{'s' if count > 1 else ''}"
         _show_text(console, f"Labels of {cases}: {_said(choice)}, said by {choice.because}")
-    counts = f"{report.found} cases of {report.patients} patients" if report.cases else f"{report.found} cases"
+    counts = counted(report.found, "case") + (f" of {counted(report.patients, 'patient')}" if report.cases else "")
     _show_text(console, f"{counts}: {report.usable} usable, {report.refused} refused")
 
 

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from utad_monai.apps.complete.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.apps.complete.intensities import CohortIntensities, completion_intensities, kept_intensities
 from utad_monai.apps.complete.manifest import CaseResult, log_result, write_manifest
@@ -38,6 +36,7 @@ from utad_monai.models.stages import Stage
 from utad_monai.models.starter import MEANING, is_starter, load_starter
 from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.signals import leave_to_parent
 from utad_monai.runtime.workers import one_torch_thread, worker_pool
 from utad_monai.transforms import IntensityWindow
@@ -335,7 +334,7 @@ def _results(
                 worker_pool(completion.workers, _Worker.begin, (completion, intensities), threads=1)
             )
             results = pool.map(_Worker.complete, cases)
-        yield from tqdm(results, total=len(cases), desc="Completing", unit="case", disable=not completion.progress)
+        yield from progress_bar(results, "Completing", total=len(cases), unit="case", show=completion.progress)
 
 
 class _Worker:

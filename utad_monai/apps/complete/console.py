@@ -11,7 +11,7 @@ from utad_monai.apps.complete.cohort import Completed, Plan
 from utad_monai.apps.complete.manifest import MANIFEST_FILE
 from utad_monai.keys import CompletionStatus
 from utad_monai.models.stages import Stage
-from utad_monai.runtime.console import visible
+from utad_monai.runtime.console import counted, visible
 
 
 def show_plan(plan: Plan) -> None:
@@ -29,7 +29,7 @@ def show_plan(plan: Plan) -> None:
     waiting = [
         volume for volumes in plan.cases.values() for volume in volumes if not (volume.finished or volume.reason)
     ]
-    typer.echo(f"{len(waiting)} volumes would be made; nothing was written.")
+    typer.echo(f"{counted(len(waiting), 'volume')} would be made; nothing was written.")
 
 
 def _intention(case_id: str, volume: PlannedVolume) -> str:
@@ -44,11 +44,13 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
     output = Path(output_dir)
     counts = ", ".join(f"{completed.count(status)} {status}" for status in CompletionStatus)
     kept = sum(result.kept for result in completed.results)
-    typer.echo(f"{len(completed.results)} cases: {counts}" + (f" ({kept} were finished before)" if kept else ""))
+    typer.echo(
+        f"{counted(len(completed.results), 'case')}: {counts}" + (f" ({kept} were finished before)" if kept else "")
+    )
     typer.echo(f"synthetic volumes  {output / Stage.SYNTHETIC}")
     typer.echo(f"manifest           {visible(completed.waits) or output / MANIFEST_FILE}")
     if completed.tree is not None:
-        typer.echo(f"complete cohort    {completed.tree.folder} ({len(completed.tree.cases)} cases)")
+        typer.echo(f"complete cohort    {completed.tree.folder} ({counted(len(completed.tree.cases), 'case')})")
         typer.echo(f"channel order      {completed.tree.channel_order}")
         for warning in completed.tree.warnings:
             typer.echo(visible(f"warning: {warning}"), err=True)

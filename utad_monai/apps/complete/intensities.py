@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.case_volumes import load_image
@@ -25,6 +24,7 @@ from utad_monai.inferers.calibration import Calibration, fit_calibration
 from utad_monai.keys import IntensityRange, Modality
 from utad_monai.models import TranslatorModel
 from utad_monai.runtime.files import read_record, write_json
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.workers import map_in_threads
 from utad_monai.transforms import BACKGROUND, CanonicalLabels, IntensityWindow, LoadNifti, brain_window
 from utad_monai.transforms.grid import in_lps
@@ -165,7 +165,7 @@ def measure_cohort(
     windows: dict[Modality, list[IntensityWindow]] = {}
     means = {modality: MeanHistogram() for modality in preprocessing.modalities}
     jobs = map_in_threads(lambda case: _measure_case(case, preprocessing, histograms), list(cases), workers)
-    bar = tqdm(jobs, total=len(cases), desc="Intensities", unit="case", disable=not progress)
+    bar = progress_bar(jobs, "Intensities", total=len(cases), unit="case", show=progress)
     for case, measured in zip(cases, bar, strict=True):
         for modality, window, histogram in measured:
             windows.setdefault(modality, []).append(window)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
-from tqdm import tqdm
 
 from utad_monai.apps.complete.case_completer import CaseCompleter
 from utad_monai.apps.complete.intensities import completion_intensities
@@ -19,6 +18,7 @@ from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.layouts import Case
 from utad_monai.inferers import VolumeTranslator
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality, VoxelType
+from utad_monai.runtime.progress import StageBar
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class VolumeSynthesizer(Evaluator):
             log_result(refused)
         translator, settings = self.completer.volumes.translator, self.completer.settings
         self.completer.use(completion_intensities(self.cases, translator, settings, self.output_dir))
-        self._bar = tqdm(total=self.state.epoch_length, desc="Synthesizing", unit="case")
+        self._bar = StageBar("Synthesizing", self.state.epoch_length, unit="case")
 
     def _close(self, _: Engine) -> None:
         self._bar.close()
@@ -114,6 +114,6 @@ class VolumeSynthesizer(Evaluator):
         result = self.completer.complete(case)
         log_result(result)
         self.results.append(result)
-        self._bar.update()
+        self._bar.advance_to(self.state.iteration)
         engine.fire_event(IterationEvents.MODEL_COMPLETED)
         return {"result": result}

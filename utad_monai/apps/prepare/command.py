@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas
 import typer
-from tqdm import tqdm
 
 from utad_monai.apps.prepare.brain_mask import resolve_method
 from utad_monai.apps.prepare.brain_tools import COMMANDS, installed_command
@@ -35,9 +34,10 @@ from utad_monai.data.layouts.patient import PATIENTS_FILE, read_patients, visit_
 from utad_monai.data.quality.case_name import folder_name_error
 from utad_monai.data.quality.finding import CohortError, Finding, FindingKind
 from utad_monai.keys import Modality
-from utad_monai.runtime.console import visible
+from utad_monai.runtime.console import counted, visible
 from utad_monai.runtime.files import write_table
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.signals import leave_to_parent
 from utad_monai.runtime.workers import worker_pool
 from utad_monai.transforms import InvalidImageError
@@ -95,7 +95,7 @@ def prepare_raw_cohort(
             _logger.warning("case %s: %s", case.case_id, note)
     with locked_folder(output_dir):
         jobs = _run(cases, output_dir, settings, min(workers or _default_workers(), len(cases)))
-        bar = tqdm(jobs, "Preparing", len(cases), unit="case", disable=not progress)
+        bar = progress_bar(jobs, "Preparing", total=len(cases), unit="case", show=progress)
         outcomes = sorted(bar, key=lambda outcome: outcome.case)
         patients = {case.case_id: case.patient for case in cases}
         table = pandas.DataFrame([outcome.row() for outcome in outcomes])
@@ -264,7 +264,7 @@ def prepare(
         _show_problems(outcome.problems)
     reused = sum(outcome.reused for outcome in outcomes)
     refused = sum(outcome.report is None for outcome in outcomes)
-    typer.echo(f"{len(outcomes) - refused} cases prepared ({reused} by an earlier run), {refused} refused")
+    typer.echo(f"{counted(len(outcomes) - refused, 'case')} prepared ({reused} by an earlier run), {refused} refused")
     typer.echo(f"written: {output_dir / TABLE_FILE}")
     return _code(len(outcomes), refused)
 
@@ -297,7 +297,7 @@ def bring_back(output_dir: Path, results: Path, native_dir: Path | None, native_
     written = write_native(output_dir, results, native_dir, modality)
     problems = [one.problem for one in written if one.problem]
     _show_problems(problems)
-    typer.echo(f"{len(written) - len(problems)} images written to {native_dir}, {len(problems)} refused")
+    typer.echo(f"{counted(len(written) - len(problems), 'image')} written to {native_dir}, {len(problems)} refused")
     return _code(len(written), len(problems))
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
-from tqdm import tqdm
 
 from utad_monai.apps.prepare.case_files import PREPARATION_FOLDER, read_report, transform_file
 from utad_monai.apps.prepare.geometry import (
@@ -33,6 +32,7 @@ from utad_monai.data.sequences import MASKS, read_name
 from utad_monai.keys import Modality
 from utad_monai.runtime.files import atomic_path
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.transforms import InvalidImageError, NiftiVolume, read_nifti
 
 _GZIP_LEVEL = 3
@@ -84,7 +84,7 @@ def write_native(
     files = sorted(_result_files(results))
     if not files:
         raise CohortError.of(results, "holds no <case>/<case>_<modality>.nii.gz", "give the folder with the results")
-    bar = tqdm(files, "To native space", unit="image", disable=not progress)
+    bar = progress_bar(files, "To native space", unit="image", show=progress)
     with locked_folder(native_dir):
         return [_write_one(output_dir, path, native_dir, modality) for path in bar]
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from utad_monai.data import EvaluationCases, prepare_cohort
 from utad_monai.data.quality.finding import empty_split
 from utad_monai.engines.measurements import SEPARATOR
+from utad_monai.handlers.curves import PALETTE
 from utad_monai.inferers import SliceTranslator
 from utad_monai.keys import BatchKey, Modality, Split, TumourRegion
 from utad_monai.models import TranslatorModel, load_stage
@@ -24,8 +25,6 @@ from utad_monai.models.stages import Stage
 from utad_monai.runtime.files import atomic_path
 from utad_monai.transforms import BACKGROUND, CropTumour
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-"""Okabe and Ito's eight colours, which colour-blind readers can tell apart."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """One for each colour: a line is never told by its colour alone."""
 _DASHES = ("-", "--", ":")
@@ -77,24 +76,6 @@ def feature_error_figure(teacher: Tensor, students: Mapping[str, Tensor]) -> Fig
         error = (features - teacher).abs().mean(dim=(1, 2))
         _heat(axes[0, place], _channel_map(features), f"{name}: mean |f| per channel", top)
         _heat(axes[1, place], _square(error), f"error, mean {float(error.mean()):.3f}", top)
-    return figure
-
-
-def training_curves(history: pandas.DataFrame) -> Figure:
-    """Draw the loss terms and validation metrics of a `history.csv`."""
-    groups = {
-        "critic": [name for name in history if str(name).startswith("critic")],
-        "generator": [name for name in history if str(name).startswith("generator/")],
-        "validation": [name for name in history if "validation" in str(name) or "score" in str(name)],
-    }
-    figure, axes = _grid(1, len(groups), width=4.0, height=3.0)
-    for axis, (title, names) in zip(axes[0], groups.items(), strict=True):
-        for place, name in enumerate(names):
-            known = history[["epoch", name]].dropna()
-            axis.plot(known["epoch"], known[name], label=str(name).split("/")[-1], color=PALETTE[place % len(PALETTE)])
-        axis.set(title=title, xlabel="epoch")
-        if names:
-            axis.legend(fontsize=6)
     return figure
 
 

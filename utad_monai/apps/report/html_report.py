@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from utad_monai import __version__
-from utad_monai.apps.report.figures import dice_figure, dice_scatter, training_curves, translation_figure
+from utad_monai.apps.report.figures import dice_figure, dice_scatter, translation_figure
 from utad_monai.apps.report.page import (
     LABEL_STEP,
     content_security_policy,
@@ -31,6 +31,7 @@ from utad_monai.data.cohort import PreparedCohort, prepare_cohort
 from utad_monai.data.complete import EvaluationCases
 from utad_monai.data.quality.finding import policy_of
 from utad_monai.engines.evaluations import SUMMARY_FILE, TABLE_FILE
+from utad_monai.handlers import training_curves
 from utad_monai.inferers import CohortCalibrator, SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace

@@ -24,6 +24,7 @@ from utad_monai.engines.measurements import MEASUREMENTS_FILE, SEPARATOR
 from utad_monai.handlers.health import CHECKS
 from utad_monai.keys import TumourRegion
 from utad_monai.models.stages import HEALTH_FILE, Stage
+from utad_monai.runtime.console import counted
 from utad_monai.runtime.files import read_table
 
 _NOTHING_ELSE = (
@@ -119,7 +120,7 @@ def protocol_lines(protocol: Mapping[str, Any]) -> list[str]:
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the protocol and the tables of a summary, as lines of text."""
     lines = [
-        f"Protocol ({summary['cases']} cases):",
+        f"Protocol ({counted(summary['cases'], 'case')}):",
         *protocol_lines(summary["protocol"]),
         "",
         "Image quality, mean over all sources and targets:",

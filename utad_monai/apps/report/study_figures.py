@@ -17,13 +17,13 @@ from utad_monai.apps.report.figures import (
     feature_error_figure,
     interval_figure,
     missing_figure,
-    training_curves,
     translation_figure,
 )
 from utad_monai.apps.study.measuring import load_methods, read_study_table, study_calibrations, study_cohort
 from utad_monai.apps.study.plan import TEACHER, StudyPlan
 from utad_monai.apps.study.results import StudyFile, StudyProtocol
 from utad_monai.data import EvaluationCases
+from utad_monai.handlers import training_curves
 from utad_monai.inferers import SliceTranslator, source_channels
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split, TumourRegion
 from utad_monai.models import TranslatorModel

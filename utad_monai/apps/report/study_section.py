@@ -18,6 +18,7 @@ from utad_monai.apps.study.measuring import read_study_table, yardstick_lines
 from utad_monai.apps.study.results import StudyFile, StudyProtocol, outside_intervals
 from utad_monai.engines.measurements import Measurement
 from utad_monai.engines.routes import gap_summary
+from utad_monai.runtime.console import counted
 
 SIGNIFICANT = 0.05
 """Corrected p-values below it are marked."""
@@ -159,7 +160,7 @@ def show_study(results: pandas.DataFrame, output: Path) -> None:
         output: folder of the study.
     """
     protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
-    typer.echo(f"Protocol ({len(protocol['test_cases'])} cases):")
+    typer.echo(f"Protocol ({counted(len(protocol['test_cases']), 'case')}):")
     for line in protocol_lines(protocol):
         typer.echo(line)
     for question, metrics in _SHOWN.items():

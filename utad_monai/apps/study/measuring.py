@@ -9,7 +9,6 @@ from typing import Any
 import pandas
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from utad_monai.apps.study.plan import (
     AUGMENTED_SEGMENTATION,
@@ -35,6 +34,7 @@ from utad_monai.models import Segmenter, TranslatorModel, load_segmenter, load_t
 from utad_monai.models.stages import MODEL_FILE
 from utad_monai.models.starter import installed_starter, starter_path
 from utad_monai.runtime.files import read_table
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.workers import default_device, worker_pool
 
 Quality = dict[str, float | None]
@@ -167,7 +167,7 @@ def measure_study(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Pa
             measurements.add(job())
         return measurements
     with worker_pool(workers) as pool:
-        for measured in tqdm(pool.map(_call, jobs), total=len(jobs), desc="Measuring", unit="case"):
+        for measured in progress_bar(pool.map(_call, jobs), "Measuring", total=len(jobs), unit="case"):
             measurements.add(measured)
     return measurements
 

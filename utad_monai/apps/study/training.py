@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from monai.bundle import run as run_bundle
-from tqdm import tqdm
 
 from utad_monai.apps.study.plan import StudyMethod, StudyPlan
 from utad_monai.bundle.configs import bundles_dir, literal_path
+from utad_monai.bundle.run import run_bundle
 from utad_monai.errors import expected_cause
 from utad_monai.keys import FOUR_MODALITIES
 from utad_monai.models.stages import MODEL_FILE, Stage, StudyError, present_model
 from utad_monai.runtime.files import read_record, write_json
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.runtime.workers import worker_pool
 
 DONE_FILE = "trained.json"
@@ -51,7 +51,7 @@ def train_all(plan: StudyPlan, dataset_dir: str | Path, output_dir: str | Path, 
     graph = {name: {method.after} & set(waiting) for name, method in waiting.items()}
     jobs = {name: _Job(method, plan, str(dataset_dir), output) for name, method in waiting.items()}
     with _side_by_side(workers) as submit:
-        for name in tqdm(_in_order(graph, jobs, submit), total=len(jobs), desc="Training", unit="method"):
+        for name in progress_bar(_in_order(graph, jobs, submit), "Training", total=len(jobs), unit="method"):
             _logger.info("%s is trained", name)
 
 

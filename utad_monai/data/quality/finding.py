@@ -12,7 +12,7 @@ import pandas
 
 from utad_monai.errors import InvalidImageError, UserError
 from utad_monai.keys import OnBadCase
-from utad_monai.runtime.console import visible
+from utad_monai.runtime.console import counted, visible
 from utad_monai.runtime.files import write_table
 
 _logger = logging.getLogger(__name__)
@@ -191,7 +191,8 @@ def settle(problems: Sequence[Finding], policy: OnBadCase, output_dir: str | Pat
     for problem in problems:
         _logger.warning("skipped: %s", problem)
     if problems:
-        _logger.warning("continuing with %d sound cases; %d errors are listed in %s", cases, len(problems), table)
+        sound, errors = counted(cases, "sound case"), counted(len(problems), "error")
+        _logger.warning("continuing with %s; %s listed in %s", sound, errors, table)
 
 
 def policy_of(output_dir: str | Path) -> OnBadCase:

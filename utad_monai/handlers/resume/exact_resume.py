@@ -133,6 +133,8 @@ def start_loader_worker(worker_id: int) -> None:
     worker_init_fn(worker_id)
 
 
+_ADDED_LATER = ("history",)
+"""Parts that states of earlier versions may lack: they record, and change nothing of the training."""
 _UNFITTING = (AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 """What taking on a state of the wrong form raises."""
 
@@ -244,6 +246,8 @@ class ExactResume:
 
     def _take_on(self, engine: Trainer, state: Mapping[str, Any]) -> None:
         for name, part in self.stateful.items():
+            if name in _ADDED_LATER and name not in state["parts"]:
+                continue
             try:
                 part.load_state_dict(state["parts"][name])
             except _UNFITTING as error:

@@ -153,6 +153,13 @@ def remove_states(folder: str | Path) -> None:
         _remove(path)
 
 
+def iterations_done(folder: str | Path) -> tuple[int, bool]:
+    """Return how far the newest state in a folder is, and whether its training is finished, by its name alone."""
+    for path in _states(folder):
+        return int(path.name.split("_")[1].split(".")[0]), path.stem.endswith(_FINISHED)
+    return 0, False
+
+
 def _states(folder: str | Path) -> list[Path]:
     """Return the states in a folder, the newest first."""
     return sorted(Path(folder).glob(_PATTERN), reverse=True)

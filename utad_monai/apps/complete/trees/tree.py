@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas
-from tqdm import tqdm
 
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
 from utad_monai.data.layouts.case import remember_links
@@ -19,6 +18,7 @@ from utad_monai.data.quality.finding import CohortError, Finding, FindingKind, S
 from utad_monai.data.split import folds_by_patient
 from utad_monai.keys import Modality, Placing, TreeLayout
 from utad_monai.runtime.files import write_json, write_table
+from utad_monai.runtime.progress import progress_bar
 from utad_monai.transforms import InvalidImageError
 
 LIST_FILE = "synthetic.csv"
@@ -77,7 +77,7 @@ def write_tree(
     problems: list[Finding] = []
     placed: list[CompleteCase] = []
     rows: list[dict[str, Any]] = []
-    for wanted in tqdm(cases, desc=f"Tree {layout}", unit="case", disable=not progress):
+    for wanted in progress_bar(cases, f"Tree {layout}", unit="case", show=progress):
         case, found = _with_segmentation(wanted, form, root, placer)
         problems.extend(found)
         images = form.images(case, root, placer)
