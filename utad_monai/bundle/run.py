@@ -161,8 +161,8 @@ def run_configs(
     packaged = bundles_dir().resolve()
     first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
     configs, overrides = words[:first], words[first:]
-    texts = override_texts(overrides)
     paths = [str(file) for file in _files(configs, trusted)]
+    texts = override_texts(overrides)
     if logging_file and not trusted:
         refuse_unsafe_logging(logging_file)
     refuse_unknown_overrides(["run", "--config_file", json.dumps(paths), *overrides])
