@@ -180,6 +180,7 @@ class LossTerm(StrEnum):
     IMAGE_DISTILLATION = "generator/image_distillation"
     FEATURE_DISTILLATION = "generator/feature_distillation"
     TUMOUR_DISTILLATION = "generator/tumour_distillation"
+    STRUCTURE_DISTILLATION = "generator/structure_distillation"
     ANCHOR = "generator/anchor"
     ANCHOR_TUMOUR = "generator/anchor_tumour"
     ANCHOR_STRUCTURE = "generator/anchor_structure"

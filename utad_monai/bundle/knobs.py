@@ -158,7 +158,7 @@ _GROUPS: Mapping[str, Kind] = {
     "betas": _list("two numbers from 0 on and below 1, such as [0.5,0.9]", _BELOW_ONE, 2, 2),
     "adversarial_weight modality_weight cycle_weight identity_weight tumour_guidance_weight": _WEIGHT,
     "anchor_weight anchor_tumour_weight anchor_structure_weight": _WEIGHT,
-    "feature_distillation_weight tumour_distillation_weight": _WEIGHT,
+    "feature_distillation_weight tumour_distillation_weight structure_distillation_weight": _WEIGHT,
     "amp": _one_of(AutocastType),
     "val_metric": _one_of(ValidationMetric),
     "resume": _one_of(ResumePolicy),

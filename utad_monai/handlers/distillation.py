@@ -9,8 +9,7 @@ from ignite.engine import Engine
 
 from utad_monai.engines.generator_trainer import TranslationEvents
 from utad_monai.engines.translation_trainer import TranslationTrainer
-from utad_monai.keys import LossTerm
-from utad_monai.losses import distillation_terms, tumour_guidance_loss
+from utad_monai.losses import distillation_terms
 from utad_monai.models.weights_file import weights_sha256
 from utad_monai.networks import TumourAwareGenerator, generator_input
 
@@ -19,8 +18,8 @@ class DistillationHandler:
     """Before each generator update, run the teacher on the same batch and add feature and image distillation.
 
     The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C). Where the trainer's
-    weight of tumour distillation is not 0, the student follows the teacher inside the tumour, too. Where the batch
-    holds the true target (`PairedSlices`), the student follows that in place of the teacher's image.
+    weights say so, the tumour and the structure of the teacher's image count once more. Where the batch holds the true
+    target (`PairedSlices`), the student follows that in place of the teacher's image.
 
     Args:
         teacher: a trained generator; frozen and put into evaluation mode here.
@@ -62,7 +61,4 @@ class DistillationHandler:
             )
             taught = self.teacher(image, tumour_image, batch.target_modality, with_tumour_image=False)
         taught = taught._replace(image=batch.truth_or(taught.image))
-        engine.generator_terms |= distillation_terms(engine.translation, taught)
-        if engine.loss_weights.tumour_distillation > 0:
-            in_tumour = tumour_guidance_loss(engine.translation.image, taught.image, batch.tumour_mask)
-            engine.generator_terms[LossTerm.TUMOUR_DISTILLATION] = in_tumour
+        engine.generator_terms |= distillation_terms(engine.translation, taught, batch.tumour_mask, engine.loss_weights)

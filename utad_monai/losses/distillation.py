@@ -15,6 +15,7 @@ from utad_monai.transforms import mask_tumour
 _structure = SSIMLoss(spatial_dims=2, data_range=1.0)
 _PAIRED = (LossTerm.PAIRED, LossTerm.PAIRED_TUMOUR, LossTerm.PAIRED_STRUCTURE)
 _ANCHOR = (LossTerm.ANCHOR, LossTerm.ANCHOR_TUMOUR, LossTerm.ANCHOR_STRUCTURE)
+_DISTILLATION = (LossTerm.IMAGE_DISTILLATION, LossTerm.TUMOUR_DISTILLATION, LossTerm.STRUCTURE_DISTILLATION)
 
 
 def teaching_terms(
@@ -65,10 +66,20 @@ def _likeness(
     return terms
 
 
-def distillation_terms(student: Translation, teacher: Translation) -> dict[LossTerm, Tensor]:
-    """Return the image-level `E|x^ - x_T|` and feature-level `E|f_S - f_T|` distillation terms, unweighted scalars.
+def distillation_terms(
+    student: Translation, teacher: Translation, tumour_mask: Tensor, weights: LossWeights
+) -> dict[LossTerm, Tensor]:
+    """Return the terms that hold a student at its teacher, unweighted scalars.
 
-    Source: Huang, Wei, Li 2024, section III-C. The teacher's tensors carry no gradient.
+    `IMAGE_DISTILLATION` is `E|x^ - x_T|`, `FEATURE_DISTILLATION` `E|f_S - f_T|` (Huang, Wei, Li 2024, section III-C).
+    `TUMOUR_DISTILLATION` is the mean of the first inside each sample's tumour and `STRUCTURE_DISTILLATION` 1 - SSIM;
+    these two are computed where their weight is not 0. The teacher's tensors carry no gradient.
+
+    Args:
+        student: `x^` and `f_S`.
+        teacher: `x_T` and `f_T`, of the same shapes.
+        tumour_mask: `M`, `(B, 1, H, W)`, 0 or 1.
+        weights: which terms count.
 
     Raises:
         ValueError: when the bottlenecks differ in shape (networks of different widths).
@@ -77,7 +88,7 @@ def distillation_terms(student: Translation, teacher: Translation) -> dict[LossT
         raise ValueError(
             f"bottlenecks differ: student {tuple(student.bottleneck.shape)}, teacher {tuple(teacher.bottleneck.shape)}"
         )
-    return {
-        LossTerm.IMAGE_DISTILLATION: functional.l1_loss(student.image, teacher.image.detach()),
-        LossTerm.FEATURE_DISTILLATION: functional.l1_loss(student.bottleneck, teacher.bottleneck.detach()),
-    }
+    features = functional.l1_loss(student.bottleneck, teacher.bottleneck.detach())
+    likeness = _likeness(student.image, teacher.image.detach(), tumour_mask, weights, _DISTILLATION)
+    image = {LossTerm.IMAGE_DISTILLATION: likeness.pop(LossTerm.IMAGE_DISTILLATION)}
+    return image | {LossTerm.FEATURE_DISTILLATION: features} | likeness  # in this order losses are added up

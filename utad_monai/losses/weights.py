@@ -14,8 +14,8 @@ from utad_monai.keys import LossTerm
 class LossWeights:
     """Weights of all loss terms; the defaults are the published ones.
 
-    `identity`, `tumour_guidance`, `tumour_distillation` and those that begin with `anchor` or `paired` are 0 in the
-    paper. Every weight is a non-negative factor of the term of the same name in `LossTerm`.
+    `identity`, `tumour_guidance`, `tumour_distillation`, `structure_distillation` and those that begin with `anchor` or
+    `paired` are 0 in the paper. Every weight is a non-negative factor of the term of the same name in `LossTerm`.
     """
 
     critic_real: float = 1.0
@@ -32,6 +32,7 @@ class LossWeights:
     image_distillation: float = 10.0
     feature_distillation: float = 10.0
     tumour_distillation: float = 0.0
+    structure_distillation: float = 0.0
     anchor: float = 0.0
     anchor_tumour: float = 0.0
     anchor_structure: float = 0.0
@@ -79,6 +80,7 @@ _FIELD = {
     LossTerm.IMAGE_DISTILLATION: "image_distillation",
     LossTerm.FEATURE_DISTILLATION: "feature_distillation",
     LossTerm.TUMOUR_DISTILLATION: "tumour_distillation",
+    LossTerm.STRUCTURE_DISTILLATION: "structure_distillation",
     LossTerm.ANCHOR: "anchor",
     LossTerm.ANCHOR_TUMOUR: "anchor_tumour",
     LossTerm.ANCHOR_STRUCTURE: "anchor_structure",
