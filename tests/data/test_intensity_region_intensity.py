@@ -50,6 +50,14 @@ def test_means_are_those_of_each_patients_region(prepared_tiny_cohort: PreparedC
     assert found[:, TumourLabel.BACKGROUND].isnan().all()
 
 
+def test_enhancement_of_t1ce_is_not_asked_of_other_images(prepared_tiny_cohort: PreparedCohort) -> None:
+    found = region_intensities(prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train"))
+    enhancing = found[:, TumourLabel.ENHANCING]
+    assert enhancing[Modality.T1CE.channel].isnan()
+    assert not enhancing[[m.channel for m in Modality if m != Modality.T1CE]].isnan().any()
+    assert not found[Modality.T1CE.channel, TumourLabel.OEDEMA].isnan()
+
+
 def test_a_modality_that_nobody_shows_has_no_means(
     tmp_path: Path, write_case: Callable[..., Path], tiny_preprocessing: Preprocessing
 ) -> None:

@@ -125,16 +125,21 @@ _LEAST_PIXELS = 20
 """Of a region in one patient: fewer say nothing of its mean."""
 
 
+_SEEN_IN_NO_OTHER = (Modality.T1CE, TumourLabel.ENHANCING)
+
+
 def region_intensities(store: SliceStore, cases: Sequence[SlicedCase]) -> Tensor:
-    """Return the mean over patients of the mean intensity of every tumour region.
+    """Return the mean over patients of the mean intensity of every tumour region that other images can show.
+
+    What takes up contrast agent is seen in T1ce alone: its mean there would teach what no network can find.
 
     Args:
         store: prepared slices.
         cases: whose images count, each modality on its own; cases without a segmentation are passed over.
 
     Returns:
-        `(M, 4)` float32 in [-1, 1]: modality (order of the preprocessing's) by `TumourLabel`; NaN for the background
-        and where no patient shows a region.
+        `(M, 4)` float32 in [-1, 1]: modality (order of the preprocessing's) by `TumourLabel`; NaN for the background,
+        for enhancing tumour in T1ce, and where no patient shows a region.
     """
     modalities = store.preprocessing.modalities
     means = np.full((len(modalities), len(TumourLabel)), np.nan, np.float32)
@@ -142,7 +147,7 @@ def region_intensities(store: SliceStore, cases: Sequence[SlicedCase]) -> Tensor
         of_patients = [_means(store, case, modality) for case in cases if _counts(case, modality)]
         for label in TumourLabel:
             shown = [regions[label] for regions in of_patients if label in regions]
-            if shown:
+            if shown and (modality, label) != _SEEN_IN_NO_OTHER:
                 means[channel, label] = np.mean(shown)
     return torch.from_numpy(means)
 
