@@ -217,7 +217,7 @@ def train(
     train_cohort(settings)
 
 
-@app.command(epilog=_examples("utad-monai report demo", "utad-monai report trial --dataset cohort"))
+@app.command(epilog=_examples("utad-monai report trial --dataset cohort", "utad-monai report completed"))
 def report(
     output_dir: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a completion.")],
     dataset_dir: Annotated[
@@ -474,7 +474,8 @@ def evaluate(
         Path, typer.Option("--output", "-o", help="Folder for the results; a split.csv in it says who is tested.")
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Model file, or folder of a training; by default the starter weights.")
+        Path | None,
+        typer.Option("--model", "-m", help="Model file, or folder of a training; by default the starter weights."),
     ] = None,
     device: DeviceOption = "auto",
     protocol: Annotated[

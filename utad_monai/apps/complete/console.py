@@ -14,7 +14,7 @@ from utad_monai.apps.complete.manifest import MANIFEST_FILE
 from utad_monai.apps.complete.preview import preview_path
 from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.models.stages import Stage
-from utad_monai.runtime.console import counted, visible
+from utad_monai.runtime.console import counted, show_next, visible
 
 
 def show_plan(plan: Plan) -> None:
@@ -65,8 +65,6 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
     )
     typer.echo(f"synthetic volumes  {output / Stage.SYNTHETIC}")
     typer.echo(f"manifest           {visible(completed.waits) or output / MANIFEST_FILE}")
-    if not completed.waits:
-        typer.echo(f"pictures           make a page of them: utad-monai report {shlex.quote(str(output))}")
     if completed.tree is not None:
         typer.echo(f"complete cohort    {completed.tree.folder} ({counted(len(completed.tree.cases), 'case')})")
         typer.echo(f"channel order      {completed.tree.channel_order}")
@@ -74,3 +72,5 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
             typer.echo(visible(f"warning: {warning}"), err=True)
         for problem in completed.tree.problems:
             typer.echo(visible(f"error: {problem}"), err=True)
+    if not completed.waits:
+        show_next([shlex.join(["utad-monai", "report", str(output)])])

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 import typer
 
 from utad_monai.apps.report.html_report import REPORT_FILE, write_report
@@ -23,6 +22,7 @@ from utad_monai.models.weights_file import file_sha256
 from utad_monai.runtime.console import plain_log, show_next, visible
 from utad_monai.runtime.files import read_record
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.parallel import chosen_device
 from utad_monai.runtime.progress import Journey, in_words, shown_together
 
 __all__ = ["TrainSettings", "train_cohort"]
