@@ -24,3 +24,15 @@ def test_oedema_is_named_where_nothing_shows_it(made: Modality, sources: Modalit
 
 def test_every_paragraph_says_that_it_is_not_for_clinical_use() -> None:
     assert caution([], []).endswith("not for clinical use.")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ([T2], "synthetic t2 is"),
+        ([T1, T2], "synthetic t1 and t2 are"),
+        ([FLAIR, T1, T2], "synthetic flair, t1 and t2 are"),
+    ],
+)
+def test_what_was_made_is_named(made: list[Modality], said: str) -> None:
+    assert f"What not to believe: {said} computed, not measured." in caution(made, [T1CE])

@@ -90,6 +90,19 @@ def test_output_names_the_preview_and_what_not_to_believe(
     assert "not for clinical use" in paragraph
 
 
+def test_picture_that_is_gone_is_drawn_again_from_the_volumes_that_are_kept(
+    complete: Any, images: dict[Modality, Path], tmp_path: Path
+) -> None:
+    complete(images)
+    folder = tmp_path / "P001" / "synthetic" / "P001"
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    (folder / "P001_preview.png").unlink()
+    complete(images)
+    after = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert after.pop("P001_preview.png")[0] == before.pop("P001_preview.png")[0]
+    assert after == before
+
+
 def test_phantom_patient_is_completed_by_the_packaged_weights_and_the_preview_shows_it(tmp_path: Path) -> None:
     cohort = write_phantom_cohort(tmp_path / "phantom", 1, 3, 2.0)
     (t1,) = cohort.glob("*/*_t1.nii.gz")

@@ -120,7 +120,10 @@ class CaseCompleter:
                 results[target] = kept
         missing = [target for target in targets if target not in results]
         if not missing:
-            return self._validated(_case_result(case, [results[target] for target in targets]), case)
+            result = self._validated(_case_result(case, [results[target] for target in targets]), case)
+            if result.made and not self._preview(case).is_file():  # it was ended between its volumes and its picture
+                self._draw(case, result, self._open(case)[0])
+            return result
         loaded, problems = self._open(case)
         results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
         result = replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
@@ -134,7 +137,10 @@ class CaseCompleter:
             return
         sources = dict.fromkeys(source for volume in result.made for source in volume.sources)
         title = f"{case.case_id}: {', '.join(made)} made from {', '.join(sources)}. Not for clinical use."
-        write_preview(preview_path(self.output_dir / case.case_id, case.case_id), loaded, made, title)
+        write_preview(self._preview(case), loaded, made, title)
+
+    def _preview(self, case: Case) -> Path:
+        return preview_path(self.output_dir / case.case_id, case.case_id)
 
     @staticmethod
     def _passes_silently(warning: Finding, result: CaseResult) -> bool:

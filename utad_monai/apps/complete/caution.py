@@ -16,7 +16,9 @@ def caution(made: Collection[Modality], sources: Collection[Modality]) -> str:
         made: the modalities that were made.
         sources: what they were made from.
     """
-    sentences = [f"What not to believe: {' and '.join(made) or 'these images'} are computed, not measured."]
+    named = " and ".join(filter(None, [", ".join([*made][:-1]), *[*made][-1:]]))
+    verb = "is" if len(made) == 1 else "are"
+    sentences = [f"What not to believe: synthetic {named or 'images'} {verb} computed, not measured."]
     if Modality.T1CE in made:
         sentences.append("Enhancement is not predicted: a synthetic t1ce does not show what takes up contrast agent.")
     if _SHOWS_OEDEMA & set(made) and not _SHOWS_OEDEMA & set(sources):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -26,8 +26,7 @@ REAL, MADE = "#9aa0a6", "#e69f00"
 _SIDE = 240
 """Pixels of the longer side of a slice."""
 _TITLE, _NAME, _GAP = 26, 22, 4
-_COLOURS = 96
-"""Of the file: greys, and the few of names and frames; more would double its size."""
+_GREY_STEP, _SHADES = 3, 8
 _SMOOTH = 5
 """Pixels over which sides are compared: brains are not symmetric pixel by pixel."""
 _APART_MM = 15.0
@@ -165,7 +164,19 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def _palette() -> Image.Image:
+    """Return the colours of the file: greys, and names and frames with their soft edges; more would double its size."""
+    colours = [(level, level, level) for level in range(0, 256, _GREY_STEP)]
+    for name in (REAL, MADE):
+        colours += [
+            tuple(part * shade // _SHADES for part in ImageColor.getrgb(name)) for shade in range(1, _SHADES + 1)
+        ]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for colour in colours for part in colour])
+    return palette
+
+
 def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    picture.quantize(palette=_palette(), dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -122,7 +122,7 @@ def _thumbnail(path: Path) -> str:
         return ""
     small.thumbnail((_WIDTH, _WIDTH))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True, subsampling=0)  # the mark keeps its colour
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
