@@ -28,6 +28,9 @@ SMALLEST_OVERLAP = 0.8
 MIRRORED_GAIN = 0.02
 """A mirror image fits better when its overlap is larger by more than this."""
 
+TO_ONE_GRID = "co-register and resample the case to one grid"
+"""What to do about volumes that lie on different grids."""
+
 _HEADER_FILE = "header_file"
 Part = TypeVar("Part", bound=Hashable)
 
@@ -52,8 +55,7 @@ class SameGridd(MapTransform):
         """
         checked = dict(data)
         for volume, reason in other_grids([checked[key] for key in self.key_iterator(checked)]):
-            remedy = "co-register and resample the case to one grid"
-            refuse(checked, InvalidImageError(file_of(volume), reason, remedy))
+            refuse(checked, InvalidImageError(file_of(volume), reason, TO_ONE_GRID))
         return checked
 
 

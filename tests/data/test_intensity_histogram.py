@@ -19,6 +19,7 @@ from utad_monai.data.intensity_histogram import (
     mean_histogram,
     mean_over_patients,
     patient_histograms,
+    typical_histograms,
 )
 from utad_monai.keys import Modality
 
@@ -137,3 +138,11 @@ def test_left_out_patient_does_not_count(prepared_tiny_cohort: PreparedCohort) -
     assert without == mean_over_patients(patient_histograms(store, cases[1:]))
     assert without[T1].patients == len(cases) - 1
     assert mean_over_patients(histograms, list(histograms[T1])) == {}
+
+
+def test_typical_histograms_are_means_over_enough_patients_of_the_four() -> None:
+    typical = typical_histograms()
+    assert set(typical) == set(Modality)
+    assert all(histogram.patients >= 10 for histogram in typical.values())
+    middle = {modality: quantiles(histogram)[49] for modality, histogram in typical.items()}
+    assert max(middle, key=lambda modality: middle[modality]) == T1

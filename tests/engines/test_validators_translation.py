@@ -31,6 +31,12 @@ def noise(images: Images, _target: Modality, _mask: Tensor | None = None) -> Ten
     return torch.where(slices > -1, torch.rand_like(slices) * 1.9 - 0.95, slices)
 
 
+def bright(images: Images, _target: Modality, _mask: Tensor | None = None) -> Tensor:
+    """Paint every brain brighter than any modality is."""
+    (slices,) = images.values()
+    return torch.where(slices > -1, torch.full_like(slices, 3.0), slices)
+
+
 @pytest.fixture
 def unpaired_cases(evaluation_case: Make) -> list[Case]:
     """Four patients with one modality each."""
@@ -186,3 +192,12 @@ def test_handlers_see_the_metrics_of_their_epoch(validate: Make, unpaired_cases:
     names = {str(UNPAIRED), "validation_cycle", "validation_appearance", "validation_variety_of_targets"}
     assert set(seen[0][1]) == names
     assert validator.state.key_metric_name == str(UNPAIRED)
+
+
+def test_pairs_of_which_a_copy_is_better_are_named(
+    validate: Make, paired_cases: list[Case], unpaired_cases: list[Case], perfect_translator: Any
+) -> None:
+    assert validate(paired_cases, perfect_translator).below_copy == ()
+    assert len(validate(paired_cases, bright).below_copy) == 12
+    assert validate(paired_cases, keep).below_copy == ()  # as good as a copy, which it is
+    assert validate(unpaired_cases, bright).below_copy == ()

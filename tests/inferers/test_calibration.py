@@ -167,3 +167,14 @@ def test_map_leads_to_the_mean_over_patients(prepared_tiny_cohort: PreparedCohor
     cohort: IntensityHistogram = mean_over_patients(patient_histograms(store, cases))[T1]
     made = brain_histogram(calibration(painted(1.0), T1))
     np.testing.assert_allclose(made.cdf, cohort.cdf, atol=0.03)
+
+
+def test_map_of_the_packaged_average_says_so_and_survives_a_file() -> None:
+    shares = {T2: shares_of(painted(1.0)), T1: shares_of(painted(1.0))}
+    own = fit_calibration(shares, {T1: brain_histogram(painted(0.8))})
+    lent = fit_calibration(shares, {T2: brain_histogram(painted(0.8))}, typical=True)
+    both = Calibration({**own.maps, **lent.maps})
+    again = Calibration.from_data(json.loads(json.dumps(both.as_data())))
+    assert again == both
+    assert (again.summary(T2) or {})["typical"] is True
+    assert "typical" not in (again.summary(T1) or {})

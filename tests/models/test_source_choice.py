@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from utad_monai.keys import Modality
-from utad_monai.models.source_choice import WEIGHT_EXPONENT, best_source, source_weights, usable_sources
+from utad_monai.models.source_choice import USUAL_SOURCES, WEIGHT_EXPONENT, best_source, source_weights, usable_sources
 
 FLAIR, T1, T1CE, T2 = Modality
 ERRORS = {T1: {T2: 0.1, FLAIR: 0.2, T1CE: 0.4}}
@@ -16,9 +16,31 @@ def test_the_smallest_error_among_the_available_wins() -> None:
     assert best_source(ERRORS, T1, (T1CE, FLAIR)) == FLAIR
 
 
-def test_sources_without_an_error_come_last_and_in_modality_order() -> None:
-    assert best_source({T1: {T2: 0.9}}, T1, (FLAIR, T2)) == T2
-    assert best_source({}, T1, (T2, FLAIR)) == FLAIR
+def test_sources_without_an_error_come_last_and_in_their_usual_order() -> None:
+    assert best_source({T1: {FLAIR: 0.9}}, T1, (FLAIR, T2)) == FLAIR
+    assert best_source({}, T1, (T2, FLAIR)) == T2
+    assert best_source({}, T1CE, (FLAIR, T1, T2)) == T1
+
+
+@pytest.mark.parametrize(("of_t1", "chosen"), [(0.101, T1), (0.109, T1), (0.112, FLAIR)])
+def test_near_tie_is_decided_by_what_usually_serves_the_target(of_t1: float, chosen: Modality) -> None:
+    assert best_source({T1CE: {FLAIR: 0.1, T1: of_t1, T2: 0.5}}, T1CE, (FLAIR, T1, T2)) == chosen
+
+
+def test_usual_source_that_is_not_there_decides_nothing() -> None:
+    assert best_source({T1CE: {FLAIR: 0.1, T1: 0.1, T2: 0.105}}, T1CE, (FLAIR, T2)) == T2
+
+
+def test_usual_sources_are_all_but_the_target() -> None:
+    assert {target: {*sources} for target, sources in USUAL_SOURCES.items()} == {
+        target: {*Modality} - {target} for target in Modality
+    }
+
+
+def test_other_modalities_are_chosen_by_their_errors() -> None:
+    pd, mt = Modality.named("pd"), Modality.named("mt")
+    assert best_source({pd: {mt: 0.2, T1: 0.1}}, pd, (mt, T1)) == T1
+    assert best_source({T1: {pd: 0.1, T2: 0.105}}, T1, (pd, T2)) == T2
 
 
 def test_the_target_is_never_its_own_source() -> None:

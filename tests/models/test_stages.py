@@ -9,11 +9,13 @@ import pytest
 
 from tests.model_files import BOTH_NAMES
 from utad_monai.bundle.configs import bundles_dir
+from utad_monai.errors import CheckpointError
 from utad_monai.models.stages import (
     MissingStageError,
     Stage,
     drop_other_model,
     existing_model,
+    model_of_run,
     model_path,
     present_model,
 )
@@ -101,3 +103,28 @@ def test_unknown_stage_is_refused(tmp_path: Path) -> None:
 def test_missing_stage_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         existing_model(tmp_path, Stage.TEACHER)
+
+
+@pytest.mark.parametrize("stages", [("student",), ("teacher", "student", "starter"), ("starter",)])
+def test_model_of_a_run_is_its_student_before_its_starter(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    for stage in stages:
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "model.safetensors").touch()
+    wanted = "student" if "student" in stages else "starter"
+    assert model_of_run(tmp_path) == tmp_path / wanted / "model.safetensors"
+    assert model_of_run(tmp_path / wanted) == tmp_path / wanted / "model.safetensors"
+
+
+def test_run_with_a_teacher_alone_says_what_to_train(tmp_path: Path) -> None:
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "model.safetensors").touch()
+    with pytest.raises(
+        CheckpointError, match=f"needs tumour masks.* utad-monai run student -- --output_dir {tmp_path}"
+    ):
+        model_of_run(tmp_path)
+
+
+def test_what_is_no_run_is_left_to_whoever_reads_models(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    assert model_of_run(tmp_path / "model.safetensors") == tmp_path / "model.safetensors"
+    assert model_of_run(tmp_path / "package") == tmp_path / "package"

@@ -13,7 +13,16 @@ from ignite.handlers import TerminateOnNan
 from torch import distributed, multiprocessing
 
 from utad_monai.handlers import StopOnNonFinite, handlers_of_this_rank
-from utad_monai.runtime.parallel import average_gradients, local_device, rank, start, wait_awake, world_size
+from utad_monai.runtime.parallel import (
+    DeviceError,
+    average_gradients,
+    chosen_device,
+    local_device,
+    rank,
+    start,
+    wait_awake,
+    world_size,
+)
 
 
 def test_alone_this_is_rank_zero_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +41,19 @@ def test_alone_gradients_stay_as_they_are() -> None:
 def test_without_a_gpu_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert local_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_device_is_the_one_that_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_device(name) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda:97", "gpu", ""])
+def test_device_that_is_not_there_is_an_error_with_those_that_are(name: str) -> None:
+    with pytest.raises(DeviceError, match="choose auto or one of cpu") as error:
+        chosen_device(name)
+    assert error.value.exit_code == 2
 
 
 class _Message:

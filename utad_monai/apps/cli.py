@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,23 @@ LabelSetOption = Annotated[
     ),
 ]
 
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="auto|cpu|cuda|cuda:1|mps",
+        help="Where to compute; auto: a CUDA GPU if there is one, else the CPU.",
+    ),
+]
+
+
+def _image_option(modality: Modality) -> Any:
+    name = modality.upper().replace("T1CE", "T1 with contrast")
+    text = f"{name} image of one patient, in place of COHORT."
+    return typer.Option(f"--{modality}", metavar="FILE", help=text)
+
+
 app = typer.Typer(
     help="Make missing MRI modalities of brain tumour patients, and measure how good they are.",
     no_args_is_help=True,
@@ -69,6 +86,13 @@ def main() -> None:
             raise
         show_error(cause)
         raise SystemExit(getattr(cause, "exit_code", 1)) from None
+
+
+def _asked_device(name: str) -> str:
+    """Return the device that a user asks a training for; empty where the bundles choose."""
+    from utad_monai.runtime.parallel import AUTO, chosen_device
+
+    return "" if name == AUTO else str(chosen_device(name))
 
 
 def _print_version(wanted: bool) -> None:
@@ -144,11 +168,12 @@ def demo(
         str, typer.Option("--dataset", help="Folder of a cohort; by default the built-in phantom.")
     ] = "",
     on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
+    device: DeviceOption = "auto",
 ) -> None:
     """Run the whole pipeline on the built-in phantom in minutes: train, make volumes, measure Dice."""
     from utad_monai.apps.demo import run_demo
 
-    run_demo(output_dir, dataset_dir, on_bad_case)
+    run_demo(output_dir, dataset_dir, on_bad_case, device=_asked_device(device))
 
 
 @app.command(
@@ -169,7 +194,7 @@ def train(
     pairs: Annotated[
         Pairs, typer.Option(help="auto: patients who have several images are used as pairs; never: unpaired.")
     ] = Pairs.AUTO,
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: DeviceOption = "auto",
     on_bad_case: Annotated[OnBadCase, typer.Option(help="Stop when a case has errors, or skip it.")] = OnBadCase.REFUSE,
     label_set: LabelSetOption = "",
 ) -> None:
@@ -192,19 +217,34 @@ def train(
     train_cohort(settings)
 
 
-@app.command(epilog=_examples("utad-monai report demo", "utad-monai report trial --dataset cohort"))
+@app.command(epilog=_examples("utad-monai report trial --dataset cohort", "utad-monai report completed"))
 def report(
-    output_dir: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a completion.")],
     dataset_dir: Annotated[
-        str, typer.Option("--dataset", help="Folder of its cohort; by default the built-in phantom.")
+        str, typer.Option("--dataset", help="Folder of the run's cohort; by default the built-in phantom.")
     ] = "",
-    max_cases: Annotated[int, typer.Option(min=0, help="Number of test cases in the slice browser.")] = 8,
+    max_cases: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default=False,
+            help="Number of cases with pictures; by default 8 test cases of a run, 300 of a completion.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a report of a run as one HTML file: tables, figures, slices, 3-D viewer."""
-    from utad_monai.apps.report.html_report import write_report
-    from utad_monai.phantom.cohort import default_dataset_dir
+    """Write a report as one HTML file: of a run tables, figures and slices, of a completion a picture of each case."""
+    from utad_monai.apps.report.completion import MOST_PICTURES, is_completion, write_completion_report
 
-    typer.echo(f"written: {write_report(output_dir, dataset_dir or default_dataset_dir(), max_cases)}")
+    if is_completion(output_dir):
+        path = write_completion_report(output_dir, MOST_PICTURES if max_cases is None else max_cases)
+    else:
+        from utad_monai.apps.report.html_report import MAX_CASES, write_report
+        from utad_monai.phantom.cohort import default_dataset_dir
+
+        path = write_report(
+            output_dir, dataset_dir or default_dataset_dir(), MAX_CASES if max_cases is None else max_cases
+        )
+    typer.echo(f"written: {path}")
 
 
 @app.command(epilog=_examples("utad-monai study", "utad-monai study --dataset cohort --preset paper --output study"))
@@ -234,6 +274,7 @@ def study(
         typer.Option(help="A study_results.csv to compare with: exit code 1 if a mean is outside its intervals."),
     ] = None,
     on_bad_case: Annotated[OnBadCase | None, typer.Option(help="Stop when a case has errors, or skip it.")] = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Compare methods: train each for the same time, measure on the same cases, test the differences."""
     from utad_monai.apps.report.study_figures import write_study_figures
@@ -243,6 +284,7 @@ def study(
 
     budget = {"max_epochs": max_epochs, "decay_epochs": max_epochs // 2} if max_epochs else {}
     chosen = {"test_fraction": test_fraction, "on_bad_case": on_bad_case and str(on_bad_case)}
+    chosen["device"] = _asked_device(device) or None
     cohort = {key: value for key, value in chosen.items() if value is not None}
     try:
         plan = load_plan(preset, method or (), config_file, cohort, budget, minutes=minutes, trusted=trust)
@@ -260,22 +302,37 @@ def study(
 @app.command(
     epilog=_examples(
         "utad-monai complete cohort --output completed",
-        "utad-monai complete cohort -m model.safetensors -o completed --layout nnunet",
+        "utad-monai complete cohort -m run -o completed --layout nnunet",
+        "utad-monai complete --t1 a.nii.gz --flair b.nii.gz -o P001",
     )
 )
 def complete(
-    dataset_dir: Annotated[
-        Path, typer.Argument(metavar="COHORT", help="Folder of the cohort, or a CSV table of its cases.")
-    ],
     output_dir: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; not inside the cohort.")],
+    dataset_dir: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[COHORT]",
+            show_default=False,
+            help="Folder of the cohort, or a CSV table of its cases; for one patient give --t1, --flair, ... instead.",
+        ),
+    ] = None,
+    flair: Annotated[Path | None, _image_option(Modality.FLAIR)] = None,
+    t1: Annotated[Path | None, _image_option(Modality.T1)] = None,
+    t1ce: Annotated[Path | None, _image_option(Modality.T1CE)] = None,
+    t2: Annotated[Path | None, _image_option(Modality.T2)] = None,
+    as_given: Annotated[
+        bool, typer.Option("--as-given", help="Of one patient: also use an image that looks like another modality.")
+    ] = False,
     model: Annotated[
         Path | None,
         typer.Option(
             "--model",
             "-m",
-            help="Model file of a student, or a package (folder or zip); by default the starter weights.",
+            help="Folder of a training, model file of a student, or a package (folder or zip); by default the starter "
+            "weights.",
         ),
     ] = None,
+    device: DeviceOption = "auto",
     target: Annotated[
         list[Modality] | None,
         typer.Option(
@@ -347,7 +404,7 @@ def complete(
     merge: Annotated[bool, typer.Option("--merge", help="Only write the manifest of all shards.")] = False,
     label_set: LabelSetOption = "",
 ) -> None:
-    """Make every missing modality of every case of a cohort."""
+    """Make every missing modality of every case of a cohort, or of one patient."""
     from utad_monai.apps.complete import (
         Completion,
         CompletionSettings,
@@ -356,11 +413,15 @@ def complete(
         merge_shards,
         plan_completion,
     )
-    from utad_monai.apps.complete.console import show_completed, show_plan
+    from utad_monai.apps.complete.console import show_completed, show_patient, show_plan
     from utad_monai.inferers import TranslationOptions
     from utad_monai.runtime.console import plain_log
-    from utad_monai.runtime.parallel import local_device
+    from utad_monai.runtime.parallel import chosen_device
 
+    given = {Modality.FLAIR: flair, Modality.T1: t1, Modality.T1CE: t1ce, Modality.T2: t2}
+    images = {modality: path for modality, path in given.items() if path is not None}
+    if bool(images) == (dataset_dir is not None):
+        raise typer.BadParameter("give a COHORT, or the images of one patient: --t1 FILE --flair FILE")
     options = TranslationOptions(fusion=fuse, flips=flips, smooth_mm=smooth_mm, uncertainty=uncertainty, engine=engine)
     settings = CompletionSettings(
         targets=target or (),
@@ -372,25 +433,29 @@ def complete(
         ignore_unclaimed=ignore_unclaimed,
     )
     completion = Completion(
-        dataset_dir,
+        images or dataset_dir or "",
         model,
         output_dir=output_dir,
         settings=settings,
         workers=workers,
         batch_size=batch_size,
-        device=str(local_device()),
+        device=str(chosen_device(device)),
         resume=resume,
         tree=layout or "",
         placing=Placing.LINK if link else Placing.COPY,
         shard=None if merge else chosen_shard(shard),
         label_set=label_set,
+        as_given=as_given,
     )
     with plain_log():
         if dry_run:
             show_plan(plan_completion(completion))
             return
         completed = merge_shards(completion) if merge else complete_cohort(completion)
-    show_completed(completed, output_dir)
+    if images:
+        show_patient(completed, output_dir)
+    else:
+        show_completed(completed, output_dir)
     if not completed.flawless:
         raise typer.Exit(2)
 
@@ -409,8 +474,10 @@ def evaluate(
         Path, typer.Option("--output", "-o", help="Folder for the results; a split.csv in it says who is tested.")
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Model file; by default the starter weights.")
+        Path | None,
+        typer.Option("--model", "-m", help="Model file, or folder of a training; by default the starter weights."),
     ] = None,
+    device: DeviceOption = "auto",
     protocol: Annotated[
         list[EvaluationProtocol] | None, typer.Option(help="By whose rules to measure (may be repeated).")
     ] = None,
@@ -428,7 +495,7 @@ def evaluate(
 ) -> None:
     """Measure a model beside a copy of the source, a flat brain and a contrast map, on patients with segmentations."""
     from utad_monai.apps.evaluate import evaluate_cohort, show_evaluated
-    from utad_monai.runtime.parallel import local_device
+    from utad_monai.runtime.parallel import chosen_device
 
     evaluated = evaluate_cohort(
         dataset_dir,
@@ -438,7 +505,7 @@ def evaluate(
         split=split,
         flips=flips,
         batch_size=batch_size,
-        device=str(local_device()),
+        device=str(chosen_device(device)),
         on_bad_case=on_bad_case,
         label_set=label_set,
     )

@@ -58,7 +58,13 @@ _STEPS = (
 )
 
 
-def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCase | str = OnBadCase.REFUSE) -> None:
+def run_demo(
+    output_dir: str | Path,
+    dataset_dir: str = "",
+    on_bad_case: OnBadCase | str = OnBadCase.REFUSE,
+    *,
+    device: str = "",
+) -> None:
     """Train segmentation, teacher and student, write volumes, measure them, and say where everything is.
 
     The last line is the path of a picture: sources, synthetic images, real ones and errors of a test patient.
@@ -67,22 +73,24 @@ def run_demo(output_dir: str | Path, dataset_dir: str = "", on_bad_case: OnBadCa
         output_dir: folder for all results.
         dataset_dir: a cohort; empty for the embedded phantom.
         on_bad_case: whether bad cases stop everything (`refuse`) or are left out (`skip`).
+        device: where to compute; the bundles choose when empty.
 
     Raises:
         FolderInUseError: when another run writes to the output folder.
         OutputError: when the output folder cannot be written, or its disk is full.
     """
     with locked_folder(output_dir):
-        _run_steps(Path(output_dir), dataset_dir, on_bad_case)
+        _run_steps(Path(output_dir), dataset_dir, on_bad_case, {"device": device} if device else {})
 
 
-def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str) -> None:
+def _run_steps(output: Path, dataset_dir: str, on_bad_case: OnBadCase | str, chosen: Mapping[str, Any]) -> None:
     begin = time.monotonic()
     dataset = dataset_dir or default_dataset_dir()
     common = {
         "dataset_dir": literal_path(dataset),
         "output_dir": literal_path(output),
         "on_bad_case": str(on_bad_case),
+        **chosen,
     }
     for number, step in enumerate(_STEPS, start=1):
         typer.echo(f"[{number}/{len(_STEPS)}] {step.title}")

@@ -29,6 +29,7 @@ from utad_monai.inferers.slice_translator import starter_method
 from utad_monai.keys import EvaluationProtocol, ImageSource, OnBadCase, Split
 from utad_monai.metrics.protocols import PROTOCOL_IN_WORDS
 from utad_monai.models import TranslatorModel, load_translator
+from utad_monai.models.stages import model_of_run
 from utad_monai.models.starter import is_starter, load_starter
 from utad_monai.runtime.files import write_json, write_table
 from utad_monai.runtime.folder_lock import locked_folder
@@ -86,7 +87,7 @@ def evaluate_cohort(
     Args:
         dataset_dir: the cohort.
         output_dir: receives `measurements.csv`, `protocols.json`, the slices, and `split.csv` where there is none yet.
-        model: a model file; the starter weights when None.
+        model: a model file, or the folder of the run that trained it; the starter weights when None.
         protocols: by which to measure.
         split: whom to measure; calibration, flat brain and contrast map come from the training patients.
         flips: whether mirror images are translated too; of the starter alone when None.
@@ -100,7 +101,7 @@ def evaluate_cohort(
         CheckpointError: when the model is unusable.
     """
     output, chosen = Path(output_dir), chosen_protocols(protocols)
-    translator = load_starter() if model is None else load_translator(model)
+    translator = load_starter() if model is None else load_translator(model_of_run(model))
     with locked_folder(output):
         cohort = prepare_cohort(
             dataset_dir, output, translator.preprocessing, on_bad_case=on_bad_case, label_set=label_set

@@ -12,8 +12,6 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import torch
-
 from utad_monai.keys import (
     AdversarialGame,
     AutocastType,
@@ -32,6 +30,7 @@ from utad_monai.keys import (
     ValidationMetric,
     VoxelType,
 )
+from utad_monai.runtime.parallel import devices, has_device
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,6 @@ def _is_modality(value: Any) -> bool:
         return False
 
 
-def _is_there(device: Any) -> bool:
-    """Tell whether this machine has a device."""
-    try:
-        return device is not None and torch.empty(0, device=device).device.type != "meta"
-    except (RuntimeError, AssertionError, TypeError, ValueError):  # torch without CUDA asserts that it has it
-        return False
-
-
 _SIDE = Kind("", lambda value: _whole(32).fits(value) and value % 16 == 0)
 _FLAG = Kind("True or False", lambda value: isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)))
 _SOME, _ANY, _WEIGHT, _SHARE = _whole(1), _whole(0), _number(0), _number(0, 1)
@@ -110,7 +101,6 @@ _BELOW_ONE = Kind("a number from 0 on and below 1", lambda value: _is_number(val
 _SIZE = _list("two whole numbers from 32 on, multiples of 16, such as [192,160]", _SIDE, 2, 2)
 _MODALITIES = "a list of modalities, such as \"['t1','t2']\""
 _MODALITY = Kind("", _is_modality)
-_DEVICES = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
 
 PATH: Final = Kind("a path", lambda value: isinstance(value, str | os.PathLike))
 NUMBER: Final = _number()
@@ -119,7 +109,7 @@ FLAG: Final = _FLAG
 
 _GROUPS: Mapping[str, Kind] = {
     "dataset_dir output_dir stage_dir teacher_dir brains_dir start_weights label_set": PATH,
-    "device": Kind(f"a device of this machine: {', '.join(_DEVICES)}", _is_there),
+    "device": Kind(f"a device of this machine: {', '.join(devices())}", has_device),
     # the cohort and its slices
     "seed": _ANY,
     "validation_fraction test_fraction tumour_fraction min_brain_fraction modality_dropout": _SHARE,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +28,8 @@ _LEVELS = np.linspace(0, 1, 8 * BINS + 1)
 """Shares of the brain whose intensities (quantiles) are averaged."""
 _LEAST_SLOPE = 1e-9
 """Added where a distribution is flat, so that each share has one intensity."""
+
+_TYPICAL_FILE = Path(__file__).with_name("typical_intensities.json")
 
 PatientHistograms = Mapping[Modality, Mapping[str, "IntensityHistogram"]]
 """For each modality the histogram of each patient that has it."""
@@ -166,3 +171,16 @@ def mean_over_patients(
         for modality, of in histograms.items()
     }
     return {modality: mean_histogram(chosen) for modality, chosen in kept.items() if chosen}
+
+
+@cache
+def typical_histograms() -> Mapping[Modality, IntensityHistogram]:
+    """Return the distributions that come with the package: means over 16 patients, none of whom can be told from them.
+
+    They stand for a modality that nobody else shows, such as those that a single patient lacks
+    (`benchmarks/typical.py`).
+    """
+    content = json.loads(_TYPICAL_FILE.read_text(encoding="ascii"))
+    return {
+        Modality(name): IntensityHistogram(tuple(entry["cdf"]), entry["patients"]) for name, entry in content.items()
+    }

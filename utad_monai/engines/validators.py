@@ -21,7 +21,7 @@ from utad_monai.keys import FOUR_MODALITIES, BatchKey, Modality, ModalitySet, Se
 from utad_monai.metrics.image_quality import identity_copy_score, image_quality
 from utad_monai.metrics.unpaired import appearance_distance, appearance_features, variety_of_inputs, variety_of_targets
 from utad_monai.networks import TumourAwareGenerator
-from utad_monai.transforms import mask_tumour
+from utad_monai.transforms import BACKGROUND, mask_tumour
 
 _MOST = 16
 """Images of a modality that are looked at: their mean look changes little with more, and each costs time."""
@@ -71,7 +71,9 @@ class TranslationValidator(Evaluator):
 
     Without pairs, translations are compared with the real images of the validation cases; those to a modality that no
     validation case has, with the training images of that modality; those to a modality that nobody has are not scored.
-    After a run `scored_on` says in words what was scored.
+    After a run `scored_on` says in words what was scored, and `below_copy` names the pairs (`t1->t1ce`) of which a mere
+    copy of the source has the smaller absolute error in the brain, where validation cases show both; nothing is chosen
+    by it.
 
     Args:
         device: where to compute.
@@ -104,6 +106,7 @@ class TranslationValidator(Evaluator):
         self.slice_step = slice_step
         self.source_errors: dict[Modality, dict[Modality, float]] = {}
         self.scored_on = ""
+        self.below_copy: tuple[str, ...] = ()
         self._reference = None if reference is None else ReferenceImages(reference, slice_step)
         super().__init__(
             device=device,
@@ -124,6 +127,7 @@ class TranslationValidator(Evaluator):
         self._cycle: dict[Pair, list[float]] = defaultdict(list)
         self._copy: dict[Pair, list[float]] = defaultdict(list)
         self._ssim: dict[Pair, list[float]] = defaultdict(list)
+        self._gain: dict[Pair, list[float]] = defaultdict(list)
         self._seen: list[str] = []
 
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, Any]:
@@ -146,6 +150,8 @@ class TranslationValidator(Evaluator):
         returned = self.translator({target: translated}, source, mask)
         if real is not None:
             self._copy[pair].append(identity_copy_score(image, translated, real))
+            shown = real > BACKGROUND
+            self._gain[pair].append(float(((image - real).abs() - (translated - real).abs())[shown].sum()))
         brain = image > -1
         self._cycle[pair].append(float((returned - image).abs()[brain].mean()) if bool(brain.any()) else 0.0)
         if self.key_metric is ValidationMetric.SSIM and real is not None:
@@ -173,6 +179,7 @@ class TranslationValidator(Evaluator):
         self.state.metrics["validation_appearance"] = float(np.mean(list(appearance.values())))
         self.state.metrics |= self._health(real)
         self.scored_on = self._what_was_scored(len(scores))
+        self.below_copy = tuple(f"{source}->{target}" for (source, target), gain in self._gain.items() if sum(gain) < 0)
 
     def _real_looks(self) -> dict[Modality, Sequence[Tensor]]:
         """Return the looks of the real images of each modality: of validation cases, or else of training cases."""

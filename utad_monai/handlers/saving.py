@@ -19,6 +19,7 @@ from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.engines.validators import TranslationValidator
 from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
+from utad_monai.models.source_choice import BELOW_COPY
 from utad_monai.models.stages import drop_other_model, present_model
 from utad_monai.networks import ModalityCritic, TumourAwareGenerator
 from utad_monai.transforms import IntensityWindow
@@ -156,6 +157,8 @@ class SaveBestTranslator(BestSoFar):
             return
         made = self.training | {"epoch": engine.state.epoch, "validation_metric": name, "validation_value": value}
         made["validated_on"] = engine.scored_on
+        if engine.below_copy:
+            made[BELOW_COPY] = list(engine.below_copy)
         translator = TranslatorModel(
             self.generator,
             self.preprocessing,

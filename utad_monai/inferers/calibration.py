@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +46,7 @@ class IntensityMap:
     Attributes:
         knots: `BINS + 1` values in [0, 1], of equally spaced intensities on [0, 1]; linear in between.
         patients: number of patients whose images it leads to.
+        typical: whether these are those of the package's own average (`typical_histograms`), not of the cohort.
 
     Raises:
         ValueError: when it is no such map.
@@ -53,6 +54,8 @@ class IntensityMap:
 
     knots: tuple[float, ...]
     patients: int
+    _: KW_ONLY
+    typical: bool = False
 
     def __post_init__(self) -> None:
         rising = all(0 <= before <= after <= 1 for before, after in zip(self.knots, self.knots[1:], strict=False))
@@ -86,7 +89,10 @@ class Calibration:
 
     def as_data(self) -> dict[str, Any]:
         """Return everything as plain data for a file."""
-        return {str(m): {"patients": chosen.patients, "knots": list(chosen.knots)} for m, chosen in self.maps.items()}
+        return {
+            str(m): {"patients": chosen.patients, "knots": list(chosen.knots)} | _origin(chosen)
+            for m, chosen in self.maps.items()
+        }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Calibration:
@@ -97,7 +103,11 @@ class Calibration:
         """
         return cls(
             {
-                Modality.named(modality): IntensityMap(tuple(map(float, content["knots"])), int(content["patients"]))
+                Modality.named(modality): IntensityMap(
+                    tuple(map(float, content["knots"])),
+                    int(content["patients"]),
+                    typical=bool(content.get("typical", False)),
+                )
                 for modality, content in data.items()
             }
         )
@@ -107,22 +117,33 @@ class Calibration:
         if target not in self.maps:
             return None
         knots = json.dumps(list(self.maps[target].knots))
-        return {"patients": self.maps[target].patients, "sha256": hashlib.sha256(knots.encode()).hexdigest()}
+        chosen = self.maps[target]
+        return {"patients": chosen.patients, "sha256": hashlib.sha256(knots.encode()).hexdigest()} | _origin(chosen)
+
+
+def _origin(chosen: IntensityMap) -> dict[str, bool]:
+    return {"typical": True} if chosen.typical else {}
 
 
 def fit_calibration(
-    painted: Mapping[Modality, Sequence[float]], cohort: Mapping[Modality, IntensityHistogram]
+    painted: Mapping[Modality, Sequence[float]],
+    cohort: Mapping[Modality, IntensityHistogram],
+    *,
+    typical: bool = False,
 ) -> Calibration:
     """Return the maps from what a model paints to what a cohort shows, for the modalities that both have.
 
     Args:
         painted: `Translator.reference_histograms`: 256 shares of what the model paints, of each target.
         cohort: the mean distribution of the cohort's patients, brain without tumour.
+        typical: whether it is the package's own average.
     """
     return Calibration(
         {
             modality: IntensityMap(
-                _knots(histogram_of_shares(painted[modality]), cohort[modality]), cohort[modality].patients
+                _knots(histogram_of_shares(painted[modality]), cohort[modality]),
+                cohort[modality].patients,
+                typical=typical,
             )
             for modality in cohort
             if modality in painted

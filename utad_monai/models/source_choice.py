@@ -15,6 +15,20 @@ WEIGHT_EXPONENT = 4
 phantom and on real cases (docs/results.md)."""
 
 
+BELOW_COPY = "below_copy"
+"""What a model's `training` calls the pairs (`t1->t1ce`) of which a copy was better on the validation split."""
+NEAR_TIE = 0.1
+"""Errors that differ by a smaller share are the same: a few validation patients do not tell such sources apart."""
+USUAL_SOURCES: Mapping[Modality, tuple[Modality, ...]] = {
+    Modality.FLAIR: (Modality.T2, Modality.T1, Modality.T1CE),
+    Modality.T1: (Modality.T1CE, Modality.T2, Modality.FLAIR),
+    Modality.T1CE: (Modality.T1, Modality.T2, Modality.FLAIR),
+    Modality.T2: (Modality.T1, Modality.T1CE, Modality.FLAIR),
+}
+"""For each target the sources that usually serve it, the best first: T1 and T1ce for each other, else by the table of
+pairs of docs/results.md. It decides where errors do not."""
+
+
 def usable_sources(target: Modality, available: Sequence[Modality]) -> tuple[Modality, ...]:
     """Return the available modalities that a target can be made from: the four in their order, then others.
 
@@ -30,13 +44,17 @@ def usable_sources(target: Modality, available: Sequence[Modality]) -> tuple[Mod
 
 
 def best_source(errors: SourceErrors, target: Modality, available: Sequence[Modality]) -> Modality:
-    """Return the available source with the smallest error; modality order decides between sources without one.
+    """Return the available source with the smallest error; `USUAL_SOURCES` decides near ties and unknown errors.
 
     Raises:
         ValueError: when nothing but the target is available.
     """
     known = errors.get(target, {})
-    return min(usable_sources(target, available), key=lambda source: known.get(source, math.inf))
+    usable = usable_sources(target, available)
+    least = min(known.get(source, math.inf) for source in usable)
+    tied = [source for source in usable if known.get(source, math.inf) <= least * (1 + NEAR_TIE)]
+    usual = USUAL_SOURCES.get(target, ())
+    return min(tied, key=lambda source: usual.index(source) if source in usual else len(usual))
 
 
 def source_weights(errors: SourceErrors, target: Modality, sources: Sequence[Modality]) -> dict[Modality, float]:

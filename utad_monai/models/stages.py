@@ -7,7 +7,7 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
-from utad_monai.errors import UserError
+from utad_monai.errors import CheckpointError, UserError
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ class Stage(StrEnum):
     SYNTHETIC = "synthetic"
     EVALUATION = "evaluation"
 
+
+_TRANSLATING = (Stage.STUDENT, "starter")
+"""Folders of a run whose model translates without masks, the first one first."""
 
 _BUNDLES = {Stage.SYNTHETIC: "inference", Stage.EVALUATION: "evaluate"}
 """Bundles that are not named after their stage."""
@@ -90,6 +93,27 @@ def drop_other_model(path: str | Path) -> None:
 def _other_name(path: Path) -> Path | None:
     names = {MODEL_FILE: EARLIER_MODEL_FILE, EARLIER_MODEL_FILE: MODEL_FILE}
     return path.with_name(names[path.name]) if path.name in names else None
+
+
+def model_of_run(path: str | Path) -> Path:
+    """Return the student of a run's folder; a model file, or a package, is returned as it is.
+
+    Args:
+        path: a folder that trainings wrote, or one of its stages; a model file; a package.
+
+    Raises:
+        CheckpointError: when the folder has a teacher and no student: it needs tumour masks.
+    """
+    folder = Path(path)
+    for inside in (*(folder / str(stage) for stage in _TRANSLATING), folder):
+        found = present_model(inside / MODEL_FILE)
+        if found.is_file():
+            return found
+    teacher = present_model(folder / Stage.TEACHER / MODEL_FILE)
+    if teacher.is_file():
+        remedy = f"train the student: utad-monai run student -- --output_dir {folder} (and the same --dataset_dir)"
+        raise CheckpointError(teacher, "is a teacher, which needs tumour masks, and there is no student", remedy)
+    return folder
 
 
 def model_path(output_dir: str | Path, stage: Stage | str) -> Path:

@@ -64,7 +64,7 @@ class TranslatorModel:
         return None if self.reference_histograms and not self.intensity_profiles else self.intensity_profiles
 
     def best_source(self, target: Modality, available: tuple[Modality, ...]) -> Modality:
-        """Return the available source with the smallest validation error; modality order decides between unknown ones.
+        """Return the available source with the smallest validation error (`utad_monai.models.source_choice`).
 
         Raises:
             ValueError: when nothing but the target is available.

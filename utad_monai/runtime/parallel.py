@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
+from utad_monai.errors import UserError
+
 Value = TypeVar("Value")
 _BUCKET_ELEMENTS = 2**19
 """So many gradients travel in one message: one message a tensor is slow. A larger tensor travels alone, uncopied."""
@@ -56,6 +58,47 @@ def local_device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+AUTO = "auto"
+"""The word for the device that suits: this process's GPU where CUDA has one, else the CPU."""
+
+
+class DeviceError(UserError, ValueError):
+    """A device that this machine does not have."""
+
+    exit_code = 2
+
+
+def chosen_device(name: str = AUTO) -> torch.device:
+    """Return the device that a user names.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` (this process's own GPU), `cuda:1`, or `mps`. Apple's GPU is never chosen by `auto`:
+            nothing here was measured on one.
+
+    Raises:
+        DeviceError: naming the devices that there are.
+    """
+    if name == AUTO:
+        return local_device()
+    if not has_device(name):
+        raise DeviceError("", f"this machine has no device {name}", f"choose {AUTO} or one of {', '.join(devices())}")
+    return local_device() if name == "cuda" else torch.device(name)
+
+
+def devices() -> list[str]:
+    """Return the names of this machine's devices."""
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count())), *mps]
+
+
+def has_device(device: Any) -> bool:
+    """Tell whether this machine has a device."""
+    try:
+        return device is not None and torch.empty(0, device=device).device.type != "meta"
+    except (RuntimeError, AssertionError, TypeError, ValueError):  # torch without CUDA asserts that it has it
+        return False
 
 
 def average_gradients(optimizer: Optimizer) -> None:

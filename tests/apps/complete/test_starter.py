@@ -81,11 +81,12 @@ def test_every_modality_is_made_from_all_sources_at_once_and_says_what_made_it(
 def test_manifest_and_log_say_it_in_one_line(completion: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="utad_monai"):
         complete_cohort(completion())
-    line = f"{MEANING}; calibrated on this cohort's patients (flair of 2, t1 of 2, t2 of 3)"
+    own = "calibrated on this cohort's patients (flair of 2, t1 of 2, t2 of 3)"
+    line = f"{MEANING}; {own}, and on the average that comes with UTAD-MONAI (t1ce of 16)"
     assert [record.message for record in caplog.records].count(line) == 1
     protocol = json.loads((tmp_path / "out" / "manifest.json").read_text())["protocol"]
     assert protocol["model"] == line
-    assert set(protocol["calibration"]) == {"flair", "t1", "t2"}
+    assert set(protocol["calibration"]) == set(Modality)
     assert protocol["model_training"]["stage"] == "starter"
 
 
@@ -107,15 +108,15 @@ def test_modality_that_nobody_has_is_made_with_a_warning_in_the_range_of_the_oth
 ) -> None:
     completed = complete_cohort(completion())
     said = sidecar(tmp_path / "out", "a", T1CE)
-    assert any("no case of the cohort shows t1ce" in warning for warning in said["Warnings"])
-    assert said["Settings"]["calibration"] is None
+    assert any("no t1ce image to take intensities from" in warning for warning in said["Warnings"])
+    assert said["Settings"]["calibration"]["typical"] is True
     assert "other modalities" in said["Intensities"]
     windows, _ = measure_cohort(find_cases(cohort), starter.load_starter().preprocessing, progress=False)
     lower, upper = said["Settings"]["window"]
     assert min(window.lower for window in windows.values()) <= lower <= max(window.lower for window in windows.values())
     assert min(window.upper for window in windows.values()) <= upper <= max(window.upper for window in windows.values())
     assert any("t1ce" in warning for warning in completed.results[0].warnings)
-    assert not any("no case of" in warning for warning in sidecar(tmp_path / "out", "a", T2)["Warnings"])
+    assert not any("to take intensities from" in warning for warning in sidecar(tmp_path / "out", "a", T2)["Warnings"])
 
 
 def test_calibration_is_stored_and_a_repetition_opens_no_image_for_it(
@@ -124,7 +125,7 @@ def test_calibration_is_stored_and_a_repetition_opens_no_image_for_it(
     complete_cohort(completion())
     before = content(tmp_path / "out")
     stored = json.loads((tmp_path / "out" / CALIBRATION_FILE).read_text())
-    assert set(stored["maps"]) == {"flair", "t1", "t2"}
+    assert {m for m, kept in stored["maps"].items() if "typical" not in kept} == {"flair", "t1", "t2"}
     monkeypatch.setattr("utad_monai.apps.complete.intensities.measure_cohort", lambda *_: pytest.fail("measured again"))
     again = complete_cohort(completion())
     assert all(result.kept for result in again.results)

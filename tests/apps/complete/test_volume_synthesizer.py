@@ -116,7 +116,7 @@ def test_bad_case_is_refused_and_the_others_are_byte_equal_to_a_clean_run(synthe
     assert "a_flair.nii.gz" in engine.refused[0].reasons[0]
     others = {name: data for name, data in content(engine.output_dir).items() if name.startswith("b/")}
     assert others == {name: data for name, data in clean.items() if name.startswith("b/")}
-    assert len(others) == 4
+    assert len(others) == 5
     with pytest.raises(SystemExit, match="2"):
         engine.exit_when_refused()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -11,15 +11,18 @@ from typing import Any
 
 from utad_monai.apps.complete.intensities import CohortIntensities, ValidatedCases
 from utad_monai.apps.complete.manifest import CaseResult, VolumeResult
+from utad_monai.apps.complete.preview import preview_path, write_preview
 from utad_monai.apps.complete.provenance import Provenance, SourceImage
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
+from utad_monai.apps.complete.yardsticks import beaten_pairs
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.unclaimed import unclaimed_reason, unclaimed_warnings
 from utad_monai.data.preprocessing import LoadedCase
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.inferers import SyntheticVolume, VolumeTranslator
+from utad_monai.inferers.calibration import IntensityMap
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
 from utad_monai.models import CheckpointError, file_sha256
 from utad_monai.models.source_choice import usable_sources
@@ -61,6 +64,8 @@ class CaseCompleter:
         windows: the intensities of each modality in the cohort, for that range.
         resume: whether what is finished is kept; otherwise everything is made again.
         manifest_dir: the folder that results name files relative to; the output folder by default.
+        beaten: the warning of each pair (`t1->t1ce`) that something simpler makes better; by default what the model
+            stores.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class CaseCompleter:
         windows: Mapping[Modality, IntensityWindow] | None = None,
         resume: bool = True,
         manifest_dir: str | Path | None = None,
+        beaten: Mapping[str, str] | None = None,
     ) -> None:
         self.manifest_dir = Path(output_dir if manifest_dir is None else manifest_dir)
         self.volumes = volumes
@@ -79,6 +85,7 @@ class CaseCompleter:
         self.output_dir = Path(output_dir)
         self.settings = replace(settings.of_model(volumes.translator), options=volumes.options)
         self.windows = dict(windows or {})
+        self.beaten = beaten_pairs(volumes.translator) if beaten is None else beaten
         self.validated = ValidatedCases(self.manifest_dir, volumes.translator.preprocessing)
 
     def use(self, intensities: CohortIntensities) -> None:
@@ -113,10 +120,27 @@ class CaseCompleter:
                 results[target] = kept
         missing = [target for target in targets if target not in results]
         if not missing:
-            return self._validated(_case_result(case, [results[target] for target in targets]), case)
+            result = self._validated(_case_result(case, [results[target] for target in targets]), case)
+            if result.made and not self._preview(case).is_file():  # it was ended between its volumes and its picture
+                self._draw(case, result, self._open(case)[0])
+            return result
         loaded, problems = self._open(case)
         results |= self._make_all(case, {target: waiting[target] for target in missing}, loaded, problems)
-        return replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+        result = replace(_case_result(case, [results[target] for target in targets]), problems=_texts(problems, loaded))
+        self._draw(case, result, loaded)
+        return result
+
+    def _draw(self, case: Case, result: CaseResult, loaded: LoadedCase | None) -> None:
+        """Write the picture of a case of which something was made."""
+        made = {volume.target: self.manifest_dir / volume.file for volume in result.made}
+        if loaded is None or not made:
+            return
+        sources = dict.fromkeys(source for volume in result.made for source in volume.sources)
+        title = f"{case.case_id}: {', '.join(made)} made from {', '.join(sources)}. Not for clinical use."
+        write_preview(self._preview(case), loaded, made, title)
+
+    def _preview(self, case: Case) -> Path:
+        return preview_path(self.output_dir / case.case_id, case.case_id)
 
     @staticmethod
     def _passes_silently(warning: Finding, result: CaseResult) -> bool:
@@ -233,7 +257,7 @@ class CaseCompleter:
             made = self.volumes.translate(loaded, target, sources, self._window(target))
         except ValueError as error:  # weights that the model does not store
             return _refused(target, f"case {case.case_id}: {target}: {error}")
-        warnings = self._warnings(loaded, sources, target)
+        warnings = [*self._warnings(loaded, sources, target), *self._simpler(made)]
         extra = {_WARNINGS: warnings, "SliceConsistency": _slice_consistency(made)} | self._units(made)
         like = loaded.headers[made.sources[0]]
         return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
@@ -243,9 +267,15 @@ class CaseCompleter:
         translator = self.volumes.translator
         found = input_warnings(loaded.only(sources), translator.known_profiles, translator.preprocessing)
         texts = [*loaded.warnings, *(warning.phrase for warning in found)]
-        if self.settings.calibrate and target not in self.volumes.calibration.maps:
-            texts.append(uncalibrated(target))
+        if self.settings.calibrate and (text := not_shown(target, self.volumes.calibration.maps.get(target))):
+            texts.append(text)
         return list(dict.fromkeys(texts))
+
+    def _simpler(self, made: SyntheticVolume) -> Iterator[str]:
+        """Yield a warning for each source that counts and that something simpler turns into the target better."""
+        for source in made.sources if not self.volumes.translator.generator.several else ():
+            if text := self.beaten.get(f"{source}->{made.target}"):
+                yield f"{made.target} from {source}: {text}"
 
     def _units(self, made: SyntheticVolume) -> dict[str, Any]:
         meaning = {
@@ -268,9 +298,13 @@ class CaseCompleter:
         return None if sidecar is None else _done(self.manifest_dir, files, sidecar, kept=True)
 
 
-def uncalibrated(target: Modality) -> str:
-    """Return the warning of a target whose intensities no case of the cohort shows."""
-    return f"no case of the cohort shows {target}: its contrast stays that of the phantom which taught the model"
+def not_shown(target: Modality, chosen: IntensityMap | None) -> str:
+    """Return the warning of a target whose intensities nobody in the cohort shows; empty where somebody does."""
+    if chosen is None:
+        return f"no {target} image to take intensities from: its contrast stays that of the phantom"
+    if chosen.typical:
+        return f"no {target} image to take intensities from: its contrast is the average of {chosen.patients} others"
+    return ""
 
 
 def _typical(windows: Iterable[IntensityWindow]) -> IntensityWindow | None:

@@ -15,6 +15,7 @@ from typing import Any
 from utad_monai.apps.complete.case_completer import CaseCompleter, PlannedVolume
 from utad_monai.apps.complete.intensities import CohortIntensities, completion_intensities, kept_intensities
 from utad_monai.apps.complete.manifest import CaseResult, log_result, write_manifest
+from utad_monai.apps.complete.patient import patient_case, refuse_unusable
 from utad_monai.apps.complete.settings import (
     PARTS_FOLDER,
     CompletionSettings,
@@ -26,13 +27,14 @@ from utad_monai.apps.complete.settings import (
     write_account,
 )
 from utad_monai.apps.complete.trees import CompleteCase, Tree, write_tree
+from utad_monai.apps.complete.yardsticks import beaten_pairs
 from utad_monai.data.cohort import describe
 from utad_monai.data.layouts import Case, look_for_cases
 from utad_monai.data.quality.finding import CohortError, Finding
 from utad_monai.inferers import VolumeTranslator
-from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, ModalitySet, Placing, TreeLayout
+from utad_monai.keys import CompletionStatus, FusionMethod, InferenceEngine, Modality, ModalitySet, Placing, TreeLayout
 from utad_monai.models import TranslatorModel, load_translator
-from utad_monai.models.stages import Stage
+from utad_monai.models.stages import Stage, model_of_run
 from utad_monai.models.starter import MEANING, is_starter, load_starter
 from utad_monai.models.translator_model import refuse_other_modalities
 from utad_monai.runtime.folder_lock import FolderInUseError, locked_folder
@@ -49,8 +51,9 @@ class Completion:
     """A way to complete a cohort.
 
     Attributes:
-        dataset_dir: the cohort.
-        model: file (or package, folder or zip) of a student; None for the starter weights that come with UTAD-MONAI.
+        dataset_dir: the cohort; or the images of one patient by modality.
+        model: file (or package, folder or zip) of a student, or the folder of the run that trained it; None for the
+            starter weights that come with UTAD-MONAI.
         output_dir: receives `synthetic/`, the manifest and the tree; outside the cohort.
         settings: what a volume is made of and how.
         workers: processes side by side, each with the model and one case in memory.
@@ -63,9 +66,10 @@ class Completion:
         shard: the share of the cases that is completed, beside other processes; None for all. The last shard that ends
             writes manifest and tree.
         label_set: what segmentations mean: the name of a label set or a file; empty for what the cohort says.
+        as_given: of one patient, whether an image may look like another modality than it is given as.
     """
 
-    dataset_dir: str | Path
+    dataset_dir: str | Path | Mapping[Modality, Path]
     model: str | Path | None
     _: KW_ONLY
     output_dir: str | Path
@@ -79,6 +83,7 @@ class Completion:
     progress: bool = True
     shard: Shard | None = None
     label_set: str | Path = ""
+    as_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ def plan_completion(completion: Completion) -> Plan:
         CheckpointError: when the model cannot be used.
     """
     translator = _model(completion)
+    _say_which(completion, translator)
     cohort, cases, problems = _find(completion, translator.modalities)
     settings = completion.settings.of_model(translator)
     known = kept_intensities(cases, translator, settings, completion.output_dir)
@@ -156,6 +162,9 @@ def complete_cohort(completion: Completion) -> Completed:
     translator = _model(completion)
     cohort, cases, problems = _find(completion, translator.modalities)
     _logger.info("%s", cohort)
+    _say_which(completion, translator)
+    if isinstance(completion.dataset_dir, Mapping):
+        refuse_unusable(cases[0], translator.preprocessing, as_given=completion.as_given)
     _completer(completion, translator, CohortIntensities())  # what is wrong with it is said before a case is opened
     output_dir = Path(completion.output_dir)
     if completion.shard is not None:
@@ -238,6 +247,9 @@ def _not_measured(translator: TranslatorModel) -> CohortIntensities:
 
 
 def _find(completion: Completion, modalities: ModalitySet) -> tuple[str, Sequence[Case], tuple[Finding, ...]]:
+    if isinstance(completion.dataset_dir, Mapping):
+        case = patient_case(completion.dataset_dir, completion.output_dir, modalities)
+        return f"one patient ({', '.join(case.images)}), called {case.case_id} after the output folder", [case], ()
     _refuse_nesting(Path(completion.dataset_dir), Path(completion.output_dir))
     found = look_for_cases(completion.dataset_dir, modalities, completion.label_set)
     if not found.cases:
@@ -259,10 +271,16 @@ def _refuse_nesting(dataset_dir: Path, output_dir: Path) -> None:
 
 def _model(completion: Completion) -> TranslatorModel:
     """Return the student, or the starter where none is given; one of other modalities than the four fills no tree."""
-    translator = load_starter() if completion.model is None else load_translator(completion.model)
+    translator = load_starter() if completion.model is None else load_translator(model_of_run(completion.model))
     if completion.tree:
         refuse_other_modalities(completion.model or "the starter", translator, f"the tree {completion.tree}")
     return translator
+
+
+def _say_which(completion: Completion, translator: TranslatorModel) -> None:
+    """Name the model that was found in a run's folder."""
+    if completion.model is not None and (found := model_of_run(completion.model)) != Path(completion.model):
+        _logger.info("model: %s (the %s)", found, translator.training.get("stage", "model"))
 
 
 def _model_line(
@@ -276,8 +294,11 @@ def _model_line(
         return f"{name}; not calibrated"
     if intensities is None:
         return f"{name}; to be calibrated on this cohort"
-    found = ", ".join(f"{m} of {chosen.patients}" for m, chosen in intensities.calibration.maps.items())
-    return f"{name}; calibrated on this cohort's patients ({found or 'none of them shows any modality'})"
+    maps = intensities.calibration.maps
+    found = ", ".join(f"{m} of {chosen.patients}" for m, chosen in maps.items() if not chosen.typical)
+    lent = ", ".join(f"{m} of {chosen.patients}" for m, chosen in maps.items() if chosen.typical)
+    line = f"{name}; calibrated on this cohort's patients ({found or 'none of them shows any modality'})"
+    return f"{line}, and on the average that comes with UTAD-MONAI ({lent})" if lent else line
 
 
 def _completer(completion: Completion, translator: TranslatorModel, intensities: CohortIntensities) -> CaseCompleter:
@@ -293,7 +314,13 @@ def _completer(completion: Completion, translator: TranslatorModel, intensities:
     output_dir, resume = Path(completion.output_dir), completion.resume
     folder = output_dir / Stage.SYNTHETIC
     return CaseCompleter(
-        volumes, folder, settings=settings, windows=intensities.windows, resume=resume, manifest_dir=output_dir
+        volumes,
+        folder,
+        settings=settings,
+        windows=intensities.windows,
+        resume=resume,
+        manifest_dir=output_dir,
+        beaten=beaten_pairs(translator, completion.model),
     )
 
 

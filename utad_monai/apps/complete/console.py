@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import typer
 
 from utad_monai.apps.complete.case_completer import PlannedVolume
+from utad_monai.apps.complete.caution import caution
 from utad_monai.apps.complete.cohort import Completed, Plan
 from utad_monai.apps.complete.manifest import MANIFEST_FILE
-from utad_monai.keys import CompletionStatus
+from utad_monai.apps.complete.preview import preview_path
+from utad_monai.keys import CompletionStatus, Modality
 from utad_monai.models.stages import Stage
-from utad_monai.runtime.console import counted, visible
+from utad_monai.runtime.console import counted, show_next, visible
 
 
 def show_plan(plan: Plan) -> None:
@@ -39,6 +42,19 @@ def _intention(case_id: str, volume: PlannedVolume) -> str:
     return f"{verb}   {case_id}: {volume.target} from {', '.join(volume.sources)}"
 
 
+def show_patient(completed: Completed, output_dir: str | Path) -> None:
+    """Print what was made of one patient, the picture to look at, and what not to believe."""
+    output = Path(output_dir)
+    for result in completed.results:
+        for volume in result.made:
+            typer.echo(f"{volume.target:<8} {output / volume.file}")
+        if result.made:
+            preview = preview_path((output / result.made[0].file).parent, result.case_id)
+            typer.echo(f"preview  {preview}")
+            sources = {source for volume in result.made for source in volume.sources}
+            typer.echo(caution([volume.target for volume in result.made], [*map(Modality.named, sources)]))
+
+
 def show_completed(completed: Completed, output_dir: str | Path) -> None:
     """Print counts, where the results are, and the channel order of the tree."""
     output = Path(output_dir)
@@ -56,3 +72,5 @@ def show_completed(completed: Completed, output_dir: str | Path) -> None:
             typer.echo(visible(f"warning: {warning}"), err=True)
         for problem in completed.tree.problems:
             typer.echo(visible(f"error: {problem}"), err=True)
+    if not completed.waits:
+        show_next([shlex.join(["utad-monai", "report", str(output)])])

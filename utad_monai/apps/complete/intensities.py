@@ -16,7 +16,12 @@ from torch import Tensor
 
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.case_volumes import load_image
-from utad_monai.data.intensity_histogram import IntensityHistogram, MeanHistogram, brain_histogram
+from utad_monai.data.intensity_histogram import (
+    IntensityHistogram,
+    MeanHistogram,
+    brain_histogram,
+    typical_histograms,
+)
 from utad_monai.data.layouts import Case
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.slice_store import case_key
@@ -63,7 +68,7 @@ class ValidatedCases:
 
 CALIBRATION_FILE = "calibration.json"
 """Its name in the output folder."""
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever windows or maps are measured in another way: what was kept before is measured anew."""
 
 Measured = tuple[Modality, IntensityWindow, IntensityHistogram | None]
@@ -75,8 +80,8 @@ class CohortIntensities:
 
     Attributes:
         windows: the median brain window of each modality that the cohort has, in file units.
-        calibration: maps from what the model paints to the cohort's distribution; without maps for a model that was
-            trained on a cohort.
+        calibration: maps from what the model paints to the cohort's distribution, or a typical one where the cohort
+            shows none; without maps for a model that was trained on a cohort.
     """
 
     windows: Mapping[Modality, IntensityWindow] = field(default_factory=dict)
@@ -113,10 +118,23 @@ def completion_intensities(
     found = stored_intensities(output_dir, key)
     if found is None:
         windows, histograms = measure_cohort(cases, translator.preprocessing, workers, progress, calibrated)
-        maps = fit_calibration(translator.reference_histograms, histograms) if calibrated else Calibration()
+        maps = calibration_on(translator, histograms) if calibrated else Calibration()
         found = CohortIntensities(windows, maps)
         write_json(Path(output_dir) / CALIBRATION_FILE, _as_data(found, key))
     return found
+
+
+def calibration_on(translator: TranslatorModel, histograms: Mapping[Modality, IntensityHistogram]) -> Calibration:
+    """Return the calibration on a cohort; what none of its images shows is given the typical intensities.
+
+    Args:
+        translator: the model.
+        histograms: the mean distribution of each modality that the cohort has.
+    """
+    painted = translator.reference_histograms
+    lent = {modality: one for modality, one in typical_histograms().items() if modality not in histograms}
+    own = fit_calibration(painted, histograms)
+    return Calibration({**own.maps, **fit_calibration(painted, lent, typical=True).maps})
 
 
 def kept_intensities(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -21,7 +20,10 @@ from utad_monai.apps.report.page import (
     LABEL_STEP,
     content_security_policy,
     image_sprite,
+    inlined,
     label_sprite,
+    page_style,
+    page_template,
     sprite_columns,
     training_health,
 )
@@ -210,13 +212,10 @@ def _render(
     browser: list[dict[str, Any]],
     health: list[dict[str, Any]],
 ) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    scripts = {name: _inlined(_HERE / "templates" / f"{name}.js") for name in ("tables", "browser")}
-    niivue = _inlined(_HERE / "vendor" / "niivue" / "niivue.umd.js") if browser else ""
-    style = _inlined(_HERE / "templates" / "report.css")
-    return environment.get_template("report.html").render(
+    scripts = {name: inlined(_HERE / "templates" / f"{name}.js") for name in ("tables", "browser")}
+    niivue = inlined(_HERE / "vendor" / "niivue" / "niivue.umd.js") if browser else ""
+    style = page_style()
+    return page_template("report.html").render(
         version=__version__,
         protocol=protocol,
         summary=summary,
@@ -233,8 +232,3 @@ def _render(
         scripts=scripts,
         niivue=niivue,
     )
-
-
-def _inlined(file: Path) -> str:
-    """Return a script or style as a browser reads it inside a page; it cannot end its own element."""
-    return file.read_text(encoding="utf-8").replace("</script", "<\\/script")

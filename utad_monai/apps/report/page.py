@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import torch
 import typer
@@ -26,6 +27,25 @@ from utad_monai.keys import TumourRegion
 from utad_monai.models.stages import HEALTH_FILE, Stage
 from utad_monai.runtime.console import counted
 from utad_monai.runtime.files import read_table
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page_template(name: str) -> jinja2.Template:
+    """Return a template of a page; what is put into it is escaped, and a name that is missing is an error."""
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
+
+
+def inlined(file: Path) -> str:
+    """Return a script or style as a browser reads it inside a page; it cannot end its own element."""
+    return file.read_text(encoding="utf-8").replace("</script", "<\\/script")
+
+
+def page_style() -> str:
+    """Return the style of every page."""
+    return inlined(_TEMPLATES / "report.css")
+
 
 _NOTHING_ELSE = (
     "default-src 'none'",

@@ -197,7 +197,7 @@ class _Measurement:
     def __call__(self) -> Measurements:
         cohort = study_cohort(self.plan, self.dataset_dir, self.output)
         cases = EvaluationCases(cohort.store, [cohort.store.cases[self.case_id]])
-        device = default_device()
+        device = torch.device(self.plan.cohort_overrides.get("device") or default_device())
         methods = load_methods(self.plan, self.output)
         evaluator = CaseEvaluator(
             device,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 import typer
 
 from utad_monai.apps.report.html_report import REPORT_FILE, write_report
@@ -23,8 +22,8 @@ from utad_monai.models.weights_file import file_sha256
 from utad_monai.runtime.console import plain_log, show_next, visible
 from utad_monai.runtime.files import read_record
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.runtime.parallel import chosen_device
 from utad_monai.runtime.progress import Journey, in_words, shown_together
-from utad_monai.runtime.workers import default_device
 
 __all__ = ["TrainSettings", "train_cohort"]
 
@@ -48,8 +47,7 @@ def train_cohort(settings: TrainSettings) -> Path | None:
         UnknownOverrideError: when no stage has the key of an override.
         WrongValueError: when a setting has a value that it must not have.
     """
-    device = default_device() if settings.device == "auto" else settings.device
-    machine = Machine.here(torch.device(device))
+    machine = Machine.here(chosen_device(settings.device))
     preset, reason = choose_preset(settings.preset, machine)
     runs = stage_runs(settings, preset, machine.workers)
     refuse_untrainable(settings)

@@ -14,7 +14,7 @@ from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, LABEL_SETS
 from utad_monai.data.layouts.patient import patient_of
 from utad_monai.data.quality.case_name import name_error
 from utad_monai.data.quality.finding import CohortError, Finding
-from utad_monai.keys import FOUR_MODALITIES, ModalitySet
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 
 TABLE_FILE = "cohort.csv"
 """Name of the table that stands for its whole folder."""
@@ -90,6 +90,31 @@ def read_case_table(
                 labels_said=said,
             )
     return list(cases.values()), problems
+
+
+def listed_case(case_id: str, images: Mapping[Modality, Path], modalities: ModalitySet = FOUR_MODALITIES) -> Case:
+    """Return the case of images whose modalities somebody names one by one, as a row of a table does.
+
+    Args:
+        case_id: its name.
+        images: the file of each modality, wherever it lies.
+        modalities: those that a case should have.
+
+    Raises:
+        CohortError: with every file that is missing or given twice.
+    """
+    problems = [Finding.error("", path, "no such file", "correct the path") for path in images.values()]
+    problems = [problem for problem in problems if problem.file and not problem.file.exists()]
+    first: dict[Path, Modality] = {}
+    for modality, path in images.items():
+        other = first.setdefault(path.resolve(), modality)
+        if other is not modality:
+            problems.append(Finding.error("", path, f"is given as {other} and as {modality}", "give each image once"))
+    if problems:
+        raise CohortError(problems)
+    ordered = {modality: images[modality] for modality in modalities if modality in images}
+    layout = table_layout(modalities)
+    return Case(case_id, case_id, images=ordered, segmentation=None, layout=layout, modalities=modalities)
 
 
 def _columns(modalities: ModalitySet) -> tuple[str, ...]:
