@@ -166,7 +166,7 @@ def _font(size: int) -> Any:
 
 def _palette() -> Image.Image:
     """Return the colours of the file: greys, and names and frames with their soft edges; more would double its size."""
-    colours = [(level, level, level) for level in range(0, 256, _GREY_STEP)]
+    colours: list[tuple[int, ...]] = [(level, level, level) for level in range(0, 256, _GREY_STEP)]
     for name in (REAL, MADE):
         colours += [
             tuple(part * shade // _SHADES for part in ImageColor.getrgb(name)) for shade in range(1, _SHADES + 1)
