@@ -26,7 +26,7 @@ from utad_monai.keys import Modality
 from utad_monai.transforms import InvalidImageError
 
 FLAIR, T1, T1CE, T2 = Modality
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 RAS = np.diag([1.5, 1.5, 3.0, 1.0])
 
 
@@ -162,10 +162,21 @@ def test_example_of_the_docstring_runs(working_folder: Path) -> None:
     assert outcome.failed == 0
 
 
-def test_example_of_the_readme_runs(working_folder: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+def run_example(page: str) -> dict[str, Any]:
+    """Run the one Python block of a page."""
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(example, str(README), "exec"), names)
+    exec(compile(example, page, "exec"), names)
+    return names
+
+
+def test_example_of_the_readme_runs(working_folder: Path) -> None:
+    assert working_folder.is_dir()
+    assert set(run_example("README.md")["made"]) == {T1CE, T2}
+
+
+def test_example_of_the_python_page_runs(working_folder: Path) -> None:
+    names = run_example("docs/python.md")
     assert (working_folder / "case_t2.nii.gz").is_file()
     assert set(names["made"]) == {T1CE, T2}
 
