@@ -5,7 +5,7 @@ OUTPUT ?= demo
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint types unit fuzz soak bench lock clean
+.PHONY: env demo test lint types unit docs fuzz soak bench lock clean
 
 env: $(STAMP)
 
@@ -33,6 +33,10 @@ types: env
 unit: env
 	$(BIN)/pytest -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --cov --cov-report=term:skip-covered
 
+# The documentation as a site, site/index.html; a warning is an error.
+docs: env
+	$(BIN)/mkdocs build --strict
+
 # Damaged files at every reader, longer than in the tests; MUTATIONS and SEED choose how many and which.
 MUTATIONS ?= 100000
 SEED ?= 0
@@ -56,4 +60,4 @@ lock: env
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage

@@ -60,20 +60,20 @@ def _other_modality(name: str) -> Modality:
 
 
 class ModalitySet(tuple[Modality, ...]):
-    """The modalities that a cohort, a preprocessing and its models know, in the order of every one-hot code.
-
-    Args:
-        names: the modalities, each once.
-
-    Raises:
-        ValueError: when a name cannot be one or comes twice, or there are fewer than two or more than eight: what
-            networks are told doubles with each.
-    """
+    """The modalities that a cohort, a preprocessing and its models know, in the order of every one-hot code."""
 
     __slots__ = ()
 
     def __new__(cls, names: Iterable[str]) -> Self:
-        """Make the set of some names."""
+        """Make the set of some names.
+
+        Args:
+            names: the modalities, each once.
+
+        Raises:
+            ValueError: when a name cannot be one or comes twice, or there are fewer than two or more than eight: what
+                networks are told doubles with each.
+        """
         made = super().__new__(cls, [Modality.named(name) for name in names])
         if len(set(made)) != len(made) or not 2 <= len(made) <= 8:
             raise ValueError(f"modalities are two to eight different names, got {', '.join(made) or 'none'}")
