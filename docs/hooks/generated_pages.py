@@ -47,12 +47,13 @@ def settings_page() -> str:
     """Return every setting of the packaged bundles, with its default, what it may be, and what it means."""
     parts = [
         "# Settings of the bundles",
-        "Generated from the packaged configs. Give a setting after the configs: `utad-monai run teacher demo --max_epochs 4`, or with `python -m monai.bundle run`. "
-        "Everything else in a config can be changed in the same way, by its path, such as `--train::dataloader::num_workers 2`.",
+        "Generated from the packaged configs. Give a setting after the configs: "
+        "`utad-monai run teacher demo --max_epochs 4`, or with `python -m monai.bundle run`. Everything else in a config "
+        "can be changed in the same way, by its path, such as `--train::dataloader::num_workers 2`.",
         "## Stages",
         *(part for name in STAGES for part in stage_section(name)),
         "## Overlays",
-        "An overlay is named after a stage and changes some of its settings: `utad-monai run teacher demo`.",
+        "An overlay follows a stage and changes some of its settings: `utad-monai run teacher demo`.",
         *(part for name in OVERLAYS for part in overlay_section(name)),
     ]
     return "\n\n".join(parts) + "\n"

@@ -17,8 +17,8 @@ pytest.importorskip("mkdocs", reason="the documentation's tools are not installe
 pytest.importorskip("mkdocstrings_handlers.python", reason="mkdocstrings is not installed: make env installs it")
 pytest.importorskip("material", reason="mkdocs-material is not installed: make env installs it")
 
-from mkdocs.commands.build import build  # noqa: E402
-from mkdocs.config import load_config  # noqa: E402
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
