@@ -48,8 +48,8 @@ def settings_page() -> str:
     parts = [
         "# Settings of the bundles",
         "Generated from the packaged configs. Give a setting after the configs: "
-        "`utad-monai run teacher demo --max_epochs 4`, or with `python -m monai.bundle run`. Everything else in a config "
-        "can be changed in the same way, by its path, such as `--train::dataloader::num_workers 2`.",
+        "`utad-monai run teacher demo --max_epochs 4`, or with `python -m monai.bundle run`. Everything else in a "
+        "config can be changed in the same way, by its path, such as `--train::dataloader::num_workers 2`.",
         "## Stages",
         *(part for name in STAGES for part in stage_section(name)),
         "## Overlays",

@@ -1,7 +1,7 @@
 """Every code block and command of the documentation is understood by the program that it is for.
 
-The language of a block says what is checked: `bash` is parsed command by command, `python` compiled, `json` read, `text` is
-output and no code. What cannot be checked stands behind `<!-- not run: REASON -->`.
+The language of a block says what is checked: `bash` is parsed command by command, `python` compiled, `json` read;
+`text` is output and no code. What cannot be checked stands behind `<!-- not run: REASON -->`.
 """
 
 from __future__ import annotations
