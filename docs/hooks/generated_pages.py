@@ -44,12 +44,13 @@ def commands_page() -> str:
 
 
 def settings_page() -> str:
-    """Return every setting of the packaged bundles, with its default, what it may be, and what it means."""
+    """Return every setting of the packaged bundles, with its default, what it may be, and what its group means."""
     parts = [
         "# Settings of the bundles",
         "Generated from the packaged configs. Give a setting after the configs: "
         "`utad-monai run teacher demo --max_epochs 4`, or with `python -m monai.bundle run`. Everything else in a "
         "config can be changed in the same way, by its path, such as `--train::dataloader::num_workers 2`.",
+        "Each line has a setting, its default and what it may be.",
         "## Stages",
         *(part for name in STAGES for part in stage_section(name)),
         "## Overlays",
@@ -60,21 +61,19 @@ def settings_page() -> str:
 
 
 def stage_section(name: str) -> Iterator[str]:
-    """Yield what a stage is, and a table of its settings in the order and groups of its description."""
+    """Yield what a stage is, and its settings in the order and groups of its description."""
     content = content_of(name)
     groups = content[DESCRIPTION] if isinstance(content[DESCRIPTION], dict) else {"": content[DESCRIPTION]}
     described = {key for names in groups for key in names.split(", ")}
     others = {key: "" for key in content if key in KNOBS and key not in described}
-    rows = ["| Setting | Default | May be | Meaning |", "|---|---|---|---|"]
-    for names, meaning in {**groups, **others}.items():
-        keys = [key for key in names.split(", ") if key in KNOBS]
-        if keys:
-            cells = [[f"`{key}`", shown(content[key]), KNOBS[key].expected] for key in keys]
-            columns = ["<br>".join(column) for column in zip(*cells, strict=True)]
-            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (*columns, meaning)) + " |")
     yield f"### {name}"
     yield str(groups[""])
-    yield "\n".join(rows)
+    for names, meaning in {**groups, **others}.items():
+        keys = [key for key in names.split(", ") if key in KNOBS]
+        if meaning and keys:
+            yield f"**{', '.join(keys)}**: {meaning}"
+        if keys:
+            yield "\n".join(f"- `{key}` = {shown(content[key])}: {KNOBS[key].expected}" for key in keys)
 
 
 def overlay_section(name: str) -> Iterator[str]:
