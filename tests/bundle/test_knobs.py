@@ -36,7 +36,7 @@ def test_every_knob_has_a_kind_that_its_value_fits(name: str) -> None:
         assert kind.fits(value), (knob, value, kind.expected)
 
 
-@pytest.mark.parametrize("name", ["teacher", "student", "segmentation", "teach"])
+@pytest.mark.parametrize("name", ["teacher", "student", "segmentation", "teach", "inference", "evaluate"])
 def test_described_knobs_have_a_kind(name: str) -> None:
     described = {knob for names in content(name)["_desc_"] for knob in names.split(", ")} - {"", *WIRING}
     assert described - set(KNOBS) == set()
