@@ -172,7 +172,7 @@ def test_everything_that_changes_is_part_of_the_resumable_state(name: str) -> No
     assert len(saved) == len(stateful)
 
 
-@pytest.mark.parametrize("name", (*TAUGHT, *INFERENCE))
+@pytest.mark.parametrize("name", [*TAUGHT, *INFERENCE])
 def test_every_knob_is_described(name: str) -> None:
     config = load(name)
     described = {knob for names in config["_desc_"] for knob in names.split(", ")} - {""}
