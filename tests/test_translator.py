@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_refused(student: Translator, case_folder: Path, 
         student.translate(np.zeros((24, 20, 12)), "t1", "t2")
     with pytest.raises(ValueError, match="no source image to make t1 from"):
         student.translate(case_folder / "case_t1.nii.gz", "t1", "t1")
-    with pytest.raises(ValueError, match="t9"):
+    with pytest.raises(ValueError, match="choose one of flair"):
         student.translate(case_folder / "case_t1.nii.gz", "t1", "t9")
     with pytest.raises(ValueError, match="no background of 0"):
         student.translate(np.random.default_rng(0).uniform(1, 2, (24, 20, 12)), "t1", "t2")
@@ -158,7 +158,7 @@ def working_folder(
 def test_example_of_the_docstring_runs(working_folder: Path) -> None:
     assert working_folder.is_dir()
     outcome = doctest.testmod(translator, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert outcome.attempted >= 6
+    assert outcome.attempted >= 8
     assert outcome.failed == 0
 
 
@@ -166,11 +166,35 @@ def test_example_of_the_readme_runs(working_folder: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(example, str(README), "exec"), names)
-    assert (working_folder / "case_t2.nii.gz").is_file()
+    assert (working_folder / "case_t2_synthetic.nii.gz").is_file()
     assert set(names["made"]) == {T1CE, T2}
 
 
-def test_package_knows_no_other_lazy_name() -> None:
+def test_package_shows_what_it_offers_and_knows_no_other_lazy_name() -> None:
+    assert {"Translator"} <= set(dir(utad_monai))
     assert utad_monai.Translator is Translator
     with pytest.raises(AttributeError, match="nothing"):
         _ = utad_monai.nothing
+
+
+def test_translator_says_what_it_is(student: Translator) -> None:
+    text = repr(student)
+    assert text.startswith("<Translator: ")
+    for part in ("one source", "flair, t1, t1ce, t2", "32 x 32 pixels of", "cpu"):
+        assert part in text
+
+
+def test_modalities_may_be_named_as_people_name_them(student: Translator, case_folder: Path) -> None:
+    path = case_folder / "case_t1.nii.gz"
+    made = student.translate(path, "T1", "T1CE")
+    for name in ("T1ce", "t1c", "T1Gd"):
+        np.testing.assert_array_equal(student.translate(path, "t1n", name), made)
+    assert set(student.complete({"T1w": path, "T2-FLAIR": case_folder / "case_flair.nii.gz"})) == {T1CE, T2}
+    with pytest.raises(ValueError, match="'T9' is no modality here; choose one of flair, t1, t1ce, t2"):
+        student.translate(path, "t1", "T9")
+    with pytest.raises(ValueError, match="two images are given as t1"):
+        student.complete({"t1": path, "T1": path})
+
+
+def test_targets_that_are_asked_are_made_alone(student: Translator, case_folder: Path) -> None:
+    assert list(student.complete(case_folder, targets=["T2"])) == [T2]

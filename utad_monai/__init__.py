@@ -33,8 +33,13 @@ def _name_the_user() -> None:
 _name_the_user()
 
 
+def __dir__() -> list[str]:
+    """List what users look for, also before it is imported."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
-    """Import the translator when it is asked for: the command and its help do not wait for torch."""
+    """Import the Python door when it is asked for: the command and its help do not wait for torch."""
     if name == "Translator":
         from utad_monai.translator import Translator
 
