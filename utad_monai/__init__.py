@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from utad_monai.earlier_names import EarlierNames
 
 if TYPE_CHECKING:
-    from utad_monai.translator import Translator
+    from utad_monai.translator import MissingMRI, Translator
 
-__all__ = ["Translator", "__version__"]
+__all__ = ["MissingMRI", "Translator", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -40,8 +40,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Import the Python door when it is asked for: the command and its help do not wait for torch."""
-    if name == "Translator":
-        from utad_monai.translator import Translator
+    if name in ("MissingMRI", "Translator"):
+        from utad_monai import translator
 
-        return Translator
+        return getattr(translator, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -271,6 +271,77 @@ class Translator:
         return _UNIT if self.unit else self.cohort.windows.get(target)
 
 
+class MissingMRI:
+    """Make an image that a patient lacks, called as `MissingMRI` of the `brats` package is.
+
+    Images have the names of BraTS 2023: `t1n` is T1, `t1c` T1ce, `t2f` FLAIR and `t2w` T2. There is no container and
+    nothing is downloaded: the starter weights come with the package.
+
+    Args:
+        translator: what makes the images; the starter when None.
+
+    Raises:
+        CheckpointError: when this installation has no starter weights.
+
+    Examples:
+        >>> from utad_monai import MissingMRI
+        >>> path = MissingMRI().infer_single(
+        ...     t1n="case/case_t1.nii.gz", t2f="case/case_flair.nii.gz", target="t2w", output_file="case-t2w.nii.gz"
+        ... )
+        >>> path.name
+        'case-t2w.nii.gz'
+    """
+
+    def __init__(self, translator: Translator | None = None) -> None:
+        self.translator = translator or Translator.starter()
+
+    def __repr__(self) -> str:
+        return f"MissingMRI({self.translator!r})"
+
+    def infer_single(
+        self,
+        output_file: str | Path,
+        *,
+        t1n: Image | None = None,
+        t1c: Image | None = None,
+        t2f: Image | None = None,
+        t2w: Image | None = None,
+        target: Modality | str | None = None,
+    ) -> Path:
+        """Write one image that is missing, marked SYNTHETIC, with its sidecar beside it.
+
+        Args:
+            output_file: the image to write, ending in `.nii.gz`. A file that is there and not synthetic stays.
+            t1n: T1; skull-stripped, as every image, and on the grid of the others.
+            t1c: T1 with contrast agent.
+            t2f: FLAIR.
+            t2w: T2.
+            target: which image to make; it may be left out where three are given.
+
+        Returns:
+            The path of the image.
+
+        Raises:
+            CheckpointError: when the model never saw the target.
+            InvalidImageError: when a file is refused.
+            OutputError: when the image cannot be written there.
+            ValueError: when none or all images are given, several are missing and no target is named, or the target is
+                given.
+        """
+        given = {"t1n": t1n, "t1c": t1c, "t2f": t2f, "t2w": t2w}
+        missing = [name for name, image in given.items() if image is None]
+        if not missing or len(missing) == len(given):
+            raise ValueError(f"give 1 to 3 of {', '.join(given)}, not {len(given) - len(missing)}")
+        if target is None and len(missing) > 1:
+            raise ValueError(f"{', '.join(missing)} are missing: choose one, such as target={missing[0]!r}")
+        modalities = self.translator.model.modalities
+        wanted = modality_called(target or missing[0], modalities)
+        if wanted not in [modality_called(name, modalities) for name in missing]:
+            raise ValueError(f"{target} is given: choose one of {', '.join(missing)} as target")
+        images = {name: image for name, image in given.items() if image is not None}
+        return self.translator.complete(images, targets=[wanted])[wanted].save(output_file)
+
+
 def _by_modality(images: Mapping[Any, Image], modalities: ModalitySet) -> dict[Modality, Image]:
     """Return images by what they show.
 
