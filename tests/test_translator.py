@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImage
 
 import utad_monai
-from utad_monai import Translator, translator
+from utad_monai import MissingMRI, Translator, translator
 from utad_monai.apps.complete import CaseCompleter, CompletionSettings
 from utad_monai.data import CohortError, find_cases
 from utad_monai.keys import Modality
@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_refused(student: Translator, case_folder: Path, 
         student.translate(np.zeros((24, 20, 12)), "t1", "t2")
     with pytest.raises(ValueError, match="no source image to make t1 from"):
         student.translate(case_folder / "case_t1.nii.gz", "t1", "t1")
-    with pytest.raises(ValueError, match="t9"):
+    with pytest.raises(ValueError, match="choose one of flair"):
         student.translate(case_folder / "case_t1.nii.gz", "t1", "t9")
     with pytest.raises(ValueError, match="no background of 0"):
         student.translate(np.random.default_rng(0).uniform(1, 2, (24, 20, 12)), "t1", "t2")
@@ -158,7 +158,7 @@ def working_folder(
 def test_example_of_the_docstring_runs(working_folder: Path) -> None:
     assert working_folder.is_dir()
     outcome = doctest.testmod(translator, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert outcome.attempted >= 6
+    assert outcome.attempted >= 10
     assert outcome.failed == 0
 
 
@@ -171,17 +171,71 @@ def run_example(page: str) -> dict[str, Any]:
 
 
 def test_example_of_the_readme_runs(working_folder: Path) -> None:
-    assert working_folder.is_dir()
     assert set(run_example("README.md")["made"]) == {T1CE, T2}
+    assert (working_folder / "case_t2_synthetic.nii.gz").is_file()
 
 
 def test_example_of_the_python_page_runs(working_folder: Path) -> None:
     names = run_example("docs/python.md")
-    assert (working_folder / "case_t2.nii.gz").is_file()
+    assert (working_folder / "case_t1ce_synthetic.nii.gz").is_file()
     assert set(names["made"]) == {T1CE, T2}
 
 
-def test_package_knows_no_other_lazy_name() -> None:
+def test_package_shows_what_it_offers_and_knows_no_other_lazy_name() -> None:
+    assert {"Translator", "MissingMRI"} <= set(dir(utad_monai))
     assert utad_monai.Translator is Translator
     with pytest.raises(AttributeError, match="nothing"):
         _ = utad_monai.nothing
+
+
+def test_translator_says_what_it_is(student: Translator) -> None:
+    text = repr(student)
+    assert text.startswith("<Translator: ")
+    for part in ("one source", "flair, t1, t1ce, t2", "32 x 32 pixels of", "cpu"):
+        assert part in text
+
+
+def test_modalities_may_be_named_as_people_name_them(student: Translator, case_folder: Path) -> None:
+    path = case_folder / "case_t1.nii.gz"
+    made = student.translate(path, "T1", "T1CE")
+    for name in ("T1ce", "t1c", "T1Gd"):
+        np.testing.assert_array_equal(student.translate(path, "t1n", name), made)
+    assert set(student.complete({"T1w": path, "T2-FLAIR": case_folder / "case_flair.nii.gz"})) == {T1CE, T2}
+    with pytest.raises(ValueError, match="'T9' is no modality here; choose one of flair, t1, t1ce, t2"):
+        student.translate(path, "t1", "T9")
+    with pytest.raises(ValueError, match="two images are given as t1"):
+        student.complete({"t1": path, "T1": path})
+
+
+def test_targets_that_are_asked_are_made_alone(student: Translator, case_folder: Path) -> None:
+    assert list(student.complete(case_folder, targets=["T2"])) == [T2]
+
+
+@pytest.fixture
+def missing_mri(student: Translator) -> MissingMRI:
+    return MissingMRI(student)
+
+
+def test_the_one_image_that_is_missing_is_made(
+    missing_mri: MissingMRI, student: Translator, tmp_path: Path, write_case: Callable[..., Any]
+) -> None:
+    write_case(tmp_path, "case", [FLAIR, T1, T2])
+    files = {name: tmp_path / "case" / f"case_{m}.nii.gz" for name, m in (("t2f", FLAIR), ("t1n", T1), ("t2w", T2))}
+    path = missing_mri.infer_single(tmp_path / "out" / "case-t1c.nii.gz", **files)
+    expected = student.complete(tmp_path / "case")[T1CE]
+    np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), np.rint(expected.image[0].numpy()))
+    assert nibabel.load(path).header["descrip"].tobytes().startswith(b"SYNTHETIC t1ce from")
+    assert (tmp_path / "out" / "case-t1c.json").is_file()
+
+
+def test_of_several_missing_images_one_is_named(missing_mri: MissingMRI, case_folder: Path, tmp_path: Path) -> None:
+    t1n, output = case_folder / "case_t1.nii.gz", tmp_path / "made.nii.gz"
+    with pytest.raises(ValueError, match="t1c, t2f, t2w are missing: choose one, such as target='t1c'"):
+        missing_mri.infer_single(output, t1n=t1n)
+    with pytest.raises(ValueError, match="t1n is given: choose one of t1c, t2f, t2w"):
+        missing_mri.infer_single(output, t1n=t1n, target="t1n")
+    with pytest.raises(ValueError, match="give 1 to 3 of t1n, t1c, t2f, t2w, not 0"):
+        missing_mri.infer_single(output)
+    assert not output.exists()
+    missing_mri.infer_single(output, t1n=t1n, target="t2w")
+    assert nibabel.load(output).header["descrip"].tobytes().startswith(b"SYNTHETIC t2 from t1")

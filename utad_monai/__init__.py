@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from utad_monai.earlier_names import EarlierNames
 
 if TYPE_CHECKING:
-    from utad_monai.translator import Translator
+    from utad_monai.translator import MissingMRI, Translator
 
-__all__ = ["Translator", "__version__"]
+__all__ = ["MissingMRI", "Translator", "__version__"]
 
 __version__ = "0.1.0"
 
@@ -33,10 +33,15 @@ def _name_the_user() -> None:
 _name_the_user()
 
 
-def __getattr__(name: str) -> Any:
-    """Import the translator when it is asked for: the command and its help do not wait for torch."""
-    if name == "Translator":
-        from utad_monai.translator import Translator
+def __dir__() -> list[str]:
+    """List what users look for, also before it is imported."""
+    return sorted(__all__)
 
-        return Translator
+
+def __getattr__(name: str) -> Any:
+    """Import the Python door when it is asked for: the command and its help do not wait for torch."""
+    if name in ("MissingMRI", "Translator"):
+        from utad_monai import translator
+
+        return getattr(translator, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -422,6 +422,8 @@ class TreeLayout(StrEnum):
     """`<case>/<case>_{flair,t1,t1ce,t2,seg}.nii.gz`, enhancing tumour 4."""
     BRATS2023 = "brats2023"
     """`<case>/<case>-{t2f,t1n,t1c,t2w,seg}.nii.gz`, enhancing tumour 3."""
+    BRASYN = "brasyn"
+    """As `brats2023`, cases called `BraTS-GLI-00001-000`: for BraSyn and tools that take no other names."""
     NNUNET = "nnunet"
     """nnU-Net v2: `Dataset501_CompletedCohort/imagesTr/<case>_0000.nii.gz` and so on."""
     MSD = "msd"

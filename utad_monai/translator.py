@@ -3,59 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from utad_monai.apps.complete.completed_image import CompletedImage
+from utad_monai.apps.complete.given_image import Array, Image, as_volume, grid_of, like_given, source_image
 from utad_monai.apps.complete.intensities import CohortIntensities, measure_cohort
+from utad_monai.apps.complete.provenance import WARNINGS, Provenance, meaning
+from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.case_volumes import load_stored_images
 from utad_monai.data.layouts import Case, find_cases
 from utad_monai.data.layouts.unclaimed import unclaimed_warnings
 from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.quality.guards import input_error, input_warnings
+from utad_monai.data.sequences import modality_called
 from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator, fit_calibration
 from utad_monai.keys import IntensityRange, Modality, ModalitySet
 from utad_monai.models import TranslatorModel, load_translator
-from utad_monai.models.starter import load_starter
+from utad_monai.models.source_choice import usable_sources
+from utad_monai.models.starter import is_starter, load_starter
 from utad_monai.runtime.workers import default_device
-from utad_monai.transforms import IntensityWindow, LoadNifti, OrientLPS, from_lps
-
-Array = np.ndarray[Any, Any]
-Image = str | Path | Array | MetaTensor
-"""A NIfTI file, an array `(X, Y, Z)` in LPS order, or a MetaTensor `(1, X, Y, Z)` or `(X, Y, Z)` with its affine."""
+from utad_monai.transforms import IntensityWindow, OrientLPS
 
 _UNIT = IntensityWindow(0.0, 1.0)
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CompletedImage:
-    """A modality that a case lacked.
-
-    Attributes:
-        image: an array where arrays were given, else a MetaTensor; shape and affine of the sources, background 0.
-        uncertainty: standard deviation between translations in the image's intensities; None where only one was made.
-        weights: what each source counted; sum 1.
-    """
-
-    image: Array | MetaTensor
-    uncertainty: Array | MetaTensor | None
-    _: KW_ONLY
-    weights: Mapping[Modality, float]
 
 
 class Translator:
     """A student, ready to translate.
 
     Images must be skull-stripped (background 0) and, within a case, lie on one grid. What comes back is synthetic:
-    computed, not measured, not for clinical use. To have it written with provenance, use `utad-monai complete` or
-    `utad_monai.apps.complete.CaseCompleter`.
+    computed, not measured, not for clinical use. `CompletedImage.save` writes it marked so, with its provenance.
+    Modalities may be named in any case and as scanners and BraTS name them: `T1ce`, `t1c`, `T1Gd`.
 
     Args:
         model: the model and its preprocessing.
@@ -84,6 +68,8 @@ class Translator:
         [<Modality.T1CE: 't1ce'>, <Modality.T2: 't2'>]
         >>> made["t1ce"].uncertainty.shape
         torch.Size([1, 24, 20, 12])
+        >>> made["t1ce"].save("case_t1ce_synthetic.nii.gz").name
+        'case_t1ce_synthetic.nii.gz'
     """
 
     def __init__(
@@ -108,6 +94,18 @@ class Translator:
             batch_size=batch_size,
             options=options or TranslationOptions(**fields),
             calibration=self.cohort.calibration,
+        )
+
+    def __repr__(self) -> str:
+        model, preprocessing = self.model, self.model.preprocessing
+        kind = "starter" if is_starter(model) else model.training.get("stage", "student")
+        sources = "several sources" if model.generator.several else "one source"
+        height, width = preprocessing.image_size
+        sizes = zip(preprocessing.frame_size_mm, preprocessing.image_size, strict=True)
+        pixels = " x ".join(dict.fromkeys(f"{mm / count:.4g}" for mm, count in sizes))
+        return (
+            f"<Translator: {kind} of {sources}; {', '.join(model.modalities)}; "
+            f"slices of {height} x {width} pixels of {pixels} mm; {self.volumes.slices.device}>"
         )
 
     @classmethod
@@ -169,10 +167,10 @@ class Translator:
             InvalidImageError: when the file is refused.
             ValueError: when the image cannot be used, or source and target are the same.
         """
-        shown, wanted = map(self.model.modalities.named, (source, target))
-        given = {shown: _as_volume(volume, spacing_mm)}
+        shown, wanted = (modality_called(name, self.model.modalities) for name in (source, target))
+        given = {shown: as_volume(volume, spacing_mm)}
         made = self._make(self._load(given), wanted, (shown,))
-        return _like(volume, given[shown], made.volume)
+        return like_given(volume, given[shown], made.volume)
 
     def complete(
         self,
@@ -180,6 +178,7 @@ class Translator:
         spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
         *,
         ignore_unclaimed: bool = False,
+        targets: Sequence[Modality | str] = (),
     ) -> dict[Modality, CompletedImage]:
         """Make every modality that a case lacks, but none that an image which no layout takes may be: the log names it.
 
@@ -187,6 +186,7 @@ class Translator:
             case: a `Case`, the folder of one case, or its images by modality.
             spacing_mm: voxel size of arrays.
             ignore_unclaimed: whether to make those, too.
+            targets: make these alone, of those that it lacks; all of them when empty.
 
         Raises:
             CohortError: when the folder holds no case, or several.
@@ -204,15 +204,18 @@ class Translator:
             volumes = load_stored_images(case)
             images: Mapping[Modality, Image] = case.images
         else:
-            images = {self.model.modalities.named(modality): image for modality, image in case.items()}
-            volumes = {modality: _as_volume(image, spacing_mm) for modality, image in images.items()}
+            images = _by_modality(case, self.model.modalities)
+            volumes = {modality: as_volume(image, spacing_mm) for modality, image in images.items()}
         loaded = self._load(volumes)
         left = set() if ignore_unclaimed else doubtful
-        missing = [modality for modality in self.model.modalities if modality not in volumes and modality not in left]
-        return {modality: self._completed(loaded, modality, images, volumes) for modality in missing}
+        asked = [modality_called(target, self.model.modalities) for target in targets] or self.model.modalities
+        missing = [modality for modality in asked if modality not in volumes and modality not in left]
+        name = case.case_id if isinstance(case, Case) else ""
+        return {modality: self._completed(name, loaded, modality, images, volumes) for modality in missing}
 
     def _completed(
         self,
+        name: str,
         loaded: LoadedCase,
         target: Modality,
         images: Mapping[Modality, Image],
@@ -220,8 +223,36 @@ class Translator:
     ) -> CompletedImage:
         made = self._make(loaded, target, ())
         image, volume = images[made.sources[0]], volumes[made.sources[0]]
-        uncertainty = None if made.uncertainty is None else _like(image, volume, made.uncertainty)
-        return CompletedImage(_like(image, volume, made.volume), uncertainty, weights=made.weights)
+        sources = usable_sources(target, list(images))
+        settings = self._settings(target)
+        warnings = input_warnings(loaded.only(sources), self.model.known_profiles, self.model.preprocessing)
+        return CompletedImage(
+            like_given(image, volume, made.volume),
+            None if made.uncertainty is None else like_given(image, volume, made.uncertainty),
+            made=made,
+            provenance=Provenance(
+                name,
+                target,
+                sources=tuple(source_image(source, images[source]) for source in sources),
+                model_sha256=self.model.sha256,
+                preprocessing=self.model.preprocessing.description(),
+                training=dict(self.model.training),
+                validation_errors=self.model.source_errors.get(target, {}),
+                settings=settings.of_volume(self.volumes, target, self._window(target) or self.volumes.window(target)),
+            ),
+            grid=grid_of(image, volume),
+            said={WARNINGS: [one.phrase for one in warnings]} | meaning(made, self.model, settings.intensities),
+        )
+
+    def _settings(self, target: Modality) -> CompletionSettings:
+        """Return how a volume is made in the words of a completion."""
+        known = IntensityRange.COHORT if target in self.cohort.windows else IntensityRange.TRAINING
+        settings = CompletionSettings(
+            options=self.volumes.options,
+            intensities=IntensityRange.UNIT if self.unit else known,
+            calibrate=bool(self.cohort.calibration.maps),
+        )
+        return settings.of_model(self.model, self.volumes.slices.device)
 
     def _load(self, volumes: Mapping[Modality, MetaTensor]) -> LoadedCase:
         oriented = {modality: OrientLPS()(volume) for modality, volume in volumes.items()}
@@ -240,37 +271,94 @@ class Translator:
         return _UNIT if self.unit else self.cohort.windows.get(target)
 
 
+class MissingMRI:
+    """Make an image that a patient lacks, called as `MissingMRI` of the `brats` package is.
+
+    Images have the names of BraTS 2023: `t1n` is T1, `t1c` T1ce, `t2f` FLAIR and `t2w` T2. There is no container and
+    nothing is downloaded: the starter weights come with the package.
+
+    Args:
+        translator: what makes the images; the starter when None.
+
+    Raises:
+        CheckpointError: when this installation has no starter weights.
+
+    Examples:
+        >>> from utad_monai import MissingMRI
+        >>> path = MissingMRI().infer_single(
+        ...     t1n="case/case_t1.nii.gz", t2f="case/case_flair.nii.gz", target="t2w", output_file="case-t2w.nii.gz"
+        ... )
+        >>> path.name
+        'case-t2w.nii.gz'
+    """
+
+    def __init__(self, translator: Translator | None = None) -> None:
+        self.translator = translator or Translator.starter()
+
+    def __repr__(self) -> str:
+        return f"MissingMRI({self.translator!r})"
+
+    def infer_single(
+        self,
+        output_file: str | Path,
+        *,
+        t1n: Image | None = None,
+        t1c: Image | None = None,
+        t2f: Image | None = None,
+        t2w: Image | None = None,
+        target: Modality | str | None = None,
+    ) -> Path:
+        """Write one image that is missing, marked SYNTHETIC, with its sidecar beside it.
+
+        Args:
+            output_file: the image to write, ending in `.nii.gz`. A file that is there and not synthetic stays.
+            t1n: T1; skull-stripped, as every image, and on the grid of the others.
+            t1c: T1 with contrast agent.
+            t2f: FLAIR.
+            t2w: T2.
+            target: which image to make; it may be left out where three are given.
+
+        Returns:
+            The path of the image.
+
+        Raises:
+            CheckpointError: when the model never saw the target.
+            InvalidImageError: when a file is refused.
+            OutputError: when the image cannot be written there.
+            ValueError: when none or all images are given, several are missing and no target is named, or the target is
+                given.
+        """
+        given = {"t1n": t1n, "t1c": t1c, "t2f": t2f, "t2w": t2w}
+        missing = [name for name, image in given.items() if image is None]
+        if not missing or len(missing) == len(given):
+            raise ValueError(f"give 1 to 3 of {', '.join(given)}, not {len(given) - len(missing)}")
+        if target is None and len(missing) > 1:
+            raise ValueError(f"{', '.join(missing)} are missing: choose one, such as target={missing[0]!r}")
+        modalities = self.translator.model.modalities
+        wanted = modality_called(target or missing[0], modalities)
+        if wanted not in [modality_called(name, modalities) for name in missing]:
+            raise ValueError(f"{target} is given: choose one of {', '.join(missing)} as target")
+        images = {name: image for name, image in given.items() if image is not None}
+        return self.translator.complete(images, targets=[wanted])[wanted].save(output_file)
+
+
+def _by_modality(images: Mapping[Any, Image], modalities: ModalitySet) -> dict[Modality, Image]:
+    """Return images by what they show.
+
+    Raises:
+        ValueError: for a name that is none of the modalities, or two of one.
+    """
+    named: dict[Modality, Image] = {}
+    for name, image in images.items():
+        modality = modality_called(name, modalities)
+        if modality in named:
+            raise ValueError(f"two images are given as {modality}: give one")
+        named[modality] = image
+    return named
+
+
 def _only_case(folder: str | Path, modalities: ModalitySet) -> Case:
     cases = find_cases(folder, modalities)
     if len(cases) != 1:
         raise CohortError.of(folder, f"holds {len(cases)} cases", "give the folder of one case")
     return cases[0]
-
-
-def _as_volume(image: Image, spacing_mm: tuple[float, float, float]) -> MetaTensor:
-    """Return an image as `(1, X, Y, Z)` float32 with its affine.
-
-    Raises:
-        InvalidImageError: when the file is refused.
-        ValueError: when the image is not a volume.
-    """
-    if isinstance(image, str | Path):
-        return LoadNifti()(image)
-    given = image if isinstance(image, torch.Tensor) else np.ascontiguousarray(image)  # torch knows no negative strides
-    tensor = torch.as_tensor(given).to(torch.float32)
-    tensor = tensor[None] if tensor.ndim == 3 else tensor
-    if tensor.ndim != 4 or len(tensor) != 1:
-        raise ValueError(f"an image must be (X, Y, Z) or (1, X, Y, Z), got shape {tuple(np.shape(image))}")
-    if isinstance(image, MetaTensor):
-        return MetaTensor(tensor, affine=image.affine)
-    x, y, z = spacing_mm
-    return MetaTensor(tensor, affine=torch.diag(torch.tensor([-x, -y, z, 1.0], dtype=torch.float64)))
-
-
-def _like(image: Image, volume: MetaTensor, made: Array) -> Array | MetaTensor:
-    """Return a volume in LPS order in the voxel order, shape and kind of the image that it was made from."""
-    stored = np.ascontiguousarray(from_lps(made, np.asarray(volume.affine)))
-    if isinstance(image, str | Path):
-        return MetaTensor(torch.from_numpy(stored)[None], affine=volume.affine)
-    shaped = stored.reshape(np.shape(image))
-    return MetaTensor(torch.from_numpy(shaped), affine=image.affine) if isinstance(image, MetaTensor) else shaped

@@ -27,8 +27,9 @@ from utad_monai.apps.study import StudyPlan
 from utad_monai.data import EvaluationCases, Preprocessing, prepare_cohort, single_case
 from utad_monai.engines import TranslationEvaluator, gap_questions
 from utad_monai.inferers import SliceTranslator
-from utad_monai.keys import SecondInput
+from utad_monai.keys import EvaluationProtocol, SecondInput
 from utad_monai.metrics import DownstreamSegmentation
+from utad_monai.metrics.protocols import PROTOCOL_IN_WORDS
 from utad_monai.models import Segmenter, TranslatorModel, save_segmenter, save_translator
 from utad_monai.models.stages import HEALTH_FILE, MissingStageError, Stage, model_path
 from utad_monai.networks import TumourAwareGenerator
@@ -47,6 +48,12 @@ BROWSER_FLAGS = (
     "--window-size=1200,1400",
 )
 
+OTHERS = {
+    "utad128": {
+        "student": {"utad128_ssim": {"mean": 0.5, "low": 0.4, "high": 0.6, "cases": 2}},
+        "copy_source": {"utad128_ssim": {"mean": 0.25, "low": None, "high": None, "cases": 1}},
+    }
+}
 ATTACK = "<img src=x onerror=\"document.title='attacked'\">"
 CLICK = """document.body.insertAdjacentHTML('beforeend', '<a id=j href="javascript:document.title=1">x</a>');
 document.getElementById('j').click()"""
@@ -82,6 +89,9 @@ def report(tiny_cohort: Path, tiny_preprocessing: Preprocessing, tmp_path_factor
     for stage, warned in ((Stage.TEACHER, "copies_input"), (Stage.STUDENT, "")):
         (output / stage).mkdir(exist_ok=True)
         (output / stage / HEALTH_FILE).write_text(f"epoch,warnings\n1,\n2,{warned}\n3,{warned}\n")
+    summary = json.loads((output / "evaluation" / "summary.json").read_text(encoding="utf-8"))
+    summary["other_protocols"] = OTHERS
+    (output / "evaluation" / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return write_report(output, tiny_cohort)
 
 
@@ -124,8 +134,34 @@ def test_text_from_the_run_cannot_become_markup(report: Path) -> None:
 
 def test_every_measured_method_and_fill_is_in_the_tables(report: Path) -> None:
     page = report.read_text(encoding="utf-8")
-    for name in ("student", "copy_source", "real", "synthesized", "zero_fill"):
-        assert f'<th scope="row">{name}</th>' in page
+    for name, label in (
+        *(("student", "student"), ("copy_source", "copy of the source"), ("real", "real")),
+        *(("synthesized", "synthetic"), ("zero_fill", "left black")),
+    ):
+        assert f'<th scope="row" title="{name}">{label}</th>' in page
+    for heading in ("SSIM ↑", "MAE ↓", "tumour SSIM ↑", "copy of the source: tumour MAE ↓", "synthetic: WT Dice ↑"):
+        assert f">{heading}</th>" in page
+
+
+def test_every_table_of_numbers_begins_with_its_conclusion(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    for text in (
+        "In SSIM the student",
+        "In whole-tumour Dice",
+        "SSIM is greatest in",
+        "Synthesis adds",
+        "Over all sets",
+    ):
+        assert re.search(f'<p class="conclusion">[^<]*{text}', page), text
+
+
+def test_protocols_of_others_are_shown_where_they_were_followed(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    table = page[page.index("By the protocol utad128") :].split("</table>")[0]
+    assert '0.500 <span class="interval">[0.400, 0.600]</span>' in table
+    assert "<td>0.250</td>" in table
+    assert "Best in SSIM: student (0.500)." in page
+    assert str(escape(PROTOCOL_IN_WORDS[EvaluationProtocol.UTAD128])) in page
 
 
 def test_every_set_of_missing_modalities_has_its_best_route_and_what_synthesis_adds(report: Path) -> None:
@@ -136,7 +172,8 @@ def test_every_set_of_missing_modalities_has_its_best_route_and_what_synthesis_a
     assert table.count("<tr>") == 1 + 14
     summary = json.loads((report.parent / "evaluation" / "summary.json").read_text(encoding="utf-8"))
     best = [region for of in summary["missing_modalities"]["best"].values() for region in of.values()]
-    assert all(f'<td class="text">{region["route"]}</td>' in table for region in best)
+    assert all(f'<td class="text" title="{region["route"]}">' in table for region in best)
+    assert "left black: WT Dice ↑" in table
     assert table.count("nothing <span") == sum(not region["synthesis_adds"] for region in best)
     assert "zero_fill+tolerant" in page
 
@@ -229,9 +266,9 @@ def test_slices_show_brain_and_change_with_the_target(page: webdriver.Chrome) ->
 def test_a_heading_sorts_its_table(page: webdriver.Chrome) -> None:
     tables = page.find_elements(By.CSS_SELECTOR, "table.sortable")
     headings = [button for table in tables for button in table.find_elements(By.TAG_NAME, "button")]
-    heading = next(button for button in headings if button.text == "student ssim")
+    heading = next(button for button in headings if button.text == "student: SSIM ↑")
     table = heading.find_element(By.XPATH, "ancestor::table")
-    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("student ssim")
+    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("student: SSIM ↑")
     heading.click()
     values = [
         float(row.find_elements(By.TAG_NAME, "td")[column].text) for row in table.find_elements(By.XPATH, "tbody/tr")
@@ -240,12 +277,32 @@ def test_a_heading_sorts_its_table(page: webdriver.Chrome) -> None:
     assert values == sorted(values)
 
 
+def test_the_viewers_place_shows_the_volume_before_it_starts(page: webdriver.Chrome) -> None:
+    levels = (
+        "const c = document.getElementById('viewer-poster');"
+        "return Math.max(...c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((_, i) => i % 4 < 3))"
+    )
+    assert page.execute_script(levels) > 100
+    assert page.find_element(By.ID, "viewer-start").text == "Start the 3-D viewer"
+
+
+def test_a_wide_table_says_that_it_scrolls_and_keeps_its_first_column(page: webdriver.Chrome) -> None:
+    box = page.find_elements(By.CSS_SELECTOR, ".scroll.wide")[-1]
+    assert box.get_attribute("tabindex") == "0"
+    page.execute_script("arguments[0].scrollLeft = 9999", box)
+    left = "return arguments[0].getBoundingClientRect().left"
+    cell = box.find_element(By.CSS_SELECTOR, "tbody td")
+    assert page.execute_script("return arguments[0].scrollLeft", box) > 0
+    assert page.execute_script(left, cell) == pytest.approx(page.execute_script(left, box), abs=2)
+
+
 def test_the_viewer_shows_a_volume_or_says_why_not(page: webdriver.Chrome) -> None:
     page.find_element(By.ID, "viewer-synthetic").click()
     state = page.find_element(By.ID, "viewer-state")
     WebDriverWait(page, 60).until(lambda _: "synthetic" in state.text or "not available" in state.text)
     webgl = page.execute_script("return !!document.createElement('canvas').getContext('webgl2')")
     assert ("synthetic t1ce" in state.text) is webgl
+    assert page.find_element(By.ID, "viewer-poster").is_displayed() is not webgl
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
@@ -268,8 +325,8 @@ def test_a_study_opens_without_errors_and_its_tables_sort_by_their_means(
     drawn(browser)
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     table = browser.find_element(By.CSS_SELECTOR, "table.sortable")
-    next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "mae").click()
-    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("mae") - 1
+    next(button for button in table.find_elements(By.TAG_NAME, "button") if button.text == "MAE ↓").click()
+    column = [button.text for button in table.find_elements(By.TAG_NAME, "button")].index("MAE ↓") - 1
     cells = [row.find_elements(By.TAG_NAME, "td")[column].text for row in table.find_elements(By.XPATH, "tbody/tr")]
     means = [float(cell.split()[0].rstrip("*")) for cell in cells]
     assert len(means) == 13

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from utad_monai.data.sequences import RawRole, read_name
+from utad_monai.data.sequences import RawRole, modality_called, read_name
+from utad_monai.keys import FOUR_MODALITIES, Modality, ModalitySet
 
 PLAIN = {
     RawRole.FLAIR: """
@@ -226,3 +227,18 @@ def test_a_t1_without_a_word_of_contrast_agent_may_have_had_some(name: str) -> N
 )
 def test_a_name_that_nobody_could_have_given_is_read_all_the_same(name: str) -> None:
     assert read_name(name).roles <= set(RawRole)
+
+
+@pytest.mark.parametrize("name", ["t1ce", "T1CE", " T1ce ", "t1c", "T1Gd", "t1post"])
+def test_a_modality_is_found_by_what_people_call_it(name: str) -> None:
+    assert modality_called(name, FOUR_MODALITIES) is Modality.T1CE
+
+
+@pytest.mark.parametrize("name", ["", "T9", "T2star", "seg", "t1 c?"])
+def test_what_is_no_modality_or_could_be_several_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(ValueError, match="choose one of flair, t1, t1ce, t2"):
+        modality_called(name, FOUR_MODALITIES)
+
+
+def test_a_name_of_another_set_comes_before_what_people_call_the_four() -> None:
+    assert modality_called("T1C", ModalitySet(["t1", "t1c"])) == "t1c"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 from utad_monai.apps.complete.intensities import CohortIntensities, ValidatedCases
 from utad_monai.apps.complete.manifest import CaseResult, VolumeResult
 from utad_monai.apps.complete.preview import preview_path, write_preview
-from utad_monai.apps.complete.provenance import Provenance, SourceImage
+from utad_monai.apps.complete.provenance import WARNINGS, Provenance, SourceImage, meaning
 from utad_monai.apps.complete.settings import CompletionSettings
-from utad_monai.apps.complete.synthetic_files import UNCERTAINTY, SyntheticFiles
+from utad_monai.apps.complete.synthetic_files import SyntheticFiles
 from utad_monai.apps.complete.yardsticks import beaten_pairs
 from utad_monai.data.layouts import Case
 from utad_monai.data.layouts.unclaimed import unclaimed_reason, unclaimed_warnings
@@ -26,12 +25,10 @@ from utad_monai.inferers.calibration import IntensityMap
 from utad_monai.keys import CompletionStatus, IntensityRange, Modality
 from utad_monai.models import CheckpointError, file_sha256
 from utad_monai.models.source_choice import usable_sources
-from utad_monai.models.starter import MEANING, is_starter
 from utad_monai.transforms import IntensityWindow
 from utad_monai.transforms.nifti_bytes import check_regular_file
 
 _UNIT = IntensityWindow(0.0, 1.0)
-_WARNINGS = "Warnings"
 
 
 @dataclass(frozen=True)
@@ -205,19 +202,9 @@ class CaseCompleter:
             preprocessing=translator.preprocessing.description(),
             training=dict(translator.training),
             validation_errors=translator.source_errors.get(target, {}),
-            settings=self._described(target) | {"window": [window.lower, window.upper]},
+            settings=self.settings.of_volume(self.volumes, target, window),
         )
         return SyntheticFiles(self.output_dir / case.case_id, provenance)
-
-    def _described(self, target: Modality) -> dict[str, Any]:
-        """Return how a volume is made; a model of several sources fuses nothing, one of a cohort is not calibrated."""
-        described = self.settings.description()
-        if self.volumes.translator.generator.several:
-            del described["fusion"]
-            described["sources_at_once"] = True
-        if self.settings.calibrate:
-            described["calibration"] = self.volumes.calibration.summary(target)
-        return described
 
     def _window(self, target: Modality) -> IntensityWindow:
         """Return the intensities that a target is given.
@@ -251,14 +238,15 @@ class CaseCompleter:
         return {target: self._make(case, loaded, files) for target, files in waiting.items()}
 
     def _make(self, case: Case, loaded: LoadedCase, files: SyntheticFiles) -> VolumeResult:
-        target = files.provenance.target
+        target, translator = files.provenance.target, self.volumes.translator
         sources = tuple(source.modality for source in files.provenance.sources)
         try:
             made = self.volumes.translate(loaded, target, sources, self._window(target))
         except ValueError as error:  # weights that the model does not store
             return _refused(target, f"case {case.case_id}: {target}: {error}")
         warnings = [*self._warnings(loaded, sources, target), *self._simpler(made)]
-        extra = {_WARNINGS: warnings, "SliceConsistency": _slice_consistency(made)} | self._units(made)
+        shown = target in self.windows or self.settings.intensities is not IntensityRange.COHORT
+        extra = {WARNINGS: warnings} | meaning(made, translator, self.settings.intensities, shown=shown)
         like = loaded.headers[made.sources[0]]
         return _done(self.manifest_dir, files, files.write(made, like, self.settings.dtype, extra))
 
@@ -276,22 +264,6 @@ class CaseCompleter:
         for source in made.sources if not self.volumes.translator.generator.several else ():
             if text := self.beaten.get(f"{source}->{made.target}"):
                 yield f"{made.target} from {source}: {text}"
-
-    def _units(self, made: SyntheticVolume) -> dict[str, Any]:
-        meaning = {
-            IntensityRange.TRAINING: "median brain window of the modality in the model's training cohort",
-            IntensityRange.COHORT: "median brain window of the modality in the completed cohort",
-            IntensityRange.UNIT: "normalised brain window as [0, 1]",
-        }
-        units = {"Intensities": meaning[IntensityRange(self.settings.intensities or IntensityRange.TRAINING)]}
-        shown = made.target in self.windows or self.settings.intensities is not IntensityRange.COHORT
-        if not shown:
-            units["Intensities"] = "median brain window of the other modalities in the completed cohort, which lacks it"
-        if is_starter(self.volumes.translator):
-            units["Model"] = MEANING
-        if made.uncertainty is not None:
-            units[UNCERTAINTY.capitalize()] = "standard deviation between translations, in the image's intensities"
-        return units
 
     def _kept(self, files: SyntheticFiles) -> VolumeResult | None:
         sidecar = files.finished() if self.resume else None
@@ -316,7 +288,7 @@ def _typical(windows: Iterable[IntensityWindow]) -> IntensityWindow | None:
 
 
 def _case_result(case: Case, results: Sequence[VolumeResult]) -> CaseResult:
-    warnings = [text for result in results for text in result.details.get(_WARNINGS, [])]
+    warnings = [text for result in results for text in result.details.get(WARNINGS, [])]
     return CaseResult(case.case_id, tuple(results), warnings=tuple(dict.fromkeys(warnings)))
 
 
@@ -342,14 +314,3 @@ def _done(manifest_dir: Path, files: SyntheticFiles, sidecar: Mapping[str, Any],
         details=sidecar,
         kept=kept,
     )
-
-
-def _slice_consistency(made: SyntheticVolume) -> dict[str, Any]:
-    """Return how neighbouring slices differ, also relative to the sources: 1 is alike, more is striped."""
-    plane = made.through_plane
-    reference = plane.sources if plane.sources > 0 else math.nan
-    numbers = asdict(plane) | {
-        "translated_to_sources": plane.translated / reference,
-        "written_to_sources": plane.written / reference,
-    }
-    return {name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
 import nibabel
 
 from utad_monai import __version__
-from utad_monai.keys import SYNTHETIC_MARK, Modality
+from utad_monai.inferers import SyntheticVolume
+from utad_monai.keys import SYNTHETIC_MARK, IntensityRange, Modality
+from utad_monai.models import TranslatorModel
+from utad_monai.models.starter import MEANING, is_starter
 
 SUFFIX = "synthetic"
 """Ending of the names of synthetic images."""
@@ -110,6 +114,48 @@ class Provenance:
             "Settings": dict(self.settings),
             "Fingerprint": self.fingerprint,
         }
+
+
+WARNINGS = "Warnings"
+"""What a sidecar calls all that somebody should look at."""
+_INTENSITIES = {
+    IntensityRange.TRAINING: "median brain window of the modality in the model's training cohort",
+    IntensityRange.COHORT: "median brain window of the modality in the completed cohort",
+    IntensityRange.UNIT: "normalised brain window as [0, 1]",
+}
+_NOT_SHOWN = "median brain window of the other modalities in the completed cohort, which lacks it"
+
+
+def meaning(
+    made: SyntheticVolume, translator: TranslatorModel, intensities: IntensityRange | str | None, *, shown: bool = True
+) -> dict[str, Any]:
+    """Return what a sidecar says of a volume: how its slices differ, and what its numbers mean.
+
+    Args:
+        made: the volume.
+        translator: what made it.
+        intensities: the range that it was given; None for that of the training cohort.
+        shown: whether the completed cohort shows its modality.
+    """
+    chosen = IntensityRange(intensities or IntensityRange.TRAINING)
+    said: dict[str, Any] = {"SliceConsistency": _slice_consistency(made)}
+    said["Intensities"] = _INTENSITIES[chosen] if shown else _NOT_SHOWN
+    if is_starter(translator):
+        said["Model"] = MEANING
+    if made.uncertainty is not None:
+        said["Uncertainty"] = "standard deviation between translations, in the image's intensities"
+    return said
+
+
+def _slice_consistency(made: SyntheticVolume) -> dict[str, Any]:
+    """Return how neighbouring slices differ, also relative to the sources: 1 is alike, more is striped."""
+    plane = made.through_plane
+    reference = plane.sources if plane.sources > 0 else math.nan
+    numbers = asdict(plane) | {
+        "translated_to_sources": plane.translated / reference,
+        "written_to_sources": plane.written / reference,
+    }
+    return {name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()}
 
 
 def is_synthetic(header: nibabel.Nifti1Header) -> bool:

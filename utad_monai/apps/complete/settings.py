@@ -14,11 +14,12 @@ import torch
 
 from utad_monai.apps.complete.manifest import CaseResult
 from utad_monai.errors import UserError
-from utad_monai.inferers import TranslationOptions
+from utad_monai.inferers import TranslationOptions, VolumeTranslator
 from utad_monai.keys import IntensityRange, Modality, VoxelType
 from utad_monai.models import CheckpointError, TranslatorModel
 from utad_monai.runtime.files import write_json
 from utad_monai.runtime.folder_lock import locked_folder
+from utad_monai.transforms import IntensityWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,24 @@ class CompletionSettings:
         engine = plain.pop("engine")
         every = plain | made | {"engine": engine}
         return {key: str(value) if isinstance(value, str) else value for key, value in every.items()}
+
+    def of_volume(self, volumes: VolumeTranslator, target: Modality, window: IntensityWindow) -> dict[str, Any]:
+        """Return how one volume is made, as plain data.
+
+        A model of several sources fuses nothing, and one of a cohort is not calibrated.
+
+        Args:
+            volumes: what makes it; the settings must be those of its model (`of_model`).
+            target: the modality.
+            window: the intensities that it is given.
+        """
+        described = self.description()
+        if volumes.translator.generator.several:
+            del described["fusion"]
+            described["sources_at_once"] = True
+        if self.calibrate:
+            described["calibration"] = volumes.calibration.summary(target)
+        return described | {"window": [window.lower, window.upper]}
 
 
 PARTS_FOLDER = ".shards"

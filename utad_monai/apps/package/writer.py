@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -78,6 +79,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NOT_PACKAGED = ("critic",)
 """What a description says about weights that stay behind."""
 _ORIGINAL = "packaged_from"
+_ABOUT = "utad_monai"
+"""Under which word an ONNX file carries what `translator.json` says: it can be used without the rest of a package."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,8 @@ def _write_exports(
     onnx, torchscript, pt2 = asked
     parity: dict[str, Parity] = {}
     if onnx:
-        parity[PackageFile.ONNX.value] = write_onnx(network, folder / PackageFile.ONNX, size)
+        about = {_ABOUT: json.dumps(configs[Path(PackageFile.TRANSLATOR).name])}
+        parity[PackageFile.ONNX.value] = write_onnx(network, folder / PackageFile.ONNX, size, about)
     if torchscript:
         path = folder / PackageFile.TORCHSCRIPT
         parity[PackageFile.TORCHSCRIPT.value] = write_torchscript(network, path, size, configs)

@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from utad_monai import __version__
+from utad_monai.apps.report.conclusions import SIMPLE, summary_conclusions
 from utad_monai.apps.report.figures import dice_figure, dice_scatter, translation_figure
+from utad_monai.apps.report.labels import measure_label, method_label
 from utad_monai.apps.report.page import (
     LABEL_STEP,
     content_security_policy,
@@ -37,6 +39,7 @@ from utad_monai.handlers import training_curves
 from utad_monai.inferers import CohortCalibrator, SliceTranslator
 from utad_monai.keys import BatchKey, ImageSource, Modality, Split
 from utad_monai.metrics.downstream import DownstreamSegmentation, replace
+from utad_monai.metrics.protocols import PROTOCOL_IN_WORDS
 from utad_monai.models import TranslatorModel, load_segmenter, load_stage
 from utad_monai.models.stages import HISTORY_FILE, MissingStageError, Stage, existing_model
 from utad_monai.models.translator_model import refuse_other_modalities
@@ -112,7 +115,8 @@ def _write_report(
     browser = [_browser_case(case, models, cohort) for case in loaded]
     figures = [] if table is None else _figures(output, table, loaded, models)
     pairs = [] if table is None else _pairs(table)
-    page = _render(protocol, summary, study, pairs, figures, browser=browser, health=training_health(output))
+    said = {} if summary is None or table is None else summary_conclusions(summary, table, pairs)
+    page = _render(protocol, summary, study, pairs, figures, browser=browser, health=training_health(output), said=said)
     path = output / REPORT_FILE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -196,10 +200,20 @@ def _figure_uri(figure: Figure) -> str:
 
 def _pairs(table: pandas.DataFrame) -> list[dict[str, Any]]:
     """Return the mean over cases of every source and target, for the sortable table."""
-    columns = [f"{method}_{metric}" for metric in ("ssim", "tumour_mae") for method in ("student", "copy_source")]
-    columns += [f"dice_{fill}_WT" for fill in _FILLS]
+    columns = [name for name in _pair_columns() if name in table]
     means = table.groupby(["source", "target"], as_index=False)[columns].mean()
     return [dict(zip(means.columns, row, strict=True)) for row in means.itertuples(index=False)]
+
+
+def _pair_columns() -> dict[str, str]:
+    """Return the columns of the table of pairs as people call them, by name; not every evaluation has all of them."""
+    methods = (ImageSource.STUDENT, *SIMPLE)
+    named = {
+        f"{method}_{measure}": f"{method_label(method)}: {measure_label(measure)}"
+        for measure in ("ssim", "tumour_mae")
+        for method in methods
+    }
+    return named | {f"dice_{fill}_WT": f"{method_label(fill)}: {measure_label('dice_WT')}" for fill in _FILLS}
 
 
 def _render(
@@ -211,6 +225,7 @@ def _render(
     *,
     browser: list[dict[str, Any]],
     health: list[dict[str, Any]],
+    said: Mapping[str, Any],
 ) -> str:
     scripts = {name: inlined(_HERE / "templates" / f"{name}.js") for name in ("tables", "browser")}
     niivue = inlined(_HERE / "vendor" / "niivue" / "niivue.umd.js") if browser else ""
@@ -227,6 +242,12 @@ def _render(
         # `<` cannot end the script element that holds the data
         data=json.dumps({"label_step": LABEL_STEP, "cases": browser}).replace("<", "\\u003c"),
         health=health,
+        said=said,
+        pair_columns=_pair_columns(),
+        protocol_in_words={str(name): words for name, words in PROTOCOL_IN_WORDS.items()},
+        measure_label=measure_label,
+        method_label=method_label,
+        simple_fills=[str(ImageSource.ZERO_FILL), *map(str, SIMPLE)],
         policy=content_security_policy([*scripts.values(), niivue], style),
         style=style,
         scripts=scripts,

@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import typer
 
+from utad_monai.apps.report.conclusions import gaps_conclusions, study_conclusion
 from utad_monai.apps.report.page import protocol_lines
 from utad_monai.apps.report.study_figures import CAPTIONS_FILE, FIGURES_DIR
 from utad_monai.apps.study.measuring import read_study_table, yardstick_lines
@@ -66,13 +67,16 @@ def study_section(output: Path) -> dict[str, Any] | None:
         return None
     results = read_study_table(output / StudyFile.RESULTS)
     protocol = json.loads((output / StudyFile.PROTOCOL).read_text(encoding="utf-8"))
+    gaps, reference = _gaps(output / StudyFile.MEASUREMENTS), protocol["reference"]
+    tables = [_table(results, *table) for table in _TABLES]
     return {
-        "gaps": _gaps(output / StudyFile.MEASUREMENTS),
-        "reference": protocol["reference"],
+        "gaps": gaps,
+        "said": {"tables": [study_conclusion(table, reference) for table in tables], "gaps": gaps_conclusions(gaps)},
+        "reference": reference,
         "yardsticks": yardstick_lines(results, protocol),
         "methods": protocol.pop("methods"),
         "protocol": protocol,
-        "tables": [_table(results, *table) for table in _TABLES],
+        "tables": tables,
         "comparisons": list(_comparisons(results)),
         "figures": list(_figures(output / FIGURES_DIR)),
     }

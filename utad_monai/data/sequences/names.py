@@ -10,6 +10,7 @@ from functools import lru_cache
 import utad_monai.data.sequences.vocabulary as words
 from utad_monai.data.sequences.role import T1_WEIGHTED, RawRole
 from utad_monai.data.sequences.words import words_of
+from utad_monai.keys import Modality, ModalitySet
 
 _NATIVE, _ENHANCED = frozenset({RawRole.T1}), frozenset({RawRole.T1CE})
 
@@ -60,6 +61,21 @@ def read_name(text: str) -> NameReading:
     found = frozenset(parts)
     contrast = frozenset[RawRole]().union(*_contrast(parts))
     return NameReading(_drawn(found) or _weighting(found), contrast)
+
+
+def modality_called(name: str, modalities: ModalitySet) -> Modality:
+    """Return the modality that a person means: by its name in any case, or another name for it (`T1Gd`, `t1c`, `T2w`).
+
+    Raises:
+        ValueError: when it is none of the modalities, or could be several.
+    """
+    said = str(name).strip().lower()
+    if said in modalities:
+        return modalities.named(said)
+    meant = {role.modality for role in read_name(str(name)).roles}
+    if len(meant) == 1 and meant <= set(modalities):
+        return modalities.named(str(*meant))
+    raise ValueError(f"{str(name)!r} is no modality here; choose one of {', '.join(modalities)}")
 
 
 def _contrast(parts: Sequence[str]) -> Iterator[frozenset[RawRole]]:

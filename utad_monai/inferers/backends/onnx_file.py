@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,13 +40,16 @@ def refuse_without_libraries() -> None:
         required_module(name, *_ONNX)
 
 
-def write_onnx(student: StudentTranslator, path: str | Path, image_size: tuple[int, int]) -> Parity:
+def write_onnx(
+    student: StudentTranslator, path: str | Path, image_size: tuple[int, int], about: Mapping[str, str] | None = None
+) -> Parity:
     """Write the network as ONNX and compare it with the student.
 
     Args:
         student: maps `(B, S + 4, H, W)` to `(B, 1, H, W)`, in evaluation mode.
         path: file to write; weights of more than 2 GB go to `<path>.data` beside it.
         image_size: height and width that the student was trained with; the file takes others as well.
+        about: texts that the file carries for its readers, by key.
 
     Returns:
         How equal the file is to the student.
@@ -55,11 +58,11 @@ def write_onnx(student: StudentTranslator, path: str | Path, image_size: tuple[i
         PackageError: when a library is missing or the file is not equal enough.
     """
     refuse_without_libraries()
-    export_onnx(student, path)
+    export_onnx(student, path, about)
     return checked_parity(student, onnx_network(path), image_size, "the ONNX file")
 
 
-def export_onnx(student: StudentTranslator, path: str | Path) -> None:
+def export_onnx(student: StudentTranslator, path: str | Path, about: Mapping[str, str] | None = None) -> None:
     """Write the network as ONNX, not compared with anything; the arguments are those of `write_onnx`."""
     free = dict.fromkeys(_AXES, torch.export.Dim.DYNAMIC)
     with _silent(), torch.no_grad():
@@ -73,6 +76,7 @@ def export_onnx(student: StudentTranslator, path: str | Path) -> None:
             verbose=False,
         )
     _tidy(program.model)
+    program.model.metadata_props.update(about or {})
     size = sum(weight.numel() * weight.element_size() for weight in student.parameters())
     program.save(str(path), external_data=size > _LARGEST_FILE_BYTES)
 

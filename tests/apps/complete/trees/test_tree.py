@@ -14,6 +14,7 @@ import pandas
 import pytest
 from monai.data import load_decathlon_datalist
 
+from utad_monai.apps.complete.provenance import is_synthetic
 from utad_monai.apps.complete.trees import CompleteCase, tree_form, write_tree
 from utad_monai.data import BRATS_2023, CohortError, find_cases
 from utad_monai.data.layouts import MSD_TASK01
@@ -22,6 +23,7 @@ from utad_monai.data.layouts.label_sets import BRATS_2017_TO_2021_LABELS, label_
 from utad_monai.keys import SYNTHETIC_MARK, Modality, Placing, TreeLayout
 
 FLAIR, T1, T1CE, T2 = Modality
+OFFICIAL = ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000")
 Make = Callable[..., Any]
 
 
@@ -66,13 +68,14 @@ def test_our_own_reader_finds_every_case_complete(
 ) -> None:
     tree = write(layout, placing)
     assert tree.problems == ()
-    assert tree.cases == ("a", "b")
+    a, b = tree.cases
+    assert (a, b) == (OFFICIAL if layout is TreeLayout.BRASYN else ("a", "b"))
     if layout is TreeLayout.NNUNET:
         return  # an output for nnU-Net alone
     found = find_cases(tree.folder)
     assert [(case.case_id, case.missing, case.segmentation is None) for case in found] == [
-        ("a", (), False),
-        ("b", (), True),
+        (a, (), False),
+        (b, (), True),
     ]
     for case, given in zip(found, cases, strict=True):
         for modality in Modality:
@@ -202,6 +205,9 @@ def test_every_listed_file_and_channel_holds_the_synthetic_voxels(
     data = data[..., int(row["channel"])] if row["channel"] else data
     assert (layout is TreeLayout.MSD) == bool(row["channel"])
     np.testing.assert_array_equal(data, voxels(cases[0].synthetic[T1]))
+    assert row["case"] in tree.cases
+    assert is_synthetic(nibabel.load(tree.folder / row["file"]).header)
+    assert not [path for path in tree.folder.rglob("*") if path.is_symlink() and path.readlink().is_absolute()]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +215,7 @@ def test_every_listed_file_and_channel_holds_the_synthetic_voxels(
     [
         ("brats2020", "a/a_t1.json"),
         ("brats2023", "a/a-t1n.json"),
+        ("brasyn", f"{OFFICIAL[0]}/{OFFICIAL[0]}-t1n.json"),
         ("nnunet", "Dataset501_CompletedCohort/imagesTr/a_0001.json"),
         ("msd", "imagesTr/a_t1.json"),
     ],
@@ -283,6 +290,26 @@ def test_patients_survive_a_tree(write: Make, visits: list[CompleteCase], layout
     assert {case.case_id: case.patient_id for case in found} == {c.case.case_id: c.case.patient_id for c in visits}
 
 
+def test_brasyn_holds_real_and_synthetic_files_of_a_case_under_names_of_brats_2023(
+    write: Make, cases: list[CompleteCase]
+) -> None:
+    tree = write("brasyn")
+    for name in OFFICIAL:
+        files = {f"{name}-{ending}.nii.gz" for ending in ("t1n", "t1c", "t2f", "t2w")}
+        assert files == {path.name for path in (tree.folder / name).iterdir()} - {f"{name}-seg.nii.gz"}
+    table = pandas.read_csv(tree.folder / "cases.csv", dtype=str)
+    assert table.to_dict("records") == [
+        {"case": one.case.case_id, "name": n} for one, n in zip(cases, OFFICIAL, strict=True)
+    ]
+    patients = {case.case_id: case.patient_id for case in find_cases(tree.folder)}
+    assert patients == {OFFICIAL[0]: "a", OFFICIAL[1]: "b"}
+
+
+def test_cases_keep_their_names_when_the_cohort_grows(write: Make, cases: list[CompleteCase]) -> None:
+    assert write("brasyn", chosen=cases[1:]).cases == ("BraTS-GLI-00001-000",)
+    assert write("brasyn").cases == ("BraTS-GLI-00002-000", "BraTS-GLI-00001-000")
+
+
 def test_nnunet_gets_five_folds_that_never_tear_a_patient(write: Make, visits: list[CompleteCase]) -> None:
     dataset = write("nnunet", chosen=visits).folder / "Dataset501_CompletedCohort"
     folds = json.loads((dataset / "splits_final.json").read_text())
@@ -313,7 +340,8 @@ def test_no_tree_holds_a_cavity_or_a_cyst_as_enhancing(
     case = replace(cases[0].case, labels_said=LabelChoice(label_set_of(words, "mine"), "the test"))
     tree = write(layout, chosen=[CompleteCase(case, cases[0].synthetic)])
     form = tree_form(TreeLayout(layout))
-    written = voxels(form.segmentation(CompleteCase(case, cases[0].synthetic), tree.folder))
+    placed = replace(case, case_id=tree.cases[0])
+    written = voxels(form.segmentation(CompleteCase(placed, cases[0].synthetic), tree.folder))
     original = voxels(cases[0].case.segmentation)
     values = {word: value for value, word in form.label_set.words.items()}
     for value, word in words.items():

@@ -160,6 +160,8 @@ class TreeForm(ABC):
     """What the values of its segmentations mean."""
     folds_file: str = ""
     """Where its readers look for the folds of a cross-validation; empty where they do not."""
+    official_names = False
+    """Whether its readers take no names of cases but those of BraTS 2023."""
 
     @property
     @abstractmethod
@@ -192,11 +194,13 @@ class BratsForm(TreeForm):
     """BraTS names, and a `datalist.json` for the MONAI model zoo.
 
     Args:
-        layout: the names.
+        layout: the names of files.
+        official_names: whether cases are called as in BraTS 2023, too.
     """
 
-    def __init__(self, layout: BratsLayout) -> None:
+    def __init__(self, layout: BratsLayout, official_names: bool = False) -> None:
         self.layout = layout
+        self.official_names = official_names
         self.label_set = BRATS_2023_LABELS if layout is BRATS_2023 else BRATS_2017_TO_2021_LABELS
 
     @property
@@ -311,6 +315,7 @@ def tree_form(layout: TreeLayout) -> TreeForm:
     forms: dict[TreeLayout, TreeForm] = {
         TreeLayout.BRATS2020: BratsForm(BRATS_2017_TO_2021),
         TreeLayout.BRATS2023: BratsForm(BRATS_2023),
+        TreeLayout.BRASYN: BratsForm(BRATS_2023, official_names=True),
         TreeLayout.NNUNET: NnunetForm(),
         TreeLayout.MSD: MsdForm(),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas
 
+from utad_monai.apps.complete.trees.case_names import official_names, read_names, write_names
 from utad_monai.apps.complete.trees.forms import CompleteCase, Placer, TreeForm, tree_form
 from utad_monai.data.layouts.case import remember_links
 from utad_monai.data.layouts.label_sets import LABEL_SET_KEY, SAY_THE_LABEL_SET
@@ -61,7 +62,7 @@ def write_tree(
     and its case counts as one without.
 
     Args:
-        cases: cases with all four modalities.
+        cases: cases with all four modalities; a layout may call them by other names.
         layout: the layout.
         placing: whether files that fit as they are get linked or copied.
         output_dir: folder of the completion, which holds the synthetic images.
@@ -73,12 +74,14 @@ def write_tree(
     root = Path(output_dir) / str(TreeLayout(layout))
     form, placer = tree_form(TreeLayout(layout)), Placer(placing)
     _refuse_foreign(root)
-    files: set[Path] = set()
+    names = official_names([one.case for one in cases], read_names(root)) if form.official_names else {}
+    files: set[Path] = {write_names(root, names)} if names else set()
     problems: list[Finding] = []
     placed: list[CompleteCase] = []
     rows: list[dict[str, Any]] = []
     for wanted in progress_bar(cases, f"Tree {layout}", unit="case", show=progress):
-        case, found = _with_segmentation(wanted, form, root, placer)
+        named = replace(wanted.case, case_id=names.get(wanted.case.case_id, wanted.case.case_id))
+        case, found = _with_segmentation(replace(wanted, case=named), form, root, placer)
         problems.extend(found)
         images = form.images(case, root, placer)
         files.update(images.values(), _sidecars(case, images, placer))

@@ -75,6 +75,7 @@
     paint("panel-source", item, z, grey(source), labels);
     paint("panel-synthetic", item, z, grey(synthetic), labels);
     paint("panel-real", item, z, grey(real), labels);
+    if (!viewer) drawPoster(item, synthetic, z);
     paint("panel-error", item, z, (at) => heat(Math.abs(synthetic[at] - real[at])), null);
     document.body.dataset.drawn = `${item.id}/${target}/${z}`;
   };
@@ -106,6 +107,30 @@
     return file.buffer;
   };
 
+  // Before the 3-D viewer runs, its place shows the three planes through the middle of the synthetic volume's slice.
+  const drawPoster = (item, volume, z) => {
+    const { slices, height, width } = item, [sx, sy, sz] = item.pixel_mm, canvas = control("viewer-poster");
+    const planes = [
+      [width, height, sx, sy, (x, y) => (z * height + y) * width + x],
+      [width, slices, sx, sz, (x, y) => ((slices - 1 - y) * height + (height >> 1)) * width + x],
+      [height, slices, sy, sz, (x, y) => ((slices - 1 - y) * height + x) * width + (width >> 1)],
+    ];
+    const scale = 2 / Math.min(sx, sy), gap = 8, context = canvas.getContext("2d");
+    canvas.width = gap * 4 + planes.reduce((sum, [columns, , across]) => sum + columns * across * scale, 0);
+    canvas.height = 2 * gap + Math.max(...planes.map(([, rows, , down]) => rows * down * scale));
+    let left = gap;
+    planes.forEach(([columns, rows, across, down, at]) => {
+      const picture = new ImageData(columns, rows), part = document.createElement("canvas");
+      for (let y = 0; y < rows; y++)
+        for (let x = 0; x < columns; x++) picture.data.set([...Array(3).fill(volume[at(x, y)]), 255], 4 * (y * columns + x));
+      [part.width, part.height] = [columns, rows];
+      part.getContext("2d").putImageData(picture, 0, 0);
+      const [wide, high] = [columns * across * scale, rows * down * scale];
+      context.drawImage(part, left, (canvas.height - high) / 2, wide, high);
+      left += wide + gap;
+    });
+  };
+
   let viewer = null;
   const show = async (kind) => {
     const { item, target, made } = chosen(), state = control("viewer-state");
@@ -114,6 +139,7 @@
       const volume = await unpack(kind === "real" ? item.real[target] : made.image, item);
       if (!viewer) {
         viewer = new globalThis.niivue.Niivue({ backColor: [0, 0, 0, 1], show3Dcrosshair: true, multiplanarShowRender: 1, logLevel: "silent" });
+        control("viewer-frame").classList.remove("waiting");
         await viewer.attachToCanvas(control("viewer"));
         viewer.setSliceType(viewer.sliceTypeMultiplanar);
       }
@@ -121,6 +147,8 @@
       await viewer.loadFromArrayBuffer(nifti(volume, item), `${item.id}_${target}_${kind}.nii`);
       state.textContent = `${item.id}: ${kind} ${target}`;
     } catch (error) {
+      viewer = null;
+      control("viewer-frame").classList.add("waiting");
       state.textContent = `The 3-D viewer is not available here (${error.message}); the slices above show the same data.`;
     }
   };
@@ -130,5 +158,6 @@
   control("slice").addEventListener("input", draw);
   control("viewer-synthetic").addEventListener("click", () => show("synthetic"));
   control("viewer-real").addEventListener("click", () => show("real"));
+  control("viewer-start").addEventListener("click", () => show("synthetic"));
   openCase();
 })();

@@ -1,4 +1,11 @@
 "use strict";
+// A table that is wider than the page says so, can be scrolled by keyboard, and keeps its first column in sight.
+const watched = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  const wide = target.scrollWidth > target.clientWidth + 1;
+  target.classList.toggle("wide", wide);
+  if (wide) target.tabIndex = 0; else target.removeAttribute("tabindex");
+}));
+document.querySelectorAll(".scroll").forEach((box) => watched.observe(box));
 // Every heading of a sortable table becomes a button; numbers sort as numbers, a missing value comes last.
 document.querySelectorAll("table.sortable").forEach((table) => {
   const headings = [...table.tHead.rows[0].cells];
