@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 
 from utad_monai.apps.complete.completed_image import CompletedImage
 from utad_monai.apps.complete.given_image import Array, Image, as_volume, grid_of, like_given, source_image
-from utad_monai.apps.complete.intensities import CohortIntensities, measure_cohort
+from utad_monai.apps.complete.intensities import CohortIntensities, calibration_on, measure_cohort
 from utad_monai.apps.complete.provenance import WARNINGS, Provenance, meaning
 from utad_monai.apps.complete.settings import CompletionSettings
 from utad_monai.data.case_volumes import load_stored_images
@@ -22,7 +22,7 @@ from utad_monai.data.preprocessing import LoadedCase, normalise_volumes
 from utad_monai.data.quality.finding import CohortError
 from utad_monai.data.quality.guards import input_error, input_warnings
 from utad_monai.data.sequences import modality_called
-from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator, fit_calibration
+from utad_monai.inferers import SyntheticVolume, TranslationOptions, VolumeTranslator
 from utad_monai.keys import IntensityRange, Modality, ModalitySet
 from utad_monai.models import TranslatorModel, load_translator
 from utad_monai.models.source_choice import usable_sources
@@ -127,7 +127,8 @@ class Translator:
 
         Args:
             cohort: a cohort (folder or CSV table) whose intensities the translations are given; it is read once.
-                Without one they have the phantom's contrast, in [0, 1].
+                Without one, and for modalities that it lacks, they get the average contrast of other patients that
+                comes with the package, as the command does.
             workers: cases of the cohort that are read at a time.
             options: arguments of `Translator`.
 
@@ -136,13 +137,9 @@ class Translator:
             CohortError: when the cohort holds no case.
         """
         model = load_starter()
-        if cohort is None:
-            return cls(model, **options)
-        windows, histograms = measure_cohort(
-            find_cases(cohort, model.modalities), model.preprocessing, workers, progress=False
-        )
-        calibration = fit_calibration(model.reference_histograms, histograms)
-        return cls(model, cohort=CohortIntensities(windows, calibration), **options)
+        cases = [] if cohort is None else find_cases(cohort, model.modalities)
+        windows, histograms = measure_cohort(cases, model.preprocessing, workers, progress=False)
+        return cls(model, cohort=CohortIntensities(windows, calibration_on(model, histograms)), **options)
 
     def translate(
         self,

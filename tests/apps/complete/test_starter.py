@@ -220,7 +220,9 @@ def test_command_without_a_starter_says_what_to_do(
 def test_python_door_opens_the_starter(cohort: Path, starter_file: Path, tmp_path: Path) -> None:
     assert starter_file.is_file()
     case = {"t1": cohort / "a" / "a_t1.nii.gz", "flair": cohort / "a" / "a_flair.nii.gz"}
-    unit = Translator.starter().complete(case)
+    alone = Translator.starter()
+    assert {one.typical for one in alone.cohort.calibration.maps.values()} == {True}
+    unit = alone.complete(case)
     assert set(unit) == {T1CE, T2}
     assert 0 < float(unit[T2].image.max()) <= 1
     assert set(unit[T2].weights) == {FLAIR, T1}
