@@ -80,7 +80,7 @@ def test_sets_in_which_synthesis_adds_are_counted() -> None:
         "most with t1, t2 alone (+0.200)."
     )
     assert gaps_conclusion({"best": {"t1": best["t1"]}}).endswith(
-        "in 0 of 1 sets of available modalities: every interval reaches 0."
+        "in 0 of 1 sets of available modalities: no interval lies above 0."
     )
 
 

@@ -105,7 +105,7 @@ def gaps_conclusion(gaps: Mapping[str, Any]) -> str:
     helped = [available for available, found in best.items() if found.get("synthesis_adds")]
     text = f"Synthesis adds to the whole-tumour Dice in {len(helped)} of {len(best)} sets of available modalities"
     if not helped:
-        return f"{text}: every interval reaches 0."
+        return f"{text}: no interval lies above 0."
     most = max(helped, key=lambda available: float(best[available]["gain_mean"]))
     return f"{text}, most with {most.replace('+', ', ')} alone (+{best[most]['gain_mean']:.3f})."
 
