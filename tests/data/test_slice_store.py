@@ -376,8 +376,13 @@ def test_number_of_workers_does_not_matter(root: Path, tmp_path: Path, tiny_prep
 
 
 def test_progress_bar_is_shown_only_when_asked(
-    root: Path, tmp_path: Path, tiny_preprocessing: Preprocessing, capsys: pytest.CaptureFixture[str]
+    root: Path,
+    tmp_path: Path,
+    tiny_preprocessing: Preprocessing,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("utad_monai.runtime.progress.SECONDS_BETWEEN_LINES", 1e-9)
     prepare_slices(find_cases(root), tiny_preprocessing, tmp_path / "quiet", progress=False)
     assert capsys.readouterr().err == ""
     prepare_slices(find_cases(root), tiny_preprocessing, tmp_path / "loud", progress=True)

@@ -69,8 +69,8 @@ def test_dice_is_the_mean_over_targets_filled_from_their_best_sources(
     validator.source_errors = {Modality.T1: {Modality.FLAIR: 0.3, Modality.T2: 0.2}}
     handler(validator)
     images = validation_cases[0][BatchKey.IMAGE]
-    expected = {Modality.FLAIR: Modality.T1, Modality.T1: Modality.T2, Modality.T1CE: Modality.FLAIR}
-    expected[Modality.T2] = Modality.FLAIR
+    expected = {Modality.FLAIR: Modality.T2, Modality.T1: Modality.T2, Modality.T1CE: Modality.T1}
+    expected[Modality.T2] = Modality.T1
     assert [target for _, target in watch.asked] == list(Modality)
     assert all(torch.equal(slices, images[expected[target]]) for slices, target in watch.asked)
 

@@ -42,7 +42,7 @@ def shown(*cases: CaseReport, problems: tuple[Finding, ...] = (), width: int = 8
 
 def test_a_sound_cohort() -> None:
     text = shown(case(1, "flair", "t1"), case(1, "flair", "t1"), case(1, "t2"))
-    assert "3 cases of 1 patients: 3 usable, 0 refused" in text
+    assert "3 cases of 1 patient: 3 usable, 0 refused" in text
     assert "BraTS 2023 and later (flair t2f, t1 t1n, t1ce t1c, t2 t2w; labels" in text
     assert "│ flair │ t1 │ -    │ -  │ -   │ 2      │" in text
     assert "│ 2     │ 2  │ 0    │ 1  │ 0   │ in all │" in text
@@ -107,7 +107,7 @@ def test_a_terminal_has_colours_and_a_pipe_has_none(capsys: pytest.CaptureFixtur
 def test_a_cohort_without_a_readable_file_has_no_grids() -> None:
     text = shown(replace(case(1, problem="is broken"), grid=None))
     assert "Grids" not in text
-    assert "1 cases of 1 patients: 0 usable, 1 refused" in text
+    assert "1 case of 1 patient: 0 usable, 1 refused" in text
 
 
 def test_the_label_set_is_said_and_who_says_so() -> None:

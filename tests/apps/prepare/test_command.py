@@ -51,10 +51,10 @@ def call(*arguments: Any) -> Any:
 def test_preparing_and_bringing_back_from_the_command_line(raw_dir: Path, tmp_path: Path) -> None:
     done = call(raw_dir, tmp_path / "out", "--grid", "reference", "--workers", "1")
     assert done.exit_code == 0, done.output
-    assert "1 cases prepared (0 by an earlier run), 0 refused" in done.output
+    assert "1 case prepared (0 by an earlier run), 0 refused" in done.output
     back = call(raw_dir, tmp_path / "out", "--to-native", tmp_path / "out", "--native-output", tmp_path / "native")
     assert back.exit_code == 0, back.output
-    assert "1 images written" in back.output
+    assert "1 image written" in back.output
     assert (tmp_path / "native" / "a" / "a_t1.nii.gz").is_file()
 
 

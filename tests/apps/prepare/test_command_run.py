@@ -160,6 +160,9 @@ def test_a_table_may_have_its_output_beside_it(tmp_path: Path, stripped_head: An
     assert (tmp_path / "out" / "p1" / "p1_t1.nii.gz").is_file()
 
 
-def test_progress_goes_to_the_bar(raw_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_the_bar(
+    raw_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utad_monai.runtime.progress.SECONDS_BETWEEN_LINES", 1e-9)
     prepare_raw_cohort(raw_dir, tmp_path / "out", SETTINGS, workers=1)
     assert "Preparing" in capsys.readouterr().err

@@ -32,7 +32,7 @@ def done(tmp_path: Path, write_case: Callable[..., Any], student_file: Path) -> 
 
 
 def test_page_shows_every_case_and_says_what_not_to_believe(done: Path) -> None:
-    page = write_completion_report(done).read_text()
+    page = write_completion_report(done).read_text(encoding="utf-8")
     assert "3 cases: 1 done, 1 skipped (nothing was missing), 1 refused" in page
     assert "Enhancement is not predicted" in page
     assert re.findall(r"<h3>(\S+) ", page) == ["c&lt;d&gt;", "a", "b"]
@@ -40,7 +40,7 @@ def test_page_shows_every_case_and_says_what_not_to_believe(done: Path) -> None:
 
 
 def test_page_loads_nothing_and_runs_nothing(done: Path) -> None:
-    page = write_completion_report(done).read_text()
+    page = write_completion_report(done).read_text(encoding="utf-8")
     assert "<script" not in page
     assert all(uri.startswith("data:image/jpeg;base64,") for uri in re.findall(r'src="([^"]+)"', page))
     links = re.findall(r'href="([^"]+)"', page)
@@ -49,7 +49,7 @@ def test_page_loads_nothing_and_runs_nothing(done: Path) -> None:
 
 
 def test_pictures_beyond_the_limit_are_linked(done: Path) -> None:
-    page = write_completion_report(done, max_pictures=0).read_text()
+    page = write_completion_report(done, max_pictures=0).read_text(encoding="utf-8")
     assert "<img" not in page
     assert '<a href="synthetic/a/a_preview.png">picture</a>' in page
 
@@ -57,9 +57,9 @@ def test_pictures_beyond_the_limit_are_linked(done: Path) -> None:
 def test_missing_or_damaged_picture_costs_nothing_but_itself(done: Path) -> None:
     picture = done / "synthetic" / "a" / "a_preview.png"
     picture.write_bytes(b"broken")
-    assert "<img" not in write_completion_report(done).read_text()
+    assert "<img" not in write_completion_report(done).read_text(encoding="utf-8")
     picture.unlink()
-    assert "preview.png" not in write_completion_report(done).read_text()
+    assert "preview.png" not in write_completion_report(done).read_text(encoding="utf-8")
 
 
 def test_damaged_manifest_is_an_error_of_one_line(done: Path) -> None:
