@@ -287,7 +287,7 @@ def test_the_viewers_place_shows_the_volume_before_it_starts(page: webdriver.Chr
 
 
 def test_a_wide_table_says_that_it_scrolls_and_keeps_its_first_column(page: webdriver.Chrome) -> None:
-    box = page.find_elements(By.CSS_SELECTOR, ".scroll.wide")[-1]
+    box = WebDriverWait(page, 60).until(lambda _: page.find_elements(By.CSS_SELECTOR, ".scroll.wide"))[-1]
     assert box.get_attribute("tabindex") == "0"
     page.execute_script("arguments[0].scrollLeft = 9999", box)
     left = "return arguments[0].getBoundingClientRect().left"
