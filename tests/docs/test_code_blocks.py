@@ -1,7 +1,8 @@
-"""Every code block and command of the documentation is understood by the program that it is for.
+"""Every code block of the documentation is run here, or marked as not run and understood by its program.
 
-The language of a block says what is checked: `bash` is parsed command by command, `python` compiled, `json` read;
-`text` is output and no code. What cannot be checked stands behind `<!-- not run: REASON -->`.
+The language of a block says how it is checked: `bash` is parsed command by command, `python` compiled, `json` read;
+`text` is output and no code. What no test runs stands behind `<!-- not run: REASON -->`, and what cannot be parsed
+either behind `<!-- not run, not parsed: REASON -->`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "docker/README.md", "utad_monai/models/starter/README.md")
 PAGES = [ROOT / name for name in OUTSIDE] + sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-NOT_RUN = re.compile(r"<!-- not run: [^>]+ -->\n$")
+NOT_RUN = re.compile(r"<!-- not run(, not parsed)?: [^>]+ -->\n$")
+RUN = {
+    "README.md": ("from utad_monai", "utad-monai phantom"),
+    "docs/python.md": ("from utad_monai",),
+    "docs/getting_started.md": ("utad-monai phantom", "utad-monai complete --t1", "rm cohort"),
+}
+"""How blocks begin that tests run: those of Python in tests/test_translator.py, the others here."""
 INLINE = re.compile(r"(?<!`)`(utad-monai [^`]+)`(?!`)")
 PROGRAM = "utad-monai"
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -35,20 +42,22 @@ SHELL = ("rm ", ". ", "python3 -m venv ", "pre-commit install")
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: where it stands, its language, its text."""
+    """A code block: where it stands, its language, its text, and whether it is marked as not run."""
 
     place: str
     language: str
     text: str
+    not_run: bool
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
     """Yield the blocks of a page that are to be checked."""
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        if not NOT_RUN.search(text[: found.start()]):
+        mark = NOT_RUN.search(text[: found.start()])
+        if mark is None or not mark[1]:
             line = text.count("\n", 0, found.start()) + 1
-            yield Block(f"{page.relative_to(ROOT)}:{line}", found[2], found[3])
+            yield Block(f"{page.relative_to(ROOT)}:{line}", found[2], found[3], mark is not None)
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -113,7 +122,7 @@ def check_command(words: list[str]) -> None:
     elif line.startswith("pip install"):
         check_extras(line)
     else:
-        assert line.startswith(SHELL), f"{line}: mark the block with <!-- not run: REASON -->"
+        assert line.startswith(SHELL), f"{line}: mark the block with <!-- not run, not parsed: REASON -->"
 
 
 def check_extras(line: str) -> None:
@@ -125,6 +134,13 @@ def check_extras(line: str) -> None:
 
 def test_every_block_says_its_language() -> None:
     assert [block.place for block in BLOCKS if block.language not in ("bash", "python", "json", "text")] == []
+
+
+def test_every_block_is_run_or_marked() -> None:
+    code = [block for block in BLOCKS if block.language in ("bash", "python")]
+    run = {block.place for block in code if block.text.startswith(RUN.get(block.place.rpartition(":")[0], ()) or "\0")}
+    assert len(run) == sum(map(len, RUN.values()))
+    assert [block.place for block in code if block.not_run is (block.place in run)] == []
 
 
 @of_language("bash")
@@ -184,15 +200,11 @@ def test_a_wrong_command_would_be_found(command: str, error: str, monkeypatch: p
         check_command(shlex.split(command))
 
 
-def section_of_readme(title: str) -> str:
-    """Return the first shell block below a title of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {title}\n")[1]
-    return next(found[3] for found in FENCE.finditer(text) if found[2] == "bash")
-
-
-def test_the_cohort_of_the_readme_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/getting_started.md"])
+def test_the_first_commands_work(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for words in commands_of(section_of_readme("One cohort").replace("--cases 4", "--cases 2")):
+    blocks = [block for block in blocks_of(ROOT / page) if block.language == "bash" and not block.not_run]
+    for words in commands_of("".join(block.text for block in blocks).replace("--cases 4", "--cases 3")):
         if words[0] == "rm":
             for path in (path for pattern in words[1:] for path in tmp_path.glob(pattern)):
                 path.unlink()
