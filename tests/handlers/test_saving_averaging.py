@@ -88,7 +88,40 @@ def test_average_can_be_saved_as_a_generator(generator: TumourAwareGenerator) ->
     assert network.description() == generator.description()
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.0, 2])
-def test_decay_outside_its_range_is_refused(generator: TumourAwareGenerator, decay: float) -> None:
-    with pytest.raises(ValueError, match=r"\[0, 1\)"):
-        GeneratorAverage(generator, decay)
+@pytest.mark.parametrize("share", [-0.1, 1.0, 2])
+def test_shares_outside_their_range_are_refused(generator: TumourAwareGenerator, share: float) -> None:
+    with pytest.raises(ValueError, match=r"decay .*\[0, 1\)"):
+        GeneratorAverage(generator, share)
+    with pytest.raises(ValueError, match=r"start_share .*\[0, 1\)"):
+        GeneratorAverage(generator, start_share=share)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_start_weights_have_their_share_at_the_end_of_each_epoch(generator: TumourAwareGenerator, decay: float) -> None:
+    plain, average = GeneratorAverage(generator, decay), GeneratorAverage(generator, decay, start_share=0.25)
+    engine = moved_by_one(generator)
+    plain.attach(engine)
+    average.attach(engine)
+    for _ in range(2):
+        engine.run([0, 0], max_epochs=1)
+        expected = 0.75 * plain.network.image_decoder.head.bias.item()
+        assert expected > 0
+        assert average.network.image_decoder.head.bias.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_resumed_average_has_the_start_weights_of_the_earlier_run(generator: TumourAwareGenerator) -> None:
+    average = GeneratorAverage(generator, 0.9, start_share=0.5)
+    engine = moved_by_one(generator)
+    average.attach(engine)
+    engine.run([0, 0], max_epochs=1)
+    resumed = GeneratorAverage(generator, 0.9, start_share=0.5)  # begins, wrongly, with trained weights
+    resumed.attach(engine)
+    resumed.load_state_dict(average.state_dict())
+    expected = average.network.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in resumed.network.state_dict().items())
+
+
+def test_resumed_average_refuses_another_share(generator: TumourAwareGenerator) -> None:
+    state = GeneratorAverage(generator, start_share=0.5).state_dict()
+    with pytest.raises(ValueError, match=r"was 0\.5 \(start_share\)"):
+        GeneratorAverage(generator).load_state_dict(state)

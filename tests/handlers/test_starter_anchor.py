@@ -227,3 +227,14 @@ def test_without_start_weights_and_pairs_nothing_is_added(
     trainer = make_trainer(anchor, batch)
     trainer.run()
     assert str(LossTerm.ANCHOR) not in trainer.state.output
+
+
+def test_training_paints_through_the_anchors_calibration(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train")
+    knots = StarterAnchor(starter, store, cases=cases).output_knots
+    assert knots is not None
+    assert knots.shape == (4, 257)
+    assert knots[1].tolist() == pytest.approx(
+        StarterAnchor(starter, store, cases=cases).calibration.maps[Modality.T1].knots
+    )
+    assert StarterAnchor("", store, cases=cases).output_knots is None

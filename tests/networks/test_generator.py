@@ -440,12 +440,13 @@ def test_published_network_describes_itself_as_it_always_did() -> None:
 
 
 @pytest.mark.parametrize(
-    "switches", [{}, {"sources": "several"}, {"conditional_norms": True}, {"gain_head": True}, SWITCHES]
+    "switches",
+    [{}, {"sources": "several"}, {"conditional_norms": True}, {"gain_head": True}, {"output_maps": True}, SWITCHES],
 )
 def test_switches_are_described_and_rebuild_the_network(switches: dict[str, object]) -> None:
     network = generator(StudentScheme.GLOBAL_ONLY, **switches)
     described = json.loads(json.dumps(network.description()))
-    assert {key: value for key, value in described.items() if key in SWITCHES} == switches
+    assert {key: value for key, value in described.items() if key in {*SWITCHES, "output_maps"}} == switches
     rebuilt = TumourAwareGenerator(**described)
     rebuilt.load_state_dict(network.state_dict())
     assert rebuilt.description() == network.description()

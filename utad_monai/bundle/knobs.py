@@ -144,7 +144,7 @@ _GROUPS: Mapping[str, Kind] = {
     "max_minutes resume_minutes": _number(0),
     "learning_rate unet_learning_rate": _number(above=0),
     "final_learning_rate": _number(0),
-    "average_decay": _BELOW_ONE,
+    "average_decay start_share": _BELOW_ONE,
     "betas": _list("two numbers from 0 on and below 1, such as [0.5,0.9]", _BELOW_ONE, 2, 2),
     "adversarial_weight modality_weight cycle_weight identity_weight tumour_guidance_weight": _WEIGHT,
     "anchor_weight anchor_tumour_weight anchor_structure_weight": _WEIGHT,

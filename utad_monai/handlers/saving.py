@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from torch import nn
@@ -30,37 +32,60 @@ _WARMUP_ITERATIONS = 100
 
 
 class GeneratorAverage:
-    """Keep `network`, the average of a generator's weights, or the generator itself when it is switched off.
+    """Keep `network`, the average of a generator's weights, or the generator itself when both shares are 0.
+
+    Two averages, one of the other: over the iterations (the moving average), and with the weights that the training
+    began with (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): halfway, a network keeps most of what
+    it learned and more of what it knew, which tells on images of another site. The second is made at the end of an
+    epoch, before anything looks at the network.
 
     Args:
-        generator: the network in training.
+        generator: the network in training, with the weights that it begins with.
         decay: share of the old average that is kept in each iteration, in [0, 1); 0 switches the average off, as in
             the paper.
+        start_share: share of the weights at the beginning, in [0, 1); 0 leaves them out, as in the paper.
 
     Raises:
-        ValueError: when `decay` is outside [0, 1).
+        ValueError: when a share is outside [0, 1).
     """
 
-    def __init__(self, generator: TumourAwareGenerator, decay: float = 0.0) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must be in [0, 1), got {decay}")
+    def __init__(self, generator: TumourAwareGenerator, decay: float = 0.0, start_share: float = 0.0) -> None:
+        for name, share in (("decay", decay), ("start_share", start_share)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {share}")
         self._handler: EMAHandler | None = None
-        self.network = generator
+        self._average = generator
         if decay > 0:
             self._handler = EMAHandler(generator, 1 - decay, _WARMUP_MOMENTUM, _WARMUP_ITERATIONS)
-            self.network = self._handler.ema_model  # type: ignore[assignment]
+            self._average = self._handler.ema_model  # type: ignore[assignment]
+        self.start_share = start_share
+        self.network = self._average if start_share == 0 else deepcopy(self._average)
+        begun = self._average.named_parameters() if start_share > 0 else ()
+        self._start = {name: weight.detach().clone() for name, weight in begun}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average's weights and how often it was updated; nothing when it is switched off."""
-        if self._handler is None:
-            return {}
-        return {"network": self.network.state_dict(), "updates": self._warmup.event_index}
+        """Return the average's weights and how often it was updated, and those it begins with, where they count."""
+        state: dict[str, Any] = {}
+        if self._handler is not None:
+            state |= {"network": self._average.state_dict(), "updates": self._warmup.event_index}
+        if self._start:
+            state |= {"start_share": self.start_share, "start": self._start}
+        return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on with the average of an earlier run."""
+        """Go on with the average of an earlier run.
+
+        Raises:
+            ValueError: when the share of the start weights is another one.
+        """
+        if state_dict.get("start_share", 0.0) != self.start_share:
+            raise ValueError(f"the share of the start weights was {state_dict.get('start_share', 0.0)} (start_share)")
         if self._handler is not None:
-            self.network.load_state_dict(state_dict["network"])
+            self._average.load_state_dict(state_dict["network"])
             self._warmup.event_index = state_dict["updates"]
+        if self._start:
+            self._start = {name: state_dict["start"][name].to(weight) for name, weight in self._start.items()}
+            self._mix()
 
     @property
     def _warmup(self) -> Any:
@@ -68,9 +93,17 @@ class GeneratorAverage:
         return None if self._handler is None else self._handler.momentum_scheduler
 
     def attach(self, engine: Engine) -> None:
-        """Update the average after every iteration."""
+        """Update the average after every iteration, and mix in the start weights at the end of each epoch."""
         if self._handler is not None:
             self._handler.attach(engine, event=Events.ITERATION_COMPLETED)
+        if self._start:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._mix)
+
+    @torch.no_grad()
+    def _mix(self) -> None:
+        self.network.load_state_dict(self._average.state_dict())
+        for name, weight in self.network.named_parameters():
+            weight.lerp_(self._start[name], self.start_share)
 
 
 class BestSoFar:

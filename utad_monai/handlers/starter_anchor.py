@@ -66,6 +66,11 @@ class StarterAnchor:
             if start.reference_histograms:
                 self.calibration = fit_store_calibration(start.reference_histograms, store, cases)
 
+    @property
+    def output_knots(self) -> Tensor | None:
+        """The calibration's knots `(M, K)` for a generator's `OutputMaps`; None where nothing is calibrated."""
+        return self.calibration.knots(self.modalities) if self.calibration.maps else None
+
     def state_dict(self) -> dict[str, Any]:
         """Return a hash of the start weights, empty without any, and whether they see mirror images."""
         return {"starter": "" if self.starter is None else weights_sha256(self.starter), "flips": self.flips}

@@ -27,8 +27,8 @@ from utad_monai.data.intensity_histogram import (
     patient_histograms,
 )
 from utad_monai.data.slice_store import SlicedCase, SliceStore
-from utad_monai.keys import Modality
-from utad_monai.transforms import BACKGROUND, BRAIN_FLOOR
+from utad_monai.keys import Modality, ModalitySet
+from utad_monai.networks.output_maps import map_intensities
 
 _LEAST_SLOPE = 1e-6
 """Added to both distributions: where one has no pixels, its map still rises and stays defined."""
@@ -64,13 +64,7 @@ class IntensityMap:
 
     def __call__(self, slices: Tensor) -> Tensor:
         """Map `(Z, H, W)` in [-1, 1]; background stays exactly -1 and brain stays brain."""
-        place = ((slices.to(torch.float32) + 1) / 2 * BINS).clamp(0, BINS)
-        below = place.floor().clamp_(max=BINS - 1)
-        knots = torch.tensor(self.knots, dtype=torch.float32)
-        index = below.to(torch.int64)
-        mapped = torch.lerp(knots[index], knots[index + 1], place - below) * 2 - 1
-        brain = slices > BACKGROUND
-        return torch.where(brain, mapped.clamp_(BRAIN_FLOOR, 1.0).to(slices.dtype), slices)
+        return map_intensities(slices[None], torch.tensor([self.knots], dtype=torch.float32))[0]
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,11 @@ class Calibration:
     def __call__(self, slices: Tensor, target: Modality) -> Tensor:
         """Return translated `(Z, H, W)` slices of a target, in [-1, 1], with the cohort's intensities."""
         return self.maps[target](slices) if target in self.maps else slices
+
+    def knots(self, modalities: ModalitySet) -> Tensor:
+        """Return `(M, BINS + 1)` knots of the modalities' maps, those that change nothing where there is none."""
+        same = tuple(map(float, EDGES))
+        return torch.tensor([self.maps[m].knots if m in self.maps else same for m in modalities])
 
     def as_data(self) -> dict[str, Any]:
         """Return everything as plain data for a file."""

@@ -63,6 +63,7 @@ def load_start_weights(
     generator: TumourAwareGenerator,
     critics: tuple[ModalityCritic, ModalityCritic],
     modalities: ModalitySet = FOUR_MODALITIES,
+    output_knots: Tensor | None = None,
 ) -> bool:
     """Let a training begin from an earlier model's weights; tell whether it does.
 
@@ -74,6 +75,7 @@ def load_start_weights(
         generator: receives the weights.
         critics: receive the weights, where the model has critics.
         modalities: of the training.
+        output_knots: for the generator's `OutputMaps`; None leaves those of the earlier model.
 
     Raises:
         CheckpointError: when the file is unusable, of another architecture or of other modalities.
@@ -83,13 +85,21 @@ def load_start_weights(
     start = load_start(path, modalities)
     if start.critics is None:
         fill(path, generator, _grown(start.generator, generator))
-        generator.train()
-        return True
-    pairs = zip((generator, *critics), (start.generator, *start.critics), strict=True)
-    for network, source in pairs:
-        fill(path, network, source.state_dict())
+    else:
+        fill(path, generator, _with_maps(start.generator, generator))
+        for critic, source in zip(critics, start.critics, strict=True):
+            fill(path, critic, source.state_dict())
+    if generator.output_maps is not None and output_knots is not None:
+        generator.output_maps.set(output_knots)
+    for network in (generator, *critics):
         network.train()
     return True
+
+
+def _with_maps(start: TumourAwareGenerator, generator: TumourAwareGenerator) -> dict[str, Tensor]:
+    """Return the weights of a generator; output maps that only the other one has are the other's."""
+    own = {} if generator.output_maps is None else generator.output_maps.state_dict(prefix="output_maps.")
+    return own | start.state_dict()
 
 
 def _grown(start: TumourAwareGenerator, generator: TumourAwareGenerator) -> dict[str, Tensor]:

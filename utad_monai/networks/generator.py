@@ -9,6 +9,7 @@ from torch.nn import functional
 from utad_monai.keys import FOUR_MODALITIES, SecondInput, SourceInput, StudentScheme
 from utad_monai.networks.blocks import Decoder, Encoder, Fusion, SkipFusion, kaiming_normal
 from utad_monai.networks.conditioning import GainHead, condition_code, condition_codes, present_modalities
+from utad_monai.networks.output_maps import OutputMaps
 from utad_monai.networks.translation import Translation
 from utad_monai.transforms import BACKGROUND
 
@@ -45,6 +46,7 @@ class TumourAwareGenerator(nn.Module):
         residual_fusion: whether the fused bottleneck is added to that of the whole image (`Fusion`), and the tumour
             encoder's skips to the image's (`SkipFusion`); in the paper it replaces the bottleneck alone (False).
         modalities: number M of modalities that there are; the paper's are four.
+        output_maps: whether what the decoders paint goes through `OutputMaps`; the paper has none (False).
 
     Raises:
         ValueError: when `base_channels` is less than 1 or no multiple of `norm_group`, or a name is unknown.
@@ -66,6 +68,7 @@ class TumourAwareGenerator(nn.Module):
         gain_head: bool = False,
         residual_fusion: bool = False,
         modalities: int = len(FOUR_MODALITIES),
+        output_maps: bool = False,
     ) -> None:
         super().__init__()
         if base_channels < 1:
@@ -100,6 +103,7 @@ class TumourAwareGenerator(nn.Module):
         self.tumour_decoder = (
             Decoder(base_channels, norm_group, codes=codes, gain_images=gain_images) if has_decoder else None
         )
+        self.output_maps = OutputMaps(modalities) if output_maps else None
         self.apply(kaiming_normal)
         for module in self.modules():
             if isinstance(module, GainHead):
@@ -137,6 +141,8 @@ class TumourAwareGenerator(nn.Module):
             switches["residual_fusion"] = True
         if self.modalities != len(FOUR_MODALITIES):
             switches["modalities"] = self.modalities
+        if self.output_maps is not None:
+            switches["output_maps"] = True
         return switches
 
     def forward(
@@ -183,11 +189,11 @@ class TumourAwareGenerator(nn.Module):
         if self.skip_fusion is not None:
             image_skips = self.skip_fusion(image_skips, tumour_skips)
         painted = self.image_decoder(bottleneck, image_skips, code, image)
-        translated = self._with_background(painted, brain)
+        translated = self._finished(painted, brain, target_modality)
         tumour_image: Tensor | None = None
         if self.tumour_decoder is not None and with_tumour_image:
             painted = self.tumour_decoder(tumour_bottleneck, tumour_skips, code, second_image)
-            tumour_image = self._with_background(painted, brain)
+            tumour_image = self._finished(painted, brain, target_modality)
         return Translation(translated, tumour_image, bottleneck)
 
     def _encoded(self, image: Tensor, brain: Tensor, target_modality: Tensor) -> Tensor:
@@ -201,10 +207,11 @@ class TumourAwareGenerator(nn.Module):
             channels.append(planes * brain if self.condition_in_brain else planes)
         return torch.cat(channels, dim=1)
 
-    def _with_background(self, output: Tensor, brain: Tensor) -> Tensor:
-        if not self.keep_background:
-            return output
-        return torch.where(brain, output, torch.full_like(output, self.background))
+    def _finished(self, painted: Tensor, brain: Tensor, target_modality: Tensor) -> Tensor:
+        """Return what a decoder painted, with its background and its intensities."""
+        if self.keep_background:
+            painted = torch.where(brain, painted, torch.full_like(painted, self.background))
+        return painted if self.output_maps is None else self.output_maps(painted, target_modality)
 
 
 class StudentTranslator(nn.Module):
@@ -289,6 +296,7 @@ def student_from_teacher(
         gain_head=teacher.gain_head,
         residual_fusion=teacher.residual_fusion,
         modalities=teacher.modalities,
+        output_maps=teacher.output_maps is not None,
     )
     kept = {
         name: weight
