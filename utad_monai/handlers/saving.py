@@ -49,7 +49,7 @@ class GeneratorAverage:
         ValueError: when a share is outside [0, 1).
     """
 
-    def __init__(self, generator: TumourAwareGenerator, decay: float = 0.0, start_share: float = 0.0) -> None:
+    def __init__(self, generator: TumourAwareGenerator, decay: float = 0.0, *, start_share: float = 0.0) -> None:
         for name, share in (("decay", decay), ("start_share", start_share)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {share}")
