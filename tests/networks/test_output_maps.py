@@ -65,6 +65,11 @@ def test_maps_compile_with_torchscript(image: Tensor) -> None:
     torch.testing.assert_close(torch.jit.script(translator)(stacked), translator(stacked))
 
 
+def test_maps_of_a_network_in_double_precision_are_double(image: Tensor) -> None:
+    made = network().double()
+    assert made(image.double(), image.double(), torch.tensor([0, 3])).image.dtype is torch.float64
+
+
 def test_another_number_of_maps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(4, 257\), got \(2, 257\)"):
         OutputMaps(4).set(torch.stack([CURVE, CURVE]))

@@ -21,7 +21,7 @@ def map_intensities(
         brain_floor: darkest value of brain.
     """
     bins = knots.shape[1] - 1
-    place = ((images.to(torch.float32) + 1) / 2 * bins).clamp(0, bins)
+    place = ((images.to(knots.dtype) + 1) / 2 * bins).clamp(0, bins)
     below = place.floor().clamp(max=bins - 1)
     index = below.to(torch.int64).flatten(1)
     low, high = knots.gather(1, index).view_as(place), knots.gather(1, index + 1).view_as(place)

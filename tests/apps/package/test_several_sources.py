@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
@@ -41,8 +40,12 @@ np.savez(sys.argv[2], synthetic=synthetic, t2=denormalise(translate(sources, "t2
 
 @pytest.fixture(scope="module")
 def several(student: TranslatorModel, several_generator: TumourAwareGenerator) -> TranslatorModel:
-    """Give a tiny student of several sources, with random weights where a fresh one has zeros."""
-    return replace(student, generator=copy.deepcopy(several_generator), source_errors={}, critics=None)
+    """Give a tiny student of several sources, with random weights where a fresh one has zeros, and output maps."""
+    generator = TumourAwareGenerator(**several_generator.description() | {"output_maps": True})  # type: ignore[arg-type]
+    assert generator.output_maps is not None
+    generator.load_state_dict(several_generator.state_dict(), strict=False)
+    generator.output_maps.set(generator.output_maps.knots**2)
+    return replace(student, generator=generator.eval(), source_errors={}, critics=None)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def student(request: pytest.FixtureRequest) -> TumourAwareGenerator:
 
 
 def of_several_sources() -> TumourAwareGenerator:
-    """Return a student of several sources with random weights where a fresh one has zeros."""
+    """Return a student of several sources, with random weights where a fresh one has zeros, and curved output maps."""
     student = TumourAwareGenerator(
         4,
         "global_only",
@@ -38,7 +38,10 @@ def of_several_sources() -> TumourAwareGenerator:
         sources="several",
         conditional_norms=True,
         gain_head=True,
+        output_maps=True,
     )
+    assert student.output_maps is not None
+    student.output_maps.set(student.output_maps.knots**2)
     with torch.no_grad():
         for weight in student.parameters():
             if not bool(weight.any()):
