@@ -180,15 +180,15 @@ def test_use_outside_a_training_step_is_refused(teacher: TumourAwareGenerator, b
         handler(make_trainer(student_from_teacher(teacher, "complete"), teacher, [batch]))
 
 
-def test_a_student_follows_the_true_target_where_there_is_one(
+def test_a_student_follows_its_teacher_even_where_there_is_a_true_target(
     teacher: TumourAwareGenerator, batch: dict[str, Any]
 ) -> None:
     truth = torch.full_like(batch[BatchKey.IMAGE], 0.25)
     paired = batch | {BatchKey.TARGET_IMAGE: truth, BatchKey.PAIRED: torch.tensor([True, True])}
-    student = student_from_teacher(teacher, StudentScheme.COMPLETE)
-    trainer = make_trainer(student, teacher, [paired])
-    trainer.run()
-    assert trainer.translation is not None
-    expected = (trainer.translation.image - 0.25).abs().mean()
-    found = trainer.state.output[str(LossTerm.IMAGE_DISTILLATION)]
-    assert found == pytest.approx(float(expected), rel=1e-5)
+    found = []
+    for one in (batch, paired):
+        torch.manual_seed(3)
+        trainer = make_trainer(student_from_teacher(teacher, StudentScheme.COMPLETE), teacher, [one])
+        trainer.run()
+        found.append(trainer.state.output[str(LossTerm.IMAGE_DISTILLATION)])
+    assert found[0] == found[1] > 0

@@ -25,7 +25,7 @@ def training_slices(
     pair_patients: int = 0,
     **options: Any,
 ) -> UnpairedSlices:
-    """Return the samples that a teacher or student is trained on.
+    """Return the samples that a teacher is trained on.
 
     Args:
         store: prepared slices.

@@ -96,9 +96,9 @@ def evaluation_protocol(
 
 
 def _training(models: Mapping[str, TranslatorModel]) -> str:
-    """Say whose true targets the models were trained with; a student also learns from its teacher's."""
-    used = {name: model.training.get(PAIR_PATIENTS, 0) for name, model in models.items()}
-    if not any(used.values()):
+    """Say whose true targets the models were trained with; a student learns from its teacher's."""
+    used = {name: count for name, model in models.items() if (count := model.training.get(PAIR_PATIENTS, 0))}
+    if not used:
         return "unpaired slices and tumour masks; no loss saw a paired target"
     pairs = ", ".join(f"{name} of {count} patients" for name, count in used.items())
     return f"slices and tumour masks; USES PAIRS, the true targets of training patients: {pairs}"

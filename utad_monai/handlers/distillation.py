@@ -18,8 +18,8 @@ class DistillationHandler:
     """Before each generator update, run the teacher on the same batch and add feature and image distillation.
 
     The teacher sees the tumour image, the student does not (Huang, Wei, Li 2024, section III-C). Where the trainer's
-    weights say so, the tumour and the structure of the teacher's image count once more. Where the batch holds the true
-    target (`PairedSlices`), the student follows that in place of the teacher's image.
+    weights say so, the tumour and the structure of the teacher's image count once more. A student looks at no true
+    target: what pairs teach reaches it through its teacher.
 
     Args:
         teacher: a trained generator; frozen and put into evaluation mode here.
@@ -60,5 +60,4 @@ class DistillationHandler:
                 generator_input(self.teacher, one, batch.source_modality) for one in (batch.image, batch.tumour_image)
             )
             taught = self.teacher(image, tumour_image, batch.target_modality, with_tumour_image=False)
-        taught = taught._replace(image=batch.truth_or(taught.image))
         engine.generator_terms |= distillation_terms(engine.translation, taught, batch.tumour_mask, engine.loss_weights)
