@@ -109,6 +109,18 @@ def test_bar_counts_every_iteration_of_the_whole_run(bars: list[Bar]) -> None:
     assert bar.texts[-1] == "loss 1.000, critic_loss -2.000"
 
 
+def test_bar_of_a_resumed_training_begins_where_the_earlier_run_ended(bars: list[Bar]) -> None:
+    engine = make_engine(lambda *_: {"loss": 1.0})
+
+    @engine.on(Events.STARTED)  # after the bar's own handlers, as the one that resumes
+    def resume() -> None:
+        engine.state.iteration = 3
+
+    engine.run([0, 0, 0], max_epochs=2)
+    (bar,) = bars
+    assert (bar.arguments["initial"], bar.n) == (3, engine.state.iteration)
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_bar_is_closed_and_the_error_surfaces(bars: list[Bar], error: type[BaseException]) -> None:
     def fail(engine: Engine, _batch: int) -> dict[str, float]:

@@ -98,7 +98,7 @@ class TrainingProgress:
 
     def attach(self, engine: Engine) -> None:
         """Register on the trainer."""
-        engine.add_event_handler(Events.STARTED, self._open)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._fail)
@@ -106,11 +106,14 @@ class TrainingProgress:
             self.validator.add_event_handler(Events.STARTED | Events.ITERATION_COMPLETED, self._validating)
 
     def _open(self, engine: Engine) -> None:
+        if self._bar is not None:
+            return
+        # at the first iteration, not at the start: only then a resumed training knows how far it was
         total = None if self.minutes else (engine.state.max_epochs or 1) * (engine.state.epoch_length or 1)
-        self._bar = StageBar(self.description, total, unit="it", initial=engine.state.iteration)
+        self._bar = StageBar(self.description, total, unit="it", initial=engine.state.iteration - 1)
 
     def _advance(self, engine: Engine) -> None:
-        if self._bar is not None:  # a resumed run begins further on
+        if self._bar is not None:
             losses = _losses(engine.state.output)
             text = ", ".join(f"{name} {losses[name]:.3f}" for name in _SHOWN if name in losses)
             self._bar.advance_to(engine.state.iteration, text)
