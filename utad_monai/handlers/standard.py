@@ -108,7 +108,7 @@ def validation_handlers(
         critics: saved with it.
         translator: translates by this generator.
         cases: what the validator looks at.
-        downstream_interval: validations from one measurement of Dice to the next; 0 for none.
+        downstream_interval: validations from one measurement of Dice to the next.
         training: how the model is made, kept in its file.
         close_up: of `SampleGrid`.
     """
