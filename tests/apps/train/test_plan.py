@@ -40,6 +40,11 @@ def test_an_override_reaches_every_stage_that_has_its_key() -> None:
     assert runs[Stage.TEACHER].config["samples_per_epoch"] == 1600
 
 
+def test_the_share_of_the_start_weights_is_said_to_the_teacher_alone() -> None:
+    runs = runs_with("--start_share", "0.25")
+    assert [run.given.get("start_share") for run in runs.values()] == [None, 0.25, None, None]
+
+
 @pytest.mark.parametrize(
     ("overrides", "error", "text"),
     [
