@@ -146,3 +146,9 @@ def test_typical_histograms_are_means_over_enough_patients_of_the_four() -> None
     assert all(histogram.patients >= 10 for histogram in typical.values())
     middle = {modality: quantiles(histogram)[49] for modality, histogram in typical.items()}
     assert max(middle, key=lambda modality: middle[modality]) == T1
+
+
+def test_shares_are_those_that_the_histogram_is_made_from() -> None:
+    shares = np.random.default_rng(0).random(BINS)
+    stored = histogram_of_shares(tuple(map(float, shares))).shares
+    np.testing.assert_allclose(stored, shares / shares.sum(), atol=2e-6)

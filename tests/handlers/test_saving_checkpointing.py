@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
 
 from utad_monai.data import PreparedCohort, Preprocessing
+from utad_monai.data.intensity_histogram import EDGES
 from utad_monai.engines import TranslationValidator
 from utad_monai.handlers import SaveBestTranslator, typical_windows
-from utad_monai.inferers import SliceTranslator
+from utad_monai.inferers import SliceTranslator, fit_store_calibration
 from utad_monai.keys import Modality
 from utad_monai.models import CheckpointError, load_translator
 from utad_monai.networks import critic_pair
@@ -67,6 +69,19 @@ def test_the_model_of_an_earlier_version_is_replaced_when_a_better_one_is_saved(
     assert [path.name for path in earlier.parent.iterdir()] == ["model.pt"]
     handler(after_epoch(make_validator(), 2, -0.2))
     assert [path.name for path in earlier.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_saved_model_keeps_the_intensities_of_healthy_brain_in_its_cohort(
+    handler: SaveBestTranslator, make_validator: Make, prepared_tiny_cohort: PreparedCohort
+) -> None:
+    handler(after_epoch(make_validator(), 1, -0.5))
+    saved = load_translator(handler.path)
+    assert not saved.taught
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train")
+    same = fit_store_calibration(saved.reference_histograms, store, cases)
+    assert set(same.maps) == {modality for case in cases for modality in case.modalities}
+    for chosen in same.maps.values():
+        np.testing.assert_allclose(chosen.knots, EDGES, atol=0.01)  # its own cohort changes nothing
 
 
 def test_saved_model_says_how_it_was_made(handler: SaveBestTranslator, make_validator: Make) -> None:

@@ -56,6 +56,11 @@ class IntensityHistogram:
         if self.cdf[0] < 0 or self.cdf[-1] != 1 or any(after < before for before, after in pairwise(self.cdf)):
             raise ValueError("the shares of an intensity histogram must rise from 0 to 1")
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of brain pixels in each bin, as models store it; sum 1."""
+        return tuple(after - before for before, after in pairwise((0.0, *self.cdf)))
+
 
 def histogram_of_shares(shares: Sequence[float]) -> IntensityHistogram:
     """Return the cumulative form of a histogram of `BINS` shares of at least 0, as models store theirs.

@@ -16,6 +16,7 @@ from ignite.handlers import EMAHandler
 from torch import nn
 
 from utad_monai.data.intensity import intensity_profiles
+from utad_monai.data.intensity_histogram import mean_over_patients, patient_histograms
 from utad_monai.data.preprocessing import Preprocessing
 from utad_monai.data.slice_store import SlicedCase, SliceStore
 from utad_monai.engines.validators import TranslationValidator
@@ -150,7 +151,7 @@ class SaveBestTranslator(BestSoFar):
         generator: the network that was validated.
         critics: whole-image and tumour-image critic, kept so that a later stage can go on with them.
         store: prepared slices of the training cases.
-        training_cases: give the typical intensity window and the intensity profile of each modality.
+        training_cases: give the typical intensity window, the intensity profile and the histogram of each modality.
         training: plain data on how the model was made.
     """
 
@@ -170,6 +171,8 @@ class SaveBestTranslator(BestSoFar):
         self.preprocessing = store.preprocessing
         self.target_windows = typical_windows(training_cases, store.preprocessing.modalities)
         self.intensity_profiles = intensity_profiles(store, training_cases)
+        histograms = mean_over_patients(patient_histograms(store, training_cases))
+        self.reference_histograms = {modality: histogram.shares for modality, histogram in histograms.items()}
         self.training = dict(training or {})
 
     def attach(self, engine: TranslationValidator) -> None:
@@ -198,6 +201,7 @@ class SaveBestTranslator(BestSoFar):
             target_windows=self.target_windows,
             source_errors=engine.source_errors,
             intensity_profiles=self.intensity_profiles,
+            reference_histograms=self.reference_histograms,
             critics=self.critics,
             training=made,
         )

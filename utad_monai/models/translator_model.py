@@ -38,7 +38,7 @@ class TranslatorModel:
         critics: the critics it was trained against (whole image, tumour image), if they were kept.
         training: how it was made: plain data for people and sidecars.
         reference_histograms: the intensities that the network paints healthy brain with, for each modality 256 shares
-            of [0, 1]; a calibration starts from them. Empty where the network was trained on a cohort.
+            of [0, 1]; a calibration starts from them. Of a network that was trained on a cohort: the cohort's.
         sha256: hash of the file it came from; empty before it is saved.
     """
 
@@ -59,9 +59,14 @@ class TranslatorModel:
         return self.preprocessing.modalities
 
     @property
+    def taught(self) -> bool:
+        """Whether a phantom taught it, and no cohort: it paints the phantom's contrast, in no file units."""
+        return bool(self.reference_histograms) and not self.target_windows
+
+    @property
     def known_profiles(self) -> Mapping[Modality, IntensityProfile] | None:
         """What the images of its training look like; None of a model that a phantom taught to take any."""
-        return None if self.reference_histograms and not self.intensity_profiles else self.intensity_profiles
+        return None if self.taught else self.intensity_profiles
 
     def best_source(self, target: Modality, available: tuple[Modality, ...]) -> Modality:
         """Return the available source with the smallest validation error (`utad_monai.models.source_choice`).

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from utad_monai.apps.complete import intensities
-from utad_monai.apps.complete.intensities import measure_cohort
+from utad_monai.apps.complete.intensities import LEAST_PATIENTS, calibration_on, measure_cohort
 from utad_monai.data import Preprocessing, find_cases, load_case
 from utad_monai.data.intensity_histogram import BINS, EDGES, IntensityHistogram, brain_histogram
 from utad_monai.keys import Modality
+from utad_monai.models import TranslatorModel
 from utad_monai.transforms import LoadNifti
 
 FLAIR, T1, T1CE, T2 = Modality
@@ -85,3 +86,28 @@ def test_without_histograms_no_segmentation_is_opened(cohort: Path, monkeypatch:
     windows, found = measure_cohort(find_cases(cohort), Preprocessing(), progress=False, histograms=False)
     assert set(windows) == {T1, T2}
     assert found == {}
+
+
+def evenly(lower: float, patients: int) -> IntensityHistogram:
+    """Return the histogram of `patients` whose brain has all intensities from `lower` to 1, as many of each."""
+    cdf = np.clip((EDGES[1:] - lower) / (1 - lower), 0, 1)
+    return replace(IntensityHistogram((*map(float, cdf[:-1]), 1.0)), patients=patients)
+
+
+def test_a_model_of_a_training_is_moved_to_what_enough_patients_show(student_translator: TranslatorModel) -> None:
+    model = replace(student_translator, reference_histograms=dict.fromkeys(Modality, (1 / BINS,) * BINS))
+    shown = {Modality.T1: evenly(0.5, LEAST_PATIENTS), Modality.T2: evenly(0.5, LEAST_PATIENTS - 1)}
+    made = calibration_on(model, shown)
+    assert set(made.maps) == {Modality.T1}  # nothing typical is lent to it either
+    assert made.maps[Modality.T1].knots[BINS // 2] == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_phantoms_model_gets_the_intensities_of_any_patient_and_typical_ones_where_there_is_none(
+    student_translator: TranslatorModel,
+) -> None:
+    painted = dict.fromkeys(Modality, (1 / BINS,) * BINS)
+    model = replace(student_translator, reference_histograms=painted, target_windows={})
+    made = calibration_on(model, {Modality.T1: evenly(0.5, 1)})
+    assert {modality: chosen.typical for modality, chosen in made.maps.items()} == {
+        modality: modality is not Modality.T1 for modality in Modality
+    }

@@ -56,8 +56,10 @@ def test_description_is_json_and_does_not_depend_on_which_targets_are_asked(
 @pytest.mark.parametrize("taught", [False, True])
 def test_model_decides_what_was_not_asked(student_translator: TranslatorModel, taught: bool) -> None:
     several = TumourAwareGenerator(2, "global_only", sources="several")
-    histograms = dict.fromkeys(Modality, (1 / 256,) * 256) if taught else {}
-    model = replace(student_translator, generator=several, reference_histograms=histograms)
+    model = replace(student_translator, generator=several)
+    if taught:
+        histograms = dict.fromkeys(Modality, (1 / 256,) * 256)
+        model = replace(model, reference_histograms=histograms, target_windows={})
     settings = CompletionSettings(options=TranslationOptions(fusion="mean", engine="onnx")).of_model(model)
     assert settings.intensities is (IntensityRange.COHORT if taught else IntensityRange.TRAINING)
     assert settings.calibrate is taught

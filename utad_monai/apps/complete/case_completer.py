@@ -220,7 +220,7 @@ class CaseCompleter:
             return trained
         if target in self.windows:
             return self.windows[target]
-        if target in self.volumes.translator.reference_histograms:
+        if self.volumes.translator.taught:
             return _typical(self.windows.values()) or trained
         raise ValueError(f"no case of the cohort shows the intensities of {target}: use those of the training")
 
@@ -255,7 +255,8 @@ class CaseCompleter:
         translator = self.volumes.translator
         found = input_warnings(loaded.only(sources), translator.known_profiles, translator.preprocessing)
         texts = [*loaded.warnings, *(warning.phrase for warning in found)]
-        if self.settings.calibrate and (text := not_shown(target, self.volumes.calibration.maps.get(target))):
+        chosen = self.volumes.calibration.maps.get(target)
+        if self.settings.calibrate and translator.taught and (text := not_shown(target, chosen)):
             texts.append(text)
         return list(dict.fromkeys(texts))
 

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from utad_monai.apps.complete.case_completer import CaseCompleter, PlannedVolume
-from utad_monai.apps.complete.intensities import CohortIntensities, completion_intensities, kept_intensities
+from utad_monai.apps.complete.intensities import (
+    LEAST_PATIENTS,
+    CohortIntensities,
+    completion_intensities,
+    kept_intensities,
+)
 from utad_monai.apps.complete.manifest import CaseResult, log_result, write_manifest
 from utad_monai.apps.complete.patient import patient_case, refuse_unusable
 from utad_monai.apps.complete.settings import (
@@ -286,15 +291,18 @@ def _say_which(completion: Completion, translator: TranslatorModel) -> None:
 def _model_line(
     translator: TranslatorModel, settings: CompletionSettings, intensities: CohortIntensities | None
 ) -> str:
-    """Say what translates, and what gives its volumes their intensities; empty for a model of a training."""
+    """Say what translates, and what gives its volumes their intensities; empty for a training's own intensities."""
     if not settings.calibrate and not is_starter(translator):
         return ""
-    name = MEANING if is_starter(translator) else "a model that was taught by a phantom"
+    name = "a model that was taught by a phantom" if translator.taught else "a model that was trained on a cohort"
+    name = MEANING if is_starter(translator) else name
     if not settings.calibrate:
         return f"{name}; not calibrated"
     if intensities is None:
         return f"{name}; to be calibrated on this cohort"
     maps = intensities.calibration.maps
+    if not maps and not translator.taught:
+        return f"{name}; not calibrated: no modality is shown by {LEAST_PATIENTS} patients of this cohort"
     found = ", ".join(f"{m} of {chosen.patients}" for m, chosen in maps.items() if not chosen.typical)
     lent = ", ".join(f"{m} of {chosen.patients}" for m, chosen in maps.items() if chosen.typical)
     line = f"{name}; calibrated on this cohort's patients ({found or 'none of them shows any modality'})"

@@ -66,6 +66,8 @@ class ValidatedCases:
         return self.folder / f"{case_key(case, self.preprocessing)}.json"
 
 
+LEAST_PATIENTS = 3
+"""So many patients of a cohort calibrate a model that was trained on another (measured: docs/results.md)."""
 CALIBRATION_FILE = "calibration.json"
 """Its name in the output folder."""
 _FORMAT = 3
@@ -80,8 +82,8 @@ class CohortIntensities:
 
     Attributes:
         windows: the median brain window of each modality that the cohort has, in file units.
-        calibration: maps from what the model paints to the cohort's distribution, or a typical one where the cohort
-            shows none; without maps for a model that was trained on a cohort.
+        calibration: maps from what the model paints to the cohort's distribution. Where the cohort shows none, those of
+            a phantom's model lead to a typical one, and a model that was trained on a cohort has no map.
     """
 
     windows: Mapping[Modality, IntensityWindow] = field(default_factory=dict)
@@ -125,13 +127,19 @@ def completion_intensities(
 
 
 def calibration_on(translator: TranslatorModel, histograms: Mapping[Modality, IntensityHistogram]) -> Calibration:
-    """Return the calibration on a cohort; what none of its images shows is given the typical intensities.
+    """Return the calibration on a cohort.
+
+    What none of its images shows is given the typical intensities by a model that a phantom taught, and stays as it is
+    by one of a training: that paints a cohort's intensities already, and `LEAST_PATIENTS` move it to another's.
 
     Args:
         translator: the model.
         histograms: the mean distribution of each modality that the cohort has.
     """
     painted = translator.reference_histograms
+    if not translator.taught:
+        shown = {modality: one for modality, one in histograms.items() if one.patients >= LEAST_PATIENTS}
+        return fit_calibration(painted, shown)
     lent = {modality: one for modality, one in typical_histograms().items() if modality not in histograms}
     own = fit_calibration(painted, histograms)
     return Calibration({**own.maps, **fit_calibration(painted, lent, typical=True).maps})

@@ -34,7 +34,7 @@ class CompletionSettings:
         intensities: the range that the volumes are given; None for that of the model's training cohort, or of the
             completed cohort where the model was taught by a phantom.
         dtype: how they are stored; `unit` intensities are float32 always.
-        calibrate: whether a model that was taught by a phantom is calibrated on the completed cohort.
+        calibrate: whether a model that says what it paints is calibrated on the completed cohort.
         ignore_unclaimed: whether a modality is also made where a file that no layout takes may be it.
 
     Raises:
@@ -69,12 +69,11 @@ class CompletionSettings:
         if unknown:
             reason = f"knows {', '.join(translator.modalities)}, not {', '.join(unknown)}"
             raise CheckpointError("the model", reason, "ask for modalities that it knows")
-        taught = bool(translator.reference_histograms)
         return replace(
             self,
             options=self.options.of_model(translator, device),
-            intensities=self.intensities or (IntensityRange.COHORT if taught else IntensityRange.TRAINING),
-            calibrate=self.calibrate and taught,
+            intensities=self.intensities or (IntensityRange.COHORT if translator.taught else IntensityRange.TRAINING),
+            calibrate=self.calibrate and bool(translator.reference_histograms),
         )
 
     def description(self) -> dict[str, Any]:
@@ -88,7 +87,7 @@ class CompletionSettings:
     def of_volume(self, volumes: VolumeTranslator, target: Modality, window: IntensityWindow) -> dict[str, Any]:
         """Return how one volume is made, as plain data.
 
-        A model of several sources fuses nothing, and one of a cohort is not calibrated.
+        A model of several sources fuses nothing.
 
         Args:
             volumes: what makes it; the settings must be those of its model (`of_model`).

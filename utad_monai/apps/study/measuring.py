@@ -116,7 +116,8 @@ def study_calibrations(
 
     Args:
         cohort: the cohort of a study.
-        painted: `TranslatorModel.reference_histograms` by method; those that have none are left out.
+        painted: `TranslatorModel.reference_histograms` by method; those that have none are left out. Those of a model
+            that was trained on the same cases change nothing.
     """
     calibrator = CohortCalibrator(cohort.store, cohort.cases(Split.TRAIN), judged=cohort.cases(Split.TEST))
     return {name: calibrator.fit(shares) for name, shares in painted.items() if shares}
