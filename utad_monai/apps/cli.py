@@ -375,7 +375,7 @@ def complete(
         ),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option(help="Fit the starter to the intensities of this cohort, by histograms.")
+        bool, typer.Option(help="Give volumes the intensities of this cohort, by histograms.")
     ] = True,
     dtype: Annotated[VoxelType, typer.Option(help="Number format of the volumes.")] = VoxelType.INT16,
     ignore_unclaimed: Annotated[
