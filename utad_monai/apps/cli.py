@@ -374,9 +374,7 @@ def complete(
             "starter), or unit: [0, 1]."
         ),
     ] = None,
-    calibrate: Annotated[
-        bool, typer.Option(help="Give volumes the intensities of this cohort, by histograms.")
-    ] = True,
+    calibrate: Annotated[bool, typer.Option(help="Give volumes the intensities of this cohort, by histograms.")] = True,
     dtype: Annotated[VoxelType, typer.Option(help="Number format of the volumes.")] = VoxelType.INT16,
     ignore_unclaimed: Annotated[
         bool,
