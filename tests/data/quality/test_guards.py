@@ -70,9 +70,10 @@ def test_modality_that_was_never_seen_is_warned_of(loaded: LoadedCase, student_t
 def test_model_that_a_phantom_taught_to_take_any_intensities_warns_of_none(
     loaded: LoadedCase, student_translator: TranslatorModel
 ) -> None:
-    taught = replace(student_translator, intensity_profiles={}, reference_histograms={Modality.T1: (1 / 256,) * 256})
+    painted = {Modality.T1: (1 / 256,) * 256}
+    taught = replace(student_translator, target_windows={}, intensity_profiles={}, reference_histograms=painted)
     assert not [text for text in phrases(loaded, taught) if "never saw" in text or "unlike" in text]
-    trained_on = replace(taught, intensity_profiles=student_translator.intensity_profiles)
+    trained_on = replace(student_translator, reference_histograms=painted)
     inverted = with_image(loaded, lambda image: torch.where(image > -1, (-image).clamp(-0.99, 1), image))
     assert [text for text in phrases(inverted, trained_on) if "unlike" in text]
 
