@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from utad_monai.engines.batch import prepare_translation_batch
 from utad_monai.handlers import StarterAnchor
 from utad_monai.keys import BatchKey, LossTerm, Modality, TumourLabel
 from utad_monai.losses import LossWeights
-from utad_monai.models import TranslatorModel, save_translator
+from utad_monai.models import TranslatorModel, load_translator, save_translator
 from utad_monai.networks import TumourAwareGenerator, critic_pair, generator_input
+from utad_monai.transforms import IntensityWindow
 
 SWITCHES: dict[str, Any] = {"sources": "several", "conditional_norms": True, "gain_head": True}
 FLAT = [1 / 256] * 256
@@ -238,3 +240,10 @@ def test_training_paints_through_the_anchors_calibration(starter: Path, prepared
         StarterAnchor(starter, store, cases=cases).calibration.maps[Modality.T1].knots
     )
     assert StarterAnchor("", store, cases=cases).output_knots is None
+
+
+def test_a_trained_model_to_begin_with_keeps_its_own_maps(starter: Path, prepared_tiny_cohort: PreparedCohort) -> None:
+    store, cases = prepared_tiny_cohort.store, prepared_tiny_cohort.cases("train")
+    windows = dict.fromkeys(Modality, IntensityWindow(0.0, 1.0))
+    save_translator(starter, replace(load_translator(starter), target_windows=windows))
+    assert StarterAnchor(starter, store, cases=cases).output_knots is None

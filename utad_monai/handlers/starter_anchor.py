@@ -63,7 +63,7 @@ class StarterAnchor:
         if str(path):
             start = load_start(path, store.preprocessing.modalities)
             self.starter = start.generator.requires_grad_(False).eval()
-            if start.reference_histograms:
+            if start.taught:  # a trained model paints a cohort's intensities, through maps of its own
                 self.calibration = fit_store_calibration(start.reference_histograms, store, cases)
 
     @property

@@ -294,8 +294,10 @@ def _model_line(
     """Say what translates, and what gives its volumes their intensities; empty for a training's own intensities."""
     if not settings.calibrate and not is_starter(translator):
         return ""
-    name = "a model that was taught by a phantom" if translator.taught else "a model that was trained on a cohort"
-    name = MEANING if is_starter(translator) else name
+    if is_starter(translator):
+        name = MEANING
+    else:
+        name = "a model that was " + ("taught by a phantom" if translator.taught else "trained on a cohort")
     if not settings.calibrate:
         return f"{name}; not calibrated"
     if intensities is None:

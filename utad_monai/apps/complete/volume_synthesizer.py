@@ -36,7 +36,8 @@ class VolumeSynthesizer(Evaluator):
         targets: modalities to make; empty for those that a case lacks.
         sources: modalities to start from; empty for all that a case has.
         intensities: the training cohort's, those of the loader's cases, or `unit`; empty for what suits the model
-            (`CompletionSettings.of_model`). Volumes are calibrated on the loader's cases.
+            (`CompletionSettings.of_model`). A model that says what it paints is
+            calibrated on the loader's cases.
         dtype: `int16` or `float32` on disk.
         ignore_unclaimed: whether a modality is also made where a file that no layout takes may be it.
         val_handlers: handlers with an `attach` method.
