@@ -57,8 +57,9 @@ def test_protocol_says_what_the_starter_is_and_who_is_calibrated(
     assert "calibration" not in without
     painted = {Modality.T1: (1 / 256,) * 256}
     starter = replace(models[0], sha256="9", reference_histograms=painted, target_windows={})
-    trained = replace(models[0], reference_histograms=painted)  # paints this cohort's intensities as it is
-    assert "calibration" not in evaluation_protocol(prepared_tiny_cohort, "test", trained, *models[1:])
+    trained = replace(models[0], reference_histograms=painted)
+    said = evaluation_protocol(prepared_tiny_cohort, "test", trained, *models[1:])["calibration"]
+    assert said.startswith("student: ")
     found = evaluation_protocol(prepared_tiny_cohort, "test", *models, starter=starter)
     assert "no patient was seen" in found["starter"]
     assert "mirror" in found["starter"]

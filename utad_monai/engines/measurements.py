@@ -123,7 +123,7 @@ def _gaps(tolerant: Segmenter | None) -> dict[str, str]:
 
 def _calibration(models: Mapping[str, TranslatorModel | None]) -> dict[str, str]:
     """Return which models are calibrated, and on what; nothing where none says what it paints."""
-    calibrated = [name for name, model in models.items() if model is not None and model.taught]
+    calibrated = [name for name, model in models.items() if model is not None and model.reference_histograms]
     return {"calibration": f"{', '.join(calibrated)}: {_CALIBRATED}"} if calibrated else {}
 
 
