@@ -146,6 +146,12 @@ def test_flair_nulls_fluid_and_t2_shows_it_brightest(strips: Strips) -> None:
     assert taken(strips, Modality.T2)[CSF] == max(taken(strips, Modality.T2).values()) == 1
 
 
+def test_necrosis_and_oedema_are_brighter_than_grey_matter_on_flair_and_t2(strips: Strips) -> None:
+    for modality in (Modality.FLAIR, Modality.T2):
+        seen = taken(strips, modality)
+        assert min(seen[TeachingTissue.NECROSIS], seen[OEDEMA]) > seen[GREY]
+
+
 def test_enhancing_tumour_is_bright_after_contrast_agent_alone(strips: Strips) -> None:
     before, after = taken(strips, Modality.T1), taken(strips, Modality.T1CE)
     assert before[ENHANCING] < before[WHITE]
@@ -289,7 +295,24 @@ def test_a_bias_field_is_smooth_and_noise_is_not(ramp: Strips) -> None:
         return float(change.diff(dim=1)[:, inside].std() / change[:, brain[0]].std())
 
     assert roughness(replace(NOTHING, bias=0.12)) < 0.4
-    assert roughness(replace(NOTHING, noise=0.05)) > 1.2
+    assert roughness(replace(NOTHING, noise=0.05, noise_blur=0)) > 1.2
+
+
+def test_blurred_noise_is_as_strong_and_alike_in_neighbours(ramp: Strips) -> None:
+    images, brain = ramp
+
+    def noise(blur: float) -> Tensor:
+        many = [randomised(ramp, replace(NOTHING, noise=0.05, noise_blur=blur), seed) - images for seed in range(40)]
+        return torch.cat(many)
+
+    white, blurred = noise(0.0), noise(1.2)
+    inside = brain[0]
+    assert float(blurred[:, inside].std()) == pytest.approx(float(white[:, inside].std()), rel=0.1)
+    for axis in (1, 2):
+        both = inside & inside.roll(1, axis - 1)
+        alike = [float((n * n.roll(1, axis))[:, both].mean() / n[:, both].square().mean()) for n in (white, blurred)]
+        assert abs(alike[0]) < 0.05
+        assert alike[1] > 0.2
 
 
 def test_noise_is_no_stronger_than_asked_for(ramp: Strips) -> None:

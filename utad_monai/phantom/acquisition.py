@@ -41,12 +41,16 @@ TEACHING_TISSUES: dict[TeachingTissue, Tissue] = {
     TeachingTissue.GREY: TISSUES[TissueClass.GREY],
     TeachingTissue.DEEP_GREY: Tissue(proton_density=0.80, t1_ms=1000, t2_ms=85),
     TeachingTissue.WHITE: TISSUES[TissueClass.WHITE],
-    TeachingTissue.OEDEMA: TISSUES[TissueClass.OEDEMA],
-    TeachingTissue.NECROSIS: TISSUES[TissueClass.NECROSIS],
-    TeachingTissue.ENHANCING: TISSUES[TissueClass.ENHANCING],
+    TeachingTissue.OEDEMA: Tissue(proton_density=0.86, t1_ms=1250, t2_ms=145),
+    TeachingTissue.NECROSIS: Tissue(proton_density=0.95, t1_ms=1800, t2_ms=230),
+    TeachingTissue.ENHANCING: Tissue(proton_density=0.84, t1_ms=1200, t2_ms=145, t1_contrast_ms=420),
     TeachingTissue.NON_ENHANCING: Tissue(proton_density=0.86, t1_ms=1500, t2_ms=150),
 }
-"""Typical values at 1.5 T, before a patient's own variation."""
+"""Typical values at 1.5 T, before a patient's own variation.
+
+Those of tumours were chosen so that the mean contrast of each to healthy brain, in each modality, is that of 16
+patients (docs/method.md): with values of the literature necrosis was dark on FLAIR, where patients' is bright.
+"""
 
 _FAINT_ENHANCEMENT = {TeachingTissue.OEDEMA: 0.97, TeachingTissue.NECROSIS: 0.9, TeachingTissue.NON_ENHANCING: 0.85}
 """Least T1 after contrast agent, relative to before, of tissue that takes up next to nothing."""
@@ -88,6 +92,8 @@ LOWER, UPPER = 0.005, 0.995
 """Quantiles of the brain that map to 0 and 1, those of the preprocessing."""
 _KNOTS = 6
 _BLUR_REACH = 3
+_SHARPEST = 0.05
+"""Standard deviation in pixels of a blur that changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class ScanVariation:
         curve: probability of a random monotone curve of six pieces.
         bias: standard deviation of the logarithm of the bias field.
         noise: largest standard deviation of the noise, where the brain's window is 1.
+        noise_blur: largest standard deviation in pixels of the noise's blur along each axis: interpolation and
+            filters of a scanner make neighbours alike.
         blur: largest standard deviation of a blur in pixels; half of the images are blurred.
         window: probability of a window of the slice's own.
     """
@@ -112,6 +120,7 @@ class ScanVariation:
     curve: float = 0.5
     bias: float = 0.12
     noise: float = 0.05
+    noise_blur: float = 1.2
     blur: float = 0.8
     window: float = 0.5
 
@@ -184,12 +193,12 @@ def randomise(images: Tensor, brain: Tensor, variation: ScanVariation, generator
     gamma = torch.exp(variation.gamma * torch.randn(count, generator=generator))
     images = images ** gamma[:, None, None]
     images = torch.where(uniform() < variation.curve, _curved(images, generator), images)
-    sigma = 0.05 + variation.blur * uniform()
+    sigma = _SHARPEST + variation.blur * uniform()
     images = torch.where(uniform() < 0.5, _blurred(images, brain, sigma[:, 0, 0]), images)
     field = torch.randn(count, 1, 4, 4, generator=generator)
     field = functional.interpolate(field, size=images.shape[1:], mode="bicubic", align_corners=True)[:, 0]
     images = images * torch.exp(variation.bias * field)
-    images = images + variation.noise * uniform() * torch.randn(images.shape, generator=generator)
+    images = images + variation.noise * uniform() * _noise(images.shape, variation.noise_blur, generator)
     return torch.where(uniform() < variation.window, _windowed(images, brain), images).clamp(0, 1)
 
 
@@ -207,8 +216,7 @@ def _curved(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def _blurred(images: Tensor, brain: Tensor, sigma: Tensor) -> Tensor:
     """Blur each image within its brain; `sigma` `(M,)` in pixels."""
-    distance = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1, dtype=images.dtype)
-    kernels = torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)
+    kernels = _bells(sigma)
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
     inside = brain.to(images.dtype)
     stacked = torch.cat([images * inside, inside])[None]
@@ -218,6 +226,24 @@ def _blurred(images: Tensor, brain: Tensor, sigma: Tensor) -> Tensor:
         stacked = functional.conv2d(stacked, kernel, padding="same", groups=stacked.shape[1])
     sums, shares = stacked[0].chunk(2)
     return sums / shares.clamp_min(1e-6)
+
+
+def _noise(shape: torch.Size, blur: float, generator: torch.Generator) -> Tensor:
+    """Draw noise of standard deviation 1, `(M, H, W)`, blurred along each axis by up to `blur` pixels."""
+    images, height, width = shape
+    noise = torch.randn(images, height + 2 * _BLUR_REACH, width + 2 * _BLUR_REACH, generator=generator)
+    for axis in (1, 2):
+        kernels = _bells(_SHARPEST + blur * torch.rand(images, generator=generator))
+        kernels = kernels / kernels.square().sum(dim=1, keepdim=True).sqrt()
+        neighbours = noise.unfold(axis, kernels.shape[1], 1)
+        noise = torch.einsum("mhwk,mk->mhw", neighbours, kernels)
+    return noise
+
+
+def _bells(sigma: Tensor) -> Tensor:
+    """Return Gaussians of standard deviations `sigma` `(M,)` in pixels, with 1 in the middle; `(M, K)`."""
+    distance = torch.arange(-_BLUR_REACH, _BLUR_REACH + 1, dtype=sigma.dtype)
+    return torch.exp(-0.5 * (distance / sigma[:, None]) ** 2)
 
 
 def _windowed(images: Tensor, brain: Tensor) -> Tensor:
