@@ -136,6 +136,17 @@ def test_a_teacher_is_taught_with_its_tumour_branch(brains: Path, tmp_path: Path
     assert "generator/paired_local" in teacher.trainer.state.output
 
 
+def test_a_teaching_begins_with_the_weights_that_it_is_given(brains: Path, tmp_path: Path) -> None:
+    short = {"max_epochs": 1, "decay_epochs": 1}
+    before = Teaching(brains, tmp_path / "before", short)
+    before.run()
+    model = tmp_path / "before" / "starter" / "model.safetensors"
+    after = Teaching(brains, tmp_path / "after", short | {"seed": 5, "start_weights": str(model)})
+    begun = [after.trainer.generator, after.config.get_parsed_content("average").network]
+    assert [weights_sha256(network) for network in begun] == [weights_sha256(load_translator(model).generator)] * 2
+    assert after.run()[0] != weights_sha256(load_translator(model).generator)
+
+
 @pytest.mark.command_line
 def test_the_command_leaves_a_model_that_can_be_used(tmp_path: Path, brains: Path) -> None:
     values = TINY | {"brains_dir": str(brains), "output_dir": "run"}

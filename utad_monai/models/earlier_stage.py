@@ -61,7 +61,7 @@ def load_start(path: str | Path, modalities: ModalitySet) -> TranslatorModel:
 def load_start_weights(
     path: str | Path,
     generator: TumourAwareGenerator,
-    critics: tuple[ModalityCritic, ModalityCritic],
+    critics: Sequence[ModalityCritic] = (),
     modalities: ModalitySet = FOUR_MODALITIES,
     output_knots: Tensor | None = None,
 ) -> bool:
@@ -73,7 +73,7 @@ def load_start_weights(
     Args:
         path: a translator of the same architecture; empty for none.
         generator: receives the weights.
-        critics: receive the weights, where the model has critics.
+        critics: receive the weights, where the model has critics; a training without critics gives none.
         modalities: of the training.
         output_knots: for the generator's `OutputMaps`; None leaves those of the earlier model.
 
@@ -87,6 +87,7 @@ def load_start_weights(
         fill(path, generator, _grown(start.generator, generator))
     else:
         fill(path, generator, _with_maps(start.generator, generator))
+    if critics and start.critics:
         for critic, source in zip(critics, start.critics, strict=True):
             fill(path, critic, source.state_dict())
     if generator.output_maps is not None and output_knots is not None:
